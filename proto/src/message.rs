@@ -1,0 +1,259 @@
+//! Control messages: leadership, replication, founding (protocol-safety 4 and 8).
+//!
+//! Every message is idempotent and may be lost, repeated, delayed or reordered: the sender repeats by
+//! timer until it is answered, the receiver never relies on order. A message that fits goes as one
+//! datagram; a larger one goes over the control connection. The meaning does not depend on which.
+
+use bincode::{Decode, Encode};
+
+use crate::{BootNonce, ClusterId, Epoch, Instance, MemberId, Seq, Stamp};
+
+/// One process of one agent: the unit that promises and leads.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct Process {
+    /// Its name.
+    pub id: MemberId,
+    /// Its data directory.
+    pub instance: Instance,
+    /// Its start.
+    pub boot: BootNonce,
+}
+
+/// What every control message starts with (`h` in protocol-safety 4).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Header {
+    /// `None` until the sender's cluster is founded.
+    pub cluster: Option<ClusterId>,
+    /// Who sends.
+    pub from: Process,
+    /// Stamp of the sender's `voters` register.
+    pub voters: Stamp,
+}
+
+/// A whole control message.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Message {
+    /// Who, of which cluster.
+    pub header: Header,
+    /// What.
+    pub body: Body,
+}
+
+/// Number of one (re)transmission round of a claimant or leader. A reply repeats it, so that the lease is
+/// counted from before *that* round was sent (R13). Grows over the life of a process, never repeats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode)]
+pub struct Round(pub u64);
+
+/// One register: a key, its stamp and its value; `None` is a tombstone.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Register {
+    /// The key: `voters`, `run/<task>`, ...
+    pub key: String,
+    /// The write that put it there.
+    pub stamp: Stamp,
+    /// What it holds.
+    pub value: Option<Vec<u8>>,
+}
+
+/// A key and its new value (`None` deletes) in a [`Body::Write`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// What it shall hold.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Why a request was refused. Refusing changes nothing at the refuser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum RefuseReason {
+    /// A promise to an equal or higher epoch stands.
+    Promised,
+    /// A lease granted to somebody else still runs.
+    LeaseRuns,
+    /// The quiet period after a restart is not over (R12).
+    Quiet,
+    /// The sender is not a voter in the refuser's voter set (R21).
+    NotAVoter,
+    /// The epoch is too far ahead to be believed (R5).
+    Jump,
+    /// The refuser cannot write to its disk.
+    Disk,
+}
+
+/// The set of voters, as the register [`VOTERS_KEY`] holds it (R17).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Voters(pub Vec<Voter>);
+
+/// One voter.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct Voter {
+    /// Its name.
+    pub id: MemberId,
+    /// The only data directory whose promises count.
+    pub instance: Instance,
+}
+
+/// The key of the voter set's register.
+pub const VOTERS_KEY: &str = "voters";
+
+/// What a founder proposes: a pure function of the candidates it sees (F2).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct Proposal {
+    /// Cluster name.
+    pub name: String,
+    /// `expect`.
+    pub expect: u16,
+    /// Hash of the sorted list of seeds, the same on every founder.
+    pub seeds: [u8; 16],
+    /// The founders, sorted by id; exactly `expect` of them.
+    pub founders: Vec<Voter>,
+}
+
+/// Body of a control message. U = urgent and small, T = may be large.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Body {
+    /// U, claimant to voters: "would you grant this epoch?" Changes nothing (R5).
+    PreClaim {
+        /// The epoch it would claim.
+        epoch: Epoch,
+        /// Repeated in the answer.
+        round: Round,
+    },
+    /// U: answer to [`Body::PreClaim`]: yes.
+    PreGrant {
+        /// As asked.
+        epoch: Epoch,
+        /// As asked.
+        round: Round,
+    },
+    /// U, claimant to voters: promise me this epoch (phase 1a). Sent only after the claimant's own promise is durable (R4).
+    Claim {
+        /// The epoch.
+        epoch: Epoch,
+        /// Length of the lease asked for, in milliseconds; the grantor grants the smaller of this and its own.
+        lease_ms: u32,
+        /// Repeated in the answer.
+        round: Round,
+    },
+    /// U: the promise is durable, the lease runs (phase 1b).
+    Grant {
+        /// As claimed.
+        epoch: Epoch,
+        /// As claimed.
+        round: Round,
+        /// D that this voter counts from sending this grant.
+        lease_ms: u32,
+        /// Hash over the voter's register index: equal to the claimant's means nothing to pull.
+        index: [u8; 16],
+    },
+    /// U: no; a claimant or leader whose epoch is below `promised` steps down (R10).
+    Refuse {
+        /// The epoch that was refused.
+        epoch: Epoch,
+        /// As in the request; zero for a refused write.
+        round: Round,
+        /// Highest epoch promised here.
+        promised: Epoch,
+        /// To whom, if to anybody.
+        holder: Option<MemberId>,
+        /// What is left of the lease or quiet period here, in milliseconds.
+        remaining_ms: u32,
+        /// Why.
+        reason: RefuseReason,
+    },
+    /// U, leader to voters and learners: extends the lease; says "I lead".
+    Renew {
+        /// Its epoch.
+        epoch: Epoch,
+        /// Repeated in the answer.
+        round: Round,
+        /// Highest `seq` that a majority has acknowledged.
+        committed: Seq,
+    },
+    /// U: the lease is extended.
+    Renewed {
+        /// As asked.
+        epoch: Epoch,
+        /// As asked.
+        round: Round,
+        /// D that this voter counts from sending this.
+        lease_ms: u32,
+        /// Sender's monotonic clock in milliseconds, for the clock rate check (protocol-safety 10).
+        clock_ms: u64,
+        /// Highest `seq` of this epoch up to which this member has applied every batch.
+        applied: Seq,
+    },
+    /// T, leader to voters and learners: phase 2. One batch has one stamp and is applied in one transaction.
+    Write {
+        /// The leader's epoch.
+        epoch: Epoch,
+        /// Number of the batch, counting from 1 in this epoch.
+        seq: Seq,
+        /// The registers.
+        entries: Vec<Entry>,
+    },
+    /// T: the batch is on this voter's disk (R2).
+    Ack {
+        /// As written.
+        epoch: Epoch,
+        /// As written.
+        seq: Seq,
+    },
+    /// U, leader to all: "I no longer act and nothing of mine runs" (R16). True for ever about this epoch and boot.
+    Release {
+        /// Its epoch.
+        epoch: Epoch,
+        /// Whose release it is: a guardian may send it for its dead agent (protocol-safety 7).
+        holder: Process,
+        /// Who should claim at once (hand-over); `None`: the rule decides.
+        successor: Option<MemberId>,
+        /// The holder's process is gone or going: it is no candidate until it starts again.
+        leaving: bool,
+    },
+    /// T, claimant or learner: send every register whose stamp is not the one listed.
+    Pull {
+        /// The claimant's epoch, or the epoch it knows.
+        epoch: Epoch,
+        /// Repeated in the answer.
+        round: Round,
+        /// What the asker has.
+        have: Vec<(String, Stamp)>,
+    },
+    /// T: answer to [`Body::Pull`]. Values keep their stamp.
+    Values {
+        /// As asked.
+        epoch: Epoch,
+        /// As asked.
+        round: Round,
+        /// Registers that the asker lacks or has older.
+        registers: Vec<Register>,
+        /// Hash over the sender's register index, for comparison after merging.
+        index: [u8; 16],
+    },
+    /// U, founder to all members: I am fresh and look for these (F1); with the proposal I accepted (F3), if I have.
+    Found {
+        /// Cluster name.
+        name: String,
+        /// `expect`.
+        expect: u16,
+        /// Hash of the seed list.
+        seeds: [u8; 16],
+        /// The one proposal accepted in this data directory's life.
+        accepted: Option<Proposal>,
+        /// Ids of founders known to have accepted that same proposal, the sender included.
+        acceptances: Vec<MemberId>,
+    },
+    /// U: the cluster is formed (F4). Answer to [`Body::Found`] from a member that knows it.
+    Formed {
+        /// The proposal that all its founders accepted.
+        proposal: Proposal,
+    },
+    /// U: two agents claim one id (protocol-safety 10). The receiver is the one that does not count and exits.
+    Conflict {
+        /// The id.
+        id: MemberId,
+        /// The instance that counts.
+        instance: Instance,
+    },
+}

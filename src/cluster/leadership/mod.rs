@@ -1,0 +1,4 @@
+//! Who may lead, until when. (being written)
+
+pub mod lease;
+pub use lease::Lease;

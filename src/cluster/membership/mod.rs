@@ -1,0 +1,1 @@
+//! Who is here: foca behind our words. (being written)

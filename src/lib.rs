@@ -1,0 +1,23 @@
+//! Quorate runs network-automation tasks on exactly one of N agents, and keeps doing so when agents die.
+//!
+//! The rooms, lowest floor first (see ARCHITECTURE.md):
+
+// Floor 1: pure, strangers to each other.
+pub mod cluster;
+pub mod task;
+
+// Floor 2: effects, strangers to each other.
+pub mod guardian;
+pub mod source;
+pub mod store;
+pub mod terraform;
+
+// Floor 3: the only one that holds both.
+pub mod runtime;
+
+// Floor 4: faces.
+pub mod config;
+pub mod http;
+
+// Floor 5.
+pub mod cli;

@@ -1,0 +1,167 @@
+//! What the faces (HTTP, signals) hold of a running agent: read its views, ask it things.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use quorate_proto::MemberId;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::cluster::View;
+use crate::task::report::TaskReport;
+
+/// The cluster as this agent sees it, with the wall-clock times that people ask for.
+#[derive(Debug, Clone)]
+pub struct ClusterSnapshot {
+    /// What the core knows.
+    pub view: View,
+    /// Since when each member has been in its state, on this agent's wall clock.
+    pub since: BTreeMap<MemberId, DateTime<Utc>>,
+    /// Since when the leader leads, as seen here.
+    pub leader_since: Option<DateTime<Utc>>,
+    /// Why it leads (the text of the last change of leader), for people.
+    pub leader_why: String,
+    /// False without a `gossip` block: a single agent (then `/status/cluster` is 405 as in CTS).
+    pub high_availability: bool,
+    /// The lease of this very agent is live.
+    pub leading: bool,
+}
+
+/// The tasks as the leader sees them (empty on a follower).
+#[derive(Debug, Clone, Default)]
+pub struct TasksSnapshot {
+    /// In order of configuration.
+    pub tasks: Vec<TaskReport>,
+}
+
+/// Health of this process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Why it is not ready to serve (starting, disk full, ...); `None`: ready.
+    pub not_ready: Option<String>,
+}
+
+/// A request that only the leader can answer, as it came in.
+#[derive(Debug, Clone, PartialEq, Eq, quorate_proto::bincode_derive::Encode, quorate_proto::bincode_derive::Decode)]
+#[bincode(crate = "quorate_proto::bincode_derive")]
+pub struct ApiRequest {
+    /// HTTP method, upper case.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// Body, at most 1 MiB.
+    pub body: Vec<u8>,
+    /// Id for logs and repeats.
+    pub request_id: String,
+}
+
+/// Its answer.
+#[derive(Debug, Clone, PartialEq, Eq, quorate_proto::bincode_derive::Encode, quorate_proto::bincode_derive::Decode)]
+#[bincode(crate = "quorate_proto::bincode_derive")]
+pub struct ApiResponse {
+    /// HTTP status.
+    pub status: u16,
+    /// `Content-Type`.
+    pub content_type: String,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+/// Why no leader answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ForwardError {
+    /// Nobody leads now. Nothing changed; try again after the given time.
+    #[error("no agent leads at the moment: {why}")]
+    NoLeader {
+        /// For people.
+        why: String,
+        /// For `Retry-After`.
+        retry_after: Duration,
+    },
+    /// The leader did not answer; whether the request took effect is unknown.
+    #[error("the leader {leader} did not answer within {waited:?}")]
+    NoAnswer {
+        /// Who.
+        leader: MemberId,
+        /// How long was waited.
+        waited: Duration,
+    },
+}
+
+/// What a face may ask the agent to do.
+#[derive(Debug)]
+pub enum Request {
+    /// Hand leadership over now. Answers with the successor, or why not.
+    StepDown(oneshot::Sender<Result<Option<MemberId>, String>>),
+    /// Leave the cluster for good, then stop the process.
+    Leave(oneshot::Sender<Result<(), String>>),
+    /// Send a request to the leader over the control connection.
+    Forward(ApiRequest, oneshot::Sender<Result<ApiResponse, ForwardError>>),
+    /// Enable or disable a task (leader only).
+    SetEnabled {
+        /// Which.
+        task: String,
+        /// To what.
+        enabled: bool,
+        /// `Err`: no such task, or not the leader.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+}
+
+/// A request that another agent forwarded to this one, the leader. The HTTP room answers it.
+#[derive(Debug)]
+pub struct Forwarded {
+    /// As it came in there.
+    pub request: ApiRequest,
+    /// To be answered.
+    pub reply: oneshot::Sender<ApiResponse>,
+}
+
+/// Held by every face. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    /// The cluster, always current.
+    pub cluster: watch::Receiver<Arc<ClusterSnapshot>>,
+    /// The tasks, always current.
+    pub tasks: watch::Receiver<Arc<TasksSnapshot>>,
+    /// This process.
+    pub health: watch::Receiver<Health>,
+    /// To the agent. Bounded: a face waits, it does not pile up.
+    pub requests: mpsc::Sender<Request>,
+    /// Prometheus text, rendered at each call.
+    pub metrics: Arc<dyn MetricsText>,
+}
+
+/// Renders the metrics of the process as Prometheus text.
+pub trait MetricsText: std::fmt::Debug + Send + Sync {
+    /// The text.
+    fn text(&self) -> String;
+}
+
+impl Handle {
+    /// The cluster now.
+    pub fn cluster(&self) -> Arc<ClusterSnapshot> {
+        self.cluster.borrow().clone()
+    }
+
+    /// The cluster when its index has passed `index`, or after `wait`.
+    pub async fn cluster_after(&self, index: u64, wait: Duration) -> Arc<ClusterSnapshot> {
+        let mut watch = self.cluster.clone();
+        let passed = watch.wait_for(|snapshot| snapshot.view.index > index);
+        match tokio::time::timeout(wait, passed).await {
+            Ok(Ok(snapshot)) => snapshot.clone(),
+            Ok(Err(_)) | Err(_) => self.cluster(),
+        }
+    }
+
+    /// The tasks now, as this agent knows them.
+    pub fn tasks(&self) -> Arc<TasksSnapshot> {
+        self.tasks.borrow().clone()
+    }
+
+    /// This process now.
+    pub fn health(&self) -> Health {
+        self.health.borrow().clone()
+    }
+}

@@ -1,0 +1,6 @@
+//! The only room that holds both the pure core and the drivers: clock, sockets, the loop, the handle. (being written)
+
+pub mod clock;
+pub mod handle;
+
+pub use handle::Handle;

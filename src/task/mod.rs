@@ -1,0 +1,4 @@
+//! When a task should run, and what a finished run means. Pure. (being written)
+
+pub mod report;
+pub mod spec;

@@ -1,0 +1,86 @@
+//! What is told about a task: its events, its status, what it does now.
+
+use chrono::{DateTime, Local};
+
+/// Record of one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunEvent {
+    /// Unique.
+    pub id: uuid::Uuid,
+    /// Whether it ended well.
+    pub success: bool,
+    /// When it was decided (CTS: before rendering).
+    pub start_time: DateTime<Local>,
+    /// When the last try ended.
+    pub end_time: DateTime<Local>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Under which epoch it ran.
+    pub epoch: u64,
+    /// What made it run: `take-over`, `schedule`, `members`, `request`.
+    pub trigger: String,
+}
+
+/// Status by CTS's rule (`reference/cts.md` 1.10) over the last five events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// The newest event succeeded.
+    Successful,
+    /// The newest failed, no other failure stored.
+    Errored,
+    /// The newest failed, and another.
+    Critical,
+    /// No event.
+    Unknown,
+}
+
+impl Status {
+    /// CTS's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Successful => "successful",
+            Self::Errored => "errored",
+            Self::Critical => "critical",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What a task is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Activity {
+    /// Waits for a trigger.
+    Idle,
+    /// Gathers triggers until this moment.
+    Buffering(DateTime<Local>),
+    /// A run is under way since.
+    Running(DateTime<Local>),
+    /// Waits to try again at.
+    Retrying(DateTime<Local>),
+    /// Waits for an interrupted run of a former leader; text for people.
+    Waiting(String),
+}
+
+/// One task as told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskReport {
+    /// Name.
+    pub name: String,
+    /// Whether it may run.
+    pub enabled: bool,
+    /// By the rule.
+    pub status: Status,
+    /// Newest first, at most [`EVENTS_MAX`].
+    pub events: Vec<RunEvent>,
+    /// Now.
+    pub activity: Activity,
+    /// `module` source or the command, for people and for CTS's event config.
+    pub source: String,
+    /// Provider instance ids.
+    pub providers: Vec<String>,
+    /// The next scheduled moment.
+    pub next_run: Option<DateTime<Local>>,
+}
+
+/// Events kept per task.
+pub const EVENTS_MAX: usize = 5;
