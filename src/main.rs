@@ -1,3 +1,11 @@
 //! The `quorate` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Before anything else: the guardian is to stay small, and takes no options of ours.
+    if std::env::args_os().nth(1).is_some_and(|word| word == "guardian") {
+        return quorate::guardian::main();
+    }
+    ExitCode::SUCCESS
+}
