@@ -82,7 +82,9 @@ fn look(root: i32, runs: &BTreeMap<RunKey, Known>, tree: &mut Tree) -> io::Resul
     }
     let identify = |pid: i32| {
         let by_environment = tree::run_id(pid).and_then(|id| runs.keys().find(|run| run.id() == id));
-        let foreign = table.get(&pid).is_some_and(|process| Some(process.session) != own_session);
+        // Only a child of the agent itself: what is deeper has a parent that tells.
+        let foreign = |process: &Proc| process.parent == root && Some(process.session) != own_session;
+        let foreign = table.get(&pid).is_some_and(foreign);
         by_environment.or_else(|| runs.keys().next().filter(|_| foreign && !is_guardian(pid))).cloned()
     };
     let members = tree.observe(&table, &claimed, identify);
