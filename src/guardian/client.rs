@@ -167,7 +167,7 @@ impl Shared {
 }
 
 impl Guardian {
-    /// Starts `exe guardian`. Must be called inside a tokio runtime, once, early. The agent becomes a child subreaper.
+    /// Starts `exe guardian` (`/proc/self/exe` is the same binary even when the file was replaced). Must be called inside a tokio runtime, once, early. The agent becomes a child subreaper.
     ///
     /// # Errors
     /// The process could not be started; nothing changed.
@@ -184,7 +184,7 @@ impl Guardian {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let mut command = tokio::process::Command::new(exe);
-        command.arg("guardian").args((containment == Containment::NoCgroups).then_some(NO_CGROUPS));
+        command.arg0("quorate").arg("guardian").args((containment == Containment::NoCgroups).then_some(NO_CGROUPS));
         // It needs nothing of the environment: each run brings its own.
         command.env_clear().stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).kill_on_drop(false);
         let child = command.spawn()?;
@@ -209,6 +209,7 @@ impl Guardian {
 
     /// Starts a run under a live lease (rule R15) of which more than `margin` is left at `now`, read immediately before. The guardian looks
     /// at the clocks again itself, and stops the run at the end of the lease unless it hears of an extension. Returns the process id.
+    /// The steps of one run may follow each other under one key: each ends with [`Notice::Exited`] before the next starts.
     ///
     /// # Errors
     /// See [`GuardianError`]: except for `Lost`, nothing of the run ever ran.
@@ -227,8 +228,8 @@ impl Guardian {
         let (sender, answer) = oneshot::channel();
         {
             let mut state = self.shared.state();
-            if state.starting.contains_key(&run) || state.runs.contains_key(&run) {
-                return Err(Refusal::Exists.into());
+            if state.starting.contains_key(&run) {
+                return Err(Refusal::Busy(run).into());
             }
             state.starting.insert(run.clone(), sender);
         }

@@ -187,9 +187,9 @@ pub enum Refusal {
     /// The epoch is not the newest or was stopped, or its lease is over. A new lease is needed.
     #[error("the lease of epoch {0} is over")]
     NoAuthority(Epoch),
-    /// A run of this name exists.
-    #[error("a run of this id exists already")]
-    Exists,
+    /// A run of this task is alive, perhaps being stopped (invariant I9). Wait for its end.
+    #[error("{0} of the same task is still under way")]
+    Busy(RunKey),
     /// At the limit. Wait for one to end.
     #[error("{0} runs are under way, more are not started")]
     TooMany(u32),

@@ -34,7 +34,8 @@
 //!
 //! It has its own session (so no ^C of the agent's terminal and no signal to the agent's group arrives, and runs have no
 //! terminal to ask questions on) and replaces SIGINT, SIGTERM, SIGHUP and SIGQUIT by a handler that does nothing: a handler, not
-//! "ignore" and not a mask, because those two would be inherited by the runs. Only SIGKILL ends it early. Then the
+//! "ignore" and not a mask: those two would be inherited by the runs, a handler is reset for them (also where the agent
+//! itself was started with SIGINT ignored, as shells do for what they put in the background). Only SIGKILL ends it early. Then the
 //! agent learns [`Notice::Lost`], and being a subreaper too it inherits the runs: [`Guardian::sweep_orphans`] kills them.
 //!
 //! # Not here

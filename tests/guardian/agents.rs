@@ -72,7 +72,7 @@ impl Drop for Other {
 /// The agent itself: only what the tests need.
 async fn be_an_agent(script: &str) {
     let var = |name: &str| std::env::var_os(name).map(|value| value.into_string().unwrap());
-    let say = |text: String| writeln!(std::io::stdout(), "{text}").unwrap();
+    let say = |text: String| std::io::stdout().write_all(format!("{text}\n").as_bytes()).unwrap();
     let containment = if var(NO_CGROUPS).is_some() { Containment::NoCgroups } else { Containment::Best };
     let length = Duration::from_millis(var(LEASE_MS).unwrap().parse().unwrap());
     let mut agent = Agent::start(containment);

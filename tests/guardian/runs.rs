@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use quorate::guardian::{Cause, Containment, Exit, GuardianError, Notice, Refusal};
+use quorate::guardian::{Cause, Containment, Exit, GuardianError, Notice, Refusal, RunKey};
 use quorate::runtime::clock;
 use quorate_proto::Epoch;
 
@@ -38,12 +38,12 @@ async fn the_environment_is_what_was_given_and_the_three_marks() {
     let mut spawn = shell("env | sort");
     spawn.env.push((OsString::from("COLOUR"), OsString::from("blue")));
     spawn.env.push((OsString::from("QUORATE_EPOCH"), OsString::from("forged")));
-    let id = spawn.run.id();
+    let (id, task) = (spawn.run.id(), spawn.run.task.clone());
     let ended = agent.run(spawn).await;
     let mut names: Vec<&str> = ended.stdout.lines().filter_map(|line| line.split('=').next()).collect();
     names.retain(|name| !["PWD", "OLDPWD", "SHLVL", "_"].contains(name));
     assert_eq!(names, ["COLOUR", "PATH", "QUORATE_EPOCH", "QUORATE_RUN_ID", "QUORATE_TASK"]);
-    for line in ["QUORATE_EPOCH=1".to_owned(), "QUORATE_TASK=test".to_owned(), format!("QUORATE_RUN_ID={id}")] {
+    for line in ["QUORATE_EPOCH=1".to_owned(), format!("QUORATE_TASK={task}"), format!("QUORATE_RUN_ID={id}")] {
         assert!(ended.stdout.lines().any(|found| found == line), "{line} in {}", ended.stdout);
     }
 }
@@ -82,11 +82,20 @@ async fn without_a_live_lease_nothing_starts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_epoch_and_a_second_run_of_the_same_id_are_refused() {
-    let agent = Agent::start(Containment::Best);
-    let spawn = shell("sleep 1000");
+async fn an_older_epoch_and_a_second_run_of_a_task_are_refused() {
+    let mut agent = Agent::start(Containment::Best);
+    let spawn = shell("echo up; sleep 1000");
+    let key = spawn.run.clone();
     agent.spawn(spawn.clone(), &lease(7, LIMIT)).await.unwrap();
-    assert_eq!(agent.spawn(spawn, &lease(7, LIMIT)).await, Err(Refusal::Exists.into()));
+    agent.up().await;
+    let mut second = spawn.clone();
+    second.run = RunKey::new(key.task.clone(), uuid::Uuid::new_v4());
+    for again in [&spawn, &second] {
+        assert_eq!(agent.spawn(again.clone(), &lease(7, LIMIT)).await, Err(Refusal::Busy(key.clone()).into()));
+    }
+    agent.guardian.stop(&key, "told to", None);
+    agent.ended(&key).await;
+    agent.spawn(spawn, &lease(7, LIMIT)).await.expect("the next step under the same key");
     let old = agent.spawn(shell("true"), &lease(6, LIMIT)).await;
     assert_eq!(old, Err(Refusal::NoAuthority(Epoch(6)).into()));
 }

@@ -129,7 +129,7 @@ async fn of_two_runs_only_the_one_that_ends_is_swept() {
     for containment in BOTH {
         let mut agent = Agent::start(containment);
         let (stays, goes) = (marker(), marker());
-        let daemon = |marker: &str| shell(&format!("setsid sleep {marker} & sleep 0.1; echo up; sleep {marker}"));
+        let daemon = |marker: &str| shell(&format!("(setsid sleep {marker} &) ; sleep 0.1; echo up; sleep {marker}"));
         let (first, second) = (daemon(&stays), daemon(&goes));
         agent.spawn(first, &long_lease()).await.unwrap();
         agent.up().await;

@@ -50,9 +50,10 @@ pub fn marker() -> String {
     format!("99999.{}", Uuid::new_v4().as_u128())
 }
 
-/// `sh -c script` with a `PATH` and 300 ms of grace.
+/// A run of a task of its own: `sh -c script` with a `PATH` and 300 ms of grace.
 pub fn shell(script: &str) -> Spawn {
-    let mut spawn = Spawn::new(RunKey::new("test", Uuid::new_v4()), ["sh", "-c", script], "/");
+    let id = Uuid::new_v4();
+    let mut spawn = Spawn::new(RunKey::new(format!("task-{id}"), id), ["sh", "-c", script], "/");
     spawn.env.push((OsString::from("PATH"), std::env::var_os("PATH").unwrap_or_default()));
     spawn.grace = Duration::from_millis(300);
     spawn
@@ -120,11 +121,11 @@ impl Agent {
 pub fn alive(marker: &str) -> Vec<u32> {
     let pids = std::fs::read_dir("/proc").expect("read /proc").flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let marked = |pid: &u32| {
+    let has_it = |pid: &u32| {
         let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&words).contains(marker)
     };
-    pids.filter(marked).collect()
+    pids.filter(has_it).collect()
 }
 
 /// Waits until a condition holds.

@@ -12,7 +12,7 @@ mod release;
 mod run;
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -58,7 +58,7 @@ pub fn main() -> ExitCode {
     match Server::new(cgroups).and_then(|mut server| server.serve()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("quorate guardian: {error} (this command is for the agent: it starts its guardian itself)");
+            say(&format!("{error} (this command is for the agent: it starts its guardian itself)"));
             ExitCode::from(2)
         }
     }
@@ -70,6 +70,7 @@ struct Server {
     agent_exit: Option<OwnedFd>,
     agent_dead: bool,
     gone_since: Option<Now>,
+    stopped_with_agent: usize,
     bye: bool,
     authority: Authority,
     runs: BTreeMap<RunKey, Run>,
@@ -110,6 +111,7 @@ impl Server {
             agent_exit: agent_pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()),
             agent_dead: false,
             gone_since: None,
+            stopped_with_agent: 0,
             bye: false,
             authority: Authority::default(),
             runs: BTreeMap::new(),
@@ -130,7 +132,7 @@ impl Server {
             self.hand_on();
             self.agent.flush();
             let timeout = match self.poll_timeout(clock::now()) {
-                Next::Exit => return Ok(()),
+                Next::Exit => break,
                 Next::In(timeout) => timeout,
             };
             self.wait_for_something(timeout)?;
@@ -141,6 +143,19 @@ impl Server {
             self.runs.values_mut().for_each(Run::pump);
             self.handle_time(clock::now());
         }
+        self.say_last_word();
+        Ok(())
+    }
+
+    /// For whoever looks for the reason later. Nothing depends on this process any more, so it may wait for the reader.
+    fn say_last_word(&self) {
+        if self.gone_since.is_none() || self.stopped_with_agent == 0 && self.on_death.datagrams.is_empty() {
+            return;
+        }
+        let end = if self.agent_dead { "died" } else { "closed the connection" };
+        let told = if self.release.is_some() { self.on_death.datagrams.len() } else { 0 };
+        let stopped = self.stopped_with_agent;
+        say(&format!("the agent {end}; runs stopped: {stopped}, nothing is left of them; agents told: {told}"));
     }
 
     /// Returns when a descriptor is ready or the time has passed. Which one is not told: everything is tried, without waiting.
@@ -221,8 +236,10 @@ impl Server {
 
     fn spawn(&mut self, order: Order) -> Result<(), Refusal> {
         self.authority.extend(order.epoch, order.ends);
-        if self.runs.contains_key(&order.run) || self.finished.contains_key(&order.run) {
-            return Err(Refusal::Exists);
+        let of_task = |run: &&RunKey| run.task == order.run.task;
+        // One that is over but not reported yet counts: its end must be heard before another begins under its name.
+        if let Some(other) = self.runs.keys().chain(self.finished.keys()).find(of_task) {
+            return Err(Refusal::Busy(other.clone()));
         }
         if self.runs.len() >= RUNS_MAX as usize {
             return Err(Refusal::TooMany(RUNS_MAX));
@@ -285,6 +302,7 @@ impl Server {
     fn handle_time(&mut self, now: Now) {
         if (!self.agent.is_open() || self.agent_dead) && self.gone_since.is_none() {
             self.gone_since = Some(now);
+            self.stopped_with_agent = self.runs.len();
             self.authority.end();
             self.stop_all(&Cause::AgentGone, None, now);
         }
@@ -325,7 +343,7 @@ impl Server {
             } else if alone || run.empty_looks > 1 {
                 ended.push(key.clone());
             }
-            again |= matches!(action, Action::Kill | Action::Finish);
+            again |= action == Action::Finish || action == Action::Kill && run.phase.is_urgent(now);
         }
         for key in ended {
             self.tree.end(&key);
@@ -424,6 +442,11 @@ impl Server {
         let release = self.release.get_or_insert_with(|| Release::begin(now));
         release.advance(&self.on_death, now).map_or(Next::Exit, |after| Next::In(Some(after)))
     }
+}
+
+/// To standard error, if that still leads anywhere.
+fn say(text: &str) {
+    drop(writeln!(io::stderr(), "quorate guardian: {text}"));
 }
 
 enum Next {

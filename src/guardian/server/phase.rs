@@ -19,7 +19,7 @@ pub(super) enum Phase {
     /// Its main process (and, if it was interrupted, its group) is gone, the rest was told to end by SIGTERM.
     Leftovers { cause: Cause, since: Now, grace: Duration },
     /// Nothing is asked any more.
-    Killing { cause: Cause },
+    Killing { cause: Cause, since: Now },
 }
 
 /// What a look at the processes of the run showed.
@@ -85,7 +85,7 @@ impl Phase {
             Self::Interrupted { cause, since, grace } | Self::Leftovers { cause, since, grace }
                 if now.since(*since) >= *grace =>
             {
-                *self = Self::Killing { cause: cause.clone() };
+                *self = Self::Killing { cause: cause.clone(), since: now };
                 Action::Kill
             }
             Self::Interrupted { cause, since, grace } if !seen.main && seen.group == 0 => {
@@ -102,25 +102,35 @@ impl Phase {
     pub(super) fn poll_timeout(&self, main: bool, now: Now) -> Option<(Duration, &'static str)> {
         /// Between looks at what is left. A look reads all of /proc: about a millisecond.
         const LOOK: Duration = Duration::from_millis(50);
-        /// Between rounds of killing.
+        /// Between rounds of killing: at first, and when something cannot be killed (it hangs in the kernel, or is another user's).
         const AGAIN: Duration = Duration::from_millis(5);
+        const PATIENTLY: Duration = Duration::from_millis(250);
         match self {
-            Self::Running => (!main).then_some((Duration::ZERO, "main process ended")),
+            // Only when the look that its end asks for has failed.
+            Self::Running => (!main).then_some((AGAIN, "main process ended")),
             Self::Interrupted { since, grace, .. } if main => {
                 Some((grace.saturating_sub(now.since(*since)), "end of the grace"))
             }
             Self::Interrupted { since, grace, .. } | Self::Leftovers { since, grace, .. } => {
                 Some((grace.saturating_sub(now.since(*since)).min(LOOK), "look at what is left"))
             }
-            Self::Killing { .. } => Some((AGAIN, "kill what is left")),
+            Self::Killing { .. } if self.is_urgent(now) => Some((AGAIN, "kill what is left")),
+            Self::Killing { .. } => Some((PATIENTLY, "kill what could not be killed")),
         }
+    }
+
+    /// Whether killing may take every turn it can get: its first second.
+    pub(super) fn is_urgent(&self, now: Now) -> bool {
+        matches!(self, Self::Killing { since, .. } if now.since(*since) < Duration::from_secs(1))
     }
 
     /// Why it ended.
     pub(super) fn cause(&self) -> Cause {
         match self {
             Self::Running => Cause::Itself,
-            Self::Interrupted { cause, .. } | Self::Leftovers { cause, .. } | Self::Killing { cause } => cause.clone(),
+            Self::Interrupted { cause, .. } | Self::Leftovers { cause, .. } | Self::Killing { cause, .. } => {
+                cause.clone()
+            }
         }
     }
 }
@@ -185,6 +195,16 @@ mod tests {
         assert!(!phase.stop(Cause::Stop("now".into()), Duration::ZERO, at(2_000)));
         assert_eq!(phase.advance(seen(true, 1, 1), at(2_000)), Action::Kill);
         assert_eq!(phase.cause(), Cause::Deadline, "the first cause stays");
+    }
+
+    #[test]
+    fn what_cannot_be_killed_is_tried_for_ever_but_not_in_haste() {
+        let mut phase = Phase::Running;
+        phase.stop(Cause::Deadline, Duration::ZERO, at(0));
+        assert_eq!(phase.advance(seen(true, 1, 1), at(0)), Action::Kill);
+        assert!(phase.is_urgent(at(999)) && !phase.is_urgent(at(1_000)));
+        assert_eq!(phase.advance(seen(true, 1, 1), at(1_000_000)), Action::Kill);
+        assert!(phase.poll_timeout(true, at(1_000_000)).is_some_and(|(after, _)| after >= Duration::from_millis(100)));
     }
 
     #[test]
