@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod handle;
+pub mod metrics;
 
 pub use handle::Handle;
