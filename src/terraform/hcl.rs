@@ -41,8 +41,8 @@ pub enum Expr {
     List(Vec<Expr>),
     /// `{ .. }`, one line per key; `{}` when empty.
     Object(Vec<(String, Expr)>),
-    /// As [`Expr::Object`], every value followed by a comma and an empty one over two lines: how CTS writes the maps
-    /// of `terraform.tfvars`, which its users read and compare as text.
+    /// As [`Expr::Object`], every key quoted, every value followed by a comma, and an empty one over two lines: how CTS
+    /// writes the maps of `terraform.tfvars`, which its users read and compare as text.
     Map(Vec<(String, Expr)>),
     /// `var.a.b[0]`: a reference, made of checked parts.
     Reference(Reference),
@@ -256,16 +256,22 @@ fn value_lines(value: &Expr) -> Vec<Line> {
         Expr::Reference(reference) => vec![Line::plain(0, reference_text(reference))],
         Expr::List(items) => enclose("[", items.iter().map(value_lines).collect(), "]"),
         Expr::Object(items) if items.is_empty() => vec![Line::plain(0, "{}")],
-        Expr::Object(items) => object_lines("{", items, "", "}"),
-        Expr::Map(items) => object_lines("{", items, ",", "}"),
+        Expr::Object(items) => object_lines("{", items, object_key, "", "}"),
+        Expr::Map(items) => object_lines("{", items, quote, ",", "}"),
         Expr::Type(of) => type_lines(of),
     }
 }
 
-fn object_lines(open: &str, items: &[(String, Expr)], end: &str, close: &str) -> Vec<Line> {
+fn object_lines(
+    open: &str,
+    items: &[(String, Expr)],
+    key_text: fn(&str) -> String,
+    end: &str,
+    close: &str,
+) -> Vec<Line> {
     let mut lines = vec![Line::plain(0, open)];
     for (key, value) in items {
-        assignment_lines(&object_key(key), value, end, 1, &mut lines);
+        assignment_lines(&key_text(key), value, end, 1, &mut lines);
     }
     lines.push(Line::plain(0, close));
     lines
@@ -279,7 +285,7 @@ fn type_lines(of: &Type) -> Vec<Line> {
         Type::Object(items) if items.is_empty() => vec![Line::plain(0, "object({})")],
         Type::Object(items) => {
             let items: Vec<_> = items.iter().map(|(key, of)| (key.clone(), Expr::Type(of.clone()))).collect();
-            object_lines("object({", &items, "", "})")
+            object_lines("object({", &items, object_key, "", "})")
         }
     }
 }
