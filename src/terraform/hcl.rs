@@ -254,7 +254,7 @@ fn value_lines(value: &Expr) -> Vec<Line> {
         Expr::Number(value) => vec![Line::plain(0, value.to_string())],
         Expr::String(value) => vec![Line::plain(0, quote(value))],
         Expr::Reference(reference) => vec![Line::plain(0, reference_text(reference))],
-        Expr::List(items) => enclose("[", items.iter().map(value_lines).collect(), "]"),
+        Expr::List(items) => list_lines("[", items.iter().map(value_lines).collect(), "]"),
         Expr::Object(items) if items.is_empty() => vec![Line::plain(0, "{}")],
         Expr::Object(items) => object_lines("{", items, object_key, "", "}"),
         Expr::Map(items) => object_lines("{", items, quote, ",", "}"),
@@ -280,8 +280,8 @@ fn object_lines(
 fn type_lines(of: &Type) -> Vec<Line> {
     match of {
         Type::Word(word) => vec![Line::plain(0, *word)],
-        Type::Of(name, inner) => enclose(&format!("{name}("), vec![type_lines(inner)], ")"),
-        Type::Tuple(items) => enclose("tuple([", items.iter().map(type_lines).collect(), "])"),
+        Type::Of(name, inner) => wrap(&format!("{name}("), type_lines(inner), ")"),
+        Type::Tuple(items) => list_lines("tuple([", items.iter().map(type_lines).collect(), "])"),
         Type::Object(items) if items.is_empty() => vec![Line::plain(0, "object({})")],
         Type::Object(items) => {
             let items: Vec<_> = items.iter().map(|(key, of)| (key.clone(), Expr::Type(of.clone()))).collect();
@@ -290,19 +290,31 @@ fn type_lines(of: &Type) -> Vec<Line> {
     }
 }
 
-/// `open a, b close`, each part joined to what stands before it on the same line.
-fn enclose(open: &str, parts: Vec<Vec<Line>>, close: &str) -> Vec<Line> {
-    let mut lines = vec![Line::plain(0, open)];
-    for (index, part) in parts.into_iter().enumerate() {
-        let last = lines.last_mut().expect("starts with one line");
-        if index > 0 {
-            last.lead.push_str(", ");
-        }
-        let mut part = part.into_iter();
-        last.lead.extend(part.next().map(|first| first.lead));
-        lines.extend(part);
+/// `open a, b close`: on one line when every part has one, else a line for each part's beginning.
+fn list_lines(open: &str, parts: Vec<Vec<Line>>, close: &str) -> Vec<Line> {
+    if parts.iter().all(|part| part.len() == 1) {
+        let words: Vec<String> = parts.into_iter().flatten().map(|line| line.lead).collect();
+        return vec![Line::plain(0, format!("{open}{}{close}", words.join(", ")))];
     }
-    lines.last_mut().expect("starts with one line").lead.push_str(close);
+    let mut lines = vec![Line::plain(0, open)];
+    for mut part in parts {
+        if let Some(last) = part.last_mut() {
+            last.lead.push(',');
+        }
+        lines.extend(part.into_iter().map(|line| Line { indent: line.indent + 1, ..line }));
+    }
+    lines.push(Line::plain(0, close));
+    lines
+}
+
+/// `open` and `close` around lines that stay where they are.
+fn wrap(open: &str, mut lines: Vec<Line>, close: &str) -> Vec<Line> {
+    if let Some(first) = lines.first_mut() {
+        first.lead.insert_str(0, open);
+    }
+    if let Some(last) = lines.last_mut() {
+        last.lead.push_str(close);
+    }
     lines
 }
 

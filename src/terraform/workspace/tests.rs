@@ -178,11 +178,14 @@ variable "fw" {
     alias       = string
     auto_commit = bool
     host        = string
-    rule = tuple([object({
-      name = string
-    }), object({
-      name = string
-    })])
+    rule = tuple([
+      object({
+        name = string
+      }),
+      object({
+        name = string
+      }),
+    ])
     tls = object({
       ca = string
       inner = object({
@@ -200,11 +203,14 @@ variable "fw" {
   alias       = "east"
   auto_commit = true
   host        = "$${not.a.reference}"
-  rule = [{
-    name = "one"
-  }, {
-    name = "two"
-  }]
+  rule = [
+    {
+      name = "one"
+    },
+    {
+      name = "two"
+    },
+  ]
   tls = {
     ca = "pem"
     inner = {
