@@ -2,7 +2,7 @@
 //!
 //! Needs `terraform` or `tofu` on the PATH; a machine without them fails these tests rather than skipping them. The
 //! modules use only what is built in, so nothing is downloaded.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
 use std::fs;

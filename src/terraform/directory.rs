@@ -1,8 +1,8 @@
 //! The directory of a task: made safely, and files in it replaced whole.
 //!
 //! A run has the agent's rights, so a directory that somebody swapped for a link must not lead the agent's files
-//! elsewhere. The directory is opened once, after it was compared with its parent by their real paths, and everything
-//! after that goes through the open handle: a link that is put there later has no effect.
+//! elsewhere. The parent is opened as the operator named it, links and all; from there on no link is followed, and
+//! everything goes through open handles, so that one which is put there later has no effect.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -19,16 +19,9 @@ pub enum DirectoryError {
     /// Nothing was changed.
     #[error("task name {0:?} cannot be a directory: use letters, digits, `_` and `-`")]
     Name(String),
-    /// The directory is a link to somewhere else. Nothing was changed.
-    #[error("{} leads out of {}, to {}: remove the link", .dir.display(), .parent.display(), .target.display())]
-    LeadsOut {
-        /// What was asked for.
-        dir: PathBuf,
-        /// Where it should be.
-        parent: PathBuf,
-        /// Where it is.
-        target: PathBuf,
-    },
+    /// The last part of the path is a link, or no directory at all. Nothing was changed.
+    #[error("{} is a link or a file, not a directory: remove it, or name the place it leads to", .0.display())]
+    NotOurs(PathBuf),
     /// The system refused. What was there before is still there.
     #[error("{what} {}", .path.display())]
     Io {
@@ -58,20 +51,24 @@ impl Directory {
     /// Makes it (0750, parents too) if it is missing, and opens it.
     pub(super) fn open(dir: &Path) -> Result<Self, DirectoryError> {
         let refused = |what, source: io::Error| DirectoryError::Io { what, path: dir.to_owned(), source };
+        let Some(name) = dir.file_name() else { return Err(DirectoryError::Name(dir.display().to_string())) };
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut builder = std::fs::DirBuilder::new();
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o750);
-        builder.recursive(true).create(dir).map_err(|e| refused("create directory", e))?;
+        builder.recursive(true).create(parent).map_err(|e| refused("create the parent of", e))?;
 
-        let real = dir.canonicalize().map_err(|e| refused("resolve directory", e))?;
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            let parent = parent.canonicalize().map_err(|e| refused("resolve the parent of", e))?;
-            if !real.starts_with(&parent) {
-                return Err(DirectoryError::LeadsOut { dir: dir.to_owned(), parent, target: real });
-            }
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+        let parent =
+            rustix::fs::open(parent, flags, Mode::empty()).map_err(|e| refused("open the parent of", e.into()))?;
+        match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o750)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(refused("create directory", error.into())),
         }
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-        let handle = rustix::fs::open(&real, flags, Mode::empty()).map_err(|e| refused("open directory", e.into()))?;
-        Ok(Self { handle: handle.into(), path: real })
+        match rustix::fs::openat(&parent, name, flags | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(handle) => Ok(Self { handle: handle.into(), path: dir.to_owned() }),
+            Err(rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR) => Err(DirectoryError::NotOurs(dir.to_owned())),
+            Err(error) => Err(refused("open directory", error.into())),
+        }
     }
 
     /// Replaces a file by this content (0640), by a new file that takes its name. `false`: it was so already.
@@ -159,7 +156,7 @@ mod tests {
         let outside = tempfile::tempdir().unwrap();
         symlink(outside.path(), root.path().join("edge")).unwrap();
         let error = Directory::open(&root.path().join("edge")).unwrap_err();
-        assert!(matches!(error, DirectoryError::LeadsOut { .. }), "{error}");
+        assert!(matches!(error, DirectoryError::NotOurs(_)), "{error}");
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     }
 

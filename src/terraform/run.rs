@@ -8,11 +8,12 @@
 //! - `init` refuses to start when the workspace that the directory remembers has no state any more (a lost state
 //!   store, a new backend). Then the workspace is made, and `init` is tried once more.
 //! - A run that skipped `init` is told by `apply` that it should not have. Nothing has been changed then, so the run
-//!   begins again from `init`.
+//!   begins again from `init`. (A provisioner that fails and prints `terraform init` looks the same; it gets one try
+//!   more, which is what a retry would do.)
 
-use super::diagnostics;
+use super::Binary;
+use super::diagnostics::{self, Verdict};
 use super::steps::{self, Step, StepKind};
-use super::{Binary, diagnostics::Verdict};
 
 /// Longest text of Terraform's that is kept in an error, in bytes: its end, where the reason stands.
 pub const ERROR_TEXT_MAX: usize = 16 * 1024;
@@ -76,6 +77,7 @@ impl Run {
     }
 
     /// What to do now. Asking again before [`Self::handle_exit`] gives the same step.
+    #[expect(clippy::should_implement_trait, reason = "no iterator: it alternates with handle_exit and never ends")]
     pub fn next(&mut self) -> Action {
         match &self.stage {
             Stage::At(kind) => Action::Exec(steps::step(&self.binary, &self.task, *kind)),

@@ -99,7 +99,8 @@ pub enum WorkspaceError {
     },
 }
 
-/// Writes or completes the directory of a task: made with 0750, files with 0640, each replaced whole.
+/// Writes or completes the directory of a task: made with 0750, files with 0640, each replaced whole. Blocks on the
+/// disk.
 pub fn write(
     dir: &Path,
     task: &TaskSpec,
