@@ -9,7 +9,7 @@
 //! | `providers.auto.tfvars` | values of the providers, in plain text |
 //! | `variables.module.tf`, `variables.auto.tfvars` | the task's own variables, when it has some |
 //!
-//! Every file begins with the notice that it is generated. All are functions of their arguments; only [`write`] touches
+//! Every file begins with the notice that it is generated. All are functions of their arguments; only [`write()`] touches
 //! the disk, and it leaves a file alone whose bytes would stay the same.
 //!
 //! # Not here
@@ -36,7 +36,7 @@ use super::{Binary, Settings};
 /// The oldest Terraform that a workspace accepts. There is no ceiling: see [`super::binary`].
 const REQUIRED_VERSION: &str = ">= 0.13.0";
 
-/// What [`write`] did.
+/// What [`write()`] did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Written {
     /// Names of the files that were written or removed; the others were already right.
