@@ -82,8 +82,7 @@ fn at_depth(expression: &Expression, depth: usize) -> Result<Value, LiteralError
 
 fn object_key(key: &ObjectKey) -> Result<String, LiteralError> {
     match key {
-        ObjectKey::Ident(name) => Ok(name.as_str().to_owned()),
-        ObjectKey::Expression(Expression::Variable(name)) => Ok(name.as_str().to_owned()),
+        ObjectKey::Ident(name) | ObjectKey::Expression(Expression::Variable(name)) => Ok(name.as_str().to_owned()),
         ObjectKey::Expression(expression) => match from_expression(expression)? {
             Value::String(key) => Ok(key),
             Value::Number(key) => Ok(key.to_string()),

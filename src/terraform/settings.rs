@@ -38,7 +38,8 @@ pub struct Settings {
 pub struct Backend {
     /// Terraform's name for it: `consul`, `local`, `s3`, ...
     pub kind: String,
-    /// Its arguments. An object is written as a block, a list of objects as blocks of the same name.
+    /// Its arguments. An object is a value (`assume_role = {..}`), but for the few that Terraform wants as blocks
+    /// (`exec` of `kubernetes`, `workspaces` of `remote`).
     pub body: Map<String, Value>,
 }
 
@@ -58,7 +59,8 @@ pub struct Provider {
     pub name: String,
     /// `alias`: makes the instance `name.alias`.
     pub alias: Option<String>,
-    /// All arguments other than `alias` and `task_env`. An object becomes a block of the provider.
+    /// All arguments other than `alias` and `task_env`. An object becomes a block of the provider, a list of objects
+    /// a block for each; what is nested deeper stays a value.
     pub args: Map<String, Value>,
     /// `task_env`: given to Terraform in its environment, never written to a file.
     pub task_env: BTreeMap<String, String>,

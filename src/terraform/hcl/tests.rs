@@ -38,6 +38,14 @@ fn keys_that_would_read_as_something_else_are_quoted() {
 }
 
 #[test]
+fn a_doubled_sign_is_never_left_to_be_counted() {
+    check_quoted("${a}", r#""$${a}""#);
+    check_quoted("$${a}", r#""$\u0024{a}""#);
+    check_quoted("%%%{a}", r#""%%\u0025{a}""#);
+    check_quoted("$%{a} $a", r#""$%%{a} $a""#);
+}
+
+#[test]
 fn types_are_inferred_and_nested() {
     let value = json!({"host": "h", "tls": {"ca": "c", "on": true}, "ports": [1, "a"], "none": null, "e": {}});
     let mut body = Body::default();
@@ -78,6 +86,12 @@ proptest! {
         let label = read.get_blocks("b").next().unwrap().labels[0].as_str().to_owned();
         prop_assert_eq!(label, key);
     }
+}
+
+fn check_quoted(value: &str, expected: &str) {
+    let mut body = Body::default();
+    body.attribute("v", Expr::string(value));
+    assert_eq!(body.to_text(), format!("v = {expected}\n"));
 }
 
 /// What hcl-edit reads in `v`.
