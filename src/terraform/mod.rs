@@ -1,1 +1,5 @@
 //! (being written)
+
+pub mod settings;
+
+pub use settings::{Backend, Provider, RequiredProvider, Settings};
