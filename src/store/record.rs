@@ -8,6 +8,7 @@
 //! | `format` | u32: version of this table |
 //! | `owner` | member id, instance |
 //! | `generation` | u64 |
+//! | `commits` | u64: transactions so far, this one included |
 //! | `promise` | epoch, holder (id, instance, boot), lease (seconds u64, nanoseconds u32) |
 //! | `founding` | accepted proposal or none, formed proposal or none |
 //! | `cluster` | cluster id |
@@ -37,6 +38,7 @@ pub(super) enum Record {
     Format(u32),
     Owner { id: MemberId, instance: Instance },
     Generation(Generation),
+    Commits(u64),
     Peers(Vec<(MemberId, SocketAddr)>),
     State(Change),
 }
@@ -55,6 +57,7 @@ impl Record {
             Self::Format(_) => Self::FORMAT_KEY.to_owned(),
             Self::Owner { .. } => "owner".to_owned(),
             Self::Generation(_) => "generation".to_owned(),
+            Self::Commits(_) => "commits".to_owned(),
             Self::Peers(_) => "peers".to_owned(),
             Self::State(Change::Promise(_)) => "promise".to_owned(),
             Self::State(Change::Founding(_)) => "founding".to_owned(),
@@ -89,6 +92,7 @@ impl Record {
             Self::Format(format) => codec::encode(format),
             Self::Owner { id, instance } => codec::encode(&(id, instance)),
             Self::Generation(generation) => codec::encode(generation),
+            Self::Commits(commits) => codec::encode(commits),
             Self::Peers(peers) => codec::encode(peers),
             Self::State(Change::Promise(Promise { epoch, holder, lease })) => codec::encode(&(epoch, holder, lease)),
             Self::State(Change::Founding(Founding { accepted, formed })) => codec::encode(&(accepted, formed)),
@@ -105,6 +109,7 @@ impl Record {
                 Self::Owner { id, instance }
             }
             "generation" => Self::Generation(field(key, body)?),
+            "commits" => Self::Commits(field(key, body)?),
             "peers" => Self::Peers(field(key, body)?),
             "promise" => {
                 let (epoch, holder, lease): (Epoch, Process, Duration) = field(key, body)?;
