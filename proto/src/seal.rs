@@ -26,6 +26,7 @@
 //!
 //! Sockets, and the choice of the session: randomness is an argument. Control connections are in [`crate::noise`].
 
+mod secret;
 mod window;
 
 #[cfg(test)]
@@ -33,9 +34,11 @@ mod tests;
 
 use std::fmt;
 
-use chacha20poly1305::aead::AeadInPlace;
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
+pub use secret::Key;
 
+pub(crate) use secret::name_hash;
+
+use secret::{Group, Secret};
 use window::Sessions;
 
 /// Largest datagram, envelope included: fits the smallest IPv6 path with room for a tunnel.
@@ -61,38 +64,6 @@ const TAG: usize = 16;
 const CHECK: usize = 8;
 const SESSION: std::ops::Range<usize> = 4..12;
 const COUNTER: std::ops::Range<usize> = 12..20;
-
-/// Domain separation: one string for each use of a hash, never reused, with the version inside.
-const NAME_CONTEXT: &str = "quorate 2026 v1 cluster name";
-const SESSION_CONTEXT: &str = "quorate 2026 v1 datagram session key";
-const CHECK_CONTEXT: &str = "quorate 2026 v1 plain datagram check";
-
-/// The secret that a cluster shares. Never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Key([u8; 32]);
-
-impl Key {
-    /// Takes 32 bytes; `None` for any other length.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
-    }
-
-    /// Derives a key for one use: `context` names it, `parts` must be unambiguous when joined.
-    pub(crate) fn derive(&self, context: &'static str, parts: &[&[u8]]) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_derive_key(context);
-        hasher.update(&self.0);
-        for part in parts {
-            hasher.update(part);
-        }
-        *hasher.finalize().as_bytes()
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key(secret)")
-    }
-}
 
 /// What a datagram carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -273,9 +244,9 @@ impl Opener {
         if header[2] != VERSION {
             return Err(Refused::Version);
         }
-        match (header[3], self.group.key.is_some()) {
-            (MODE_PLAIN, false) | (MODE_SEALED, true) => {}
-            (MODE_PLAIN, true) => return Err(Refused::Plain),
+        match header[3] {
+            mode if mode == self.group.mode() => {}
+            MODE_PLAIN => return Err(Refused::Plain),
             _ => return Err(Refused::UnknownKey),
         }
         let mut session = [0; 8];
@@ -302,106 +273,4 @@ impl fmt::Debug for Opener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opener").finish_non_exhaustive()
     }
-}
-
-/// The first 16 bytes of a hash of the cluster's name: what binds an envelope or a connection to the cluster.
-pub(crate) fn name_hash(cluster_name: &str) -> [u8; 16] {
-    let hash = blake3::derive_key(NAME_CONTEXT, cluster_name.as_bytes());
-    let mut short = [0; 16];
-    short.copy_from_slice(&hash[..16]);
-    short
-}
-
-/// What all members share.
-struct Group {
-    name: String,
-    name_hash: [u8; 16],
-    key: Option<Key>,
-}
-
-impl Group {
-    fn new(cluster_name: &str, key: Option<&Key>) -> Self {
-        Self { name: cluster_name.to_owned(), name_hash: name_hash(cluster_name), key: key.cloned() }
-    }
-
-    /// Key and session have fixed lengths, so the joined input is unambiguous for any name.
-    fn secret(&self, session: [u8; 8]) -> Secret {
-        match &self.key {
-            Some(key) => {
-                let derived = key.derive(SESSION_CONTEXT, &[self.name.as_bytes(), &session]);
-                Secret::Sealed { cipher: ChaCha20Poly1305::new(&derived.into()), name_hash: self.name_hash }
-            }
-            None => Secret::Plain { check: blake3::derive_key(CHECK_CONTEXT, self.name.as_bytes()) },
-        }
-    }
-}
-
-/// What one session seals with.
-#[derive(Clone)]
-enum Secret {
-    Sealed { cipher: ChaCha20Poly1305, name_hash: [u8; 16] },
-    Plain { check: [u8; 32] },
-}
-
-impl Secret {
-    fn mode(&self) -> u8 {
-        match self {
-            Self::Sealed { .. } => MODE_SEALED,
-            Self::Plain { .. } => MODE_PLAIN,
-        }
-    }
-
-    /// Encrypts what follows the header and appends the tag, or appends the check value.
-    fn close(&self, datagram: &mut Vec<u8>) -> Result<(), SealError> {
-        match self {
-            Self::Sealed { cipher, name_hash } => {
-                let (head, body) = datagram.split_at_mut(HEADER);
-                let (nonce, aad) = nonce_and_aad(head, name_hash);
-                // The only error of the cipher is a text of 256 GiB.
-                let tag = cipher.encrypt_in_place_detached(&nonce, &aad, body).map_err(|_| SealError::Exhausted)?;
-                datagram.extend_from_slice(&tag);
-            }
-            Self::Plain { check } => {
-                let value = blake3::keyed_hash(check, datagram);
-                datagram.extend_from_slice(&value.as_bytes()[..CHECK]);
-            }
-        }
-        Ok(())
-    }
-
-    /// Verifies and decrypts `rest`; gives kind and body.
-    fn open(&self, header: &[u8; HEADER], rest: &[u8]) -> Result<Vec<u8>, Refused> {
-        let foot = match self {
-            Self::Sealed { .. } => TAG,
-            Self::Plain { .. } => CHECK,
-        };
-        let length = rest.len().checked_sub(foot).filter(|&length| length > 0).ok_or(Refused::TooShort)?;
-        let (text, foot) = rest.split_at(length);
-        match self {
-            Self::Sealed { cipher, name_hash } => {
-                let (nonce, aad) = nonce_and_aad(header, name_hash);
-                let mut plain = text.to_vec();
-                cipher
-                    .decrypt_in_place_detached(&nonce, &aad, &mut plain, Tag::from_slice(foot))
-                    .map_err(|_| Refused::BadSeal)?;
-                Ok(plain)
-            }
-            Self::Plain { check } => {
-                let mut hasher = blake3::Hasher::new_keyed(check);
-                hasher.update(header).update(text);
-                let value = hasher.finalize();
-                if value.as_bytes()[..CHECK] == *foot { Ok(text.to_vec()) } else { Err(Refused::BadSeal) }
-            }
-        }
-    }
-}
-
-/// Nonce: four zero bytes and the counter as it stands in the header. Associated data: header and name hash.
-fn nonce_and_aad(header: &[u8], name_hash: &[u8; 16]) -> (Nonce, [u8; HEADER + 16]) {
-    let mut nonce = [0; 12];
-    nonce[4..].copy_from_slice(&header[COUNTER]);
-    let mut aad = [0; HEADER + 16];
-    aad[..HEADER].copy_from_slice(&header[..HEADER]);
-    aad[HEADER..].copy_from_slice(name_hash);
-    (nonce.into(), aad)
 }

@@ -8,18 +8,19 @@
 //! through an overlay in memory, verifies every page and every record, and only then opens it for writing. A file that
 //! is foreign, damaged or newer is left as it is, byte for byte.
 //!
-//! A lock on `quorate.lock` keeps a second process out of the directory.
+//! A lock on `quorate.lock` keeps a second process out of the directory; `quorate.witness` notices a lost commit.
 //!
 //! # Not here
 //!
-//! What the state means (`cluster::durable`). A disk that takes back an acknowledged fsync, or a directory restored
-//! from an old copy, cannot be detected here; protocol-safety 2 says what that costs. All calls block: keep them off
-//! the gossip thread.
+//! What the state means (`cluster::durable`). A disk that takes back an acknowledged fsync, or a whole directory
+//! restored from an old copy, cannot be detected here; protocol-safety 2 says what that costs. All calls block: keep
+//! them off the gossip thread.
 
 mod error;
 mod lock;
 mod overlay;
 mod record;
+mod witness;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ use error::Cause;
 use lock::Lock;
 use overlay::Overlay;
 use record::{FORMAT, Record};
+use witness::Witness;
 
 /// The file inside the data directory.
 pub const FILE: &str = "quorate.redb";
@@ -75,6 +77,8 @@ pub struct Store {
     db: Database,
     generation: Generation,
     peers: Vec<(MemberId, SocketAddr)>,
+    commits: u64,
+    witness: Witness,
     failed: bool,
     _lock: Lock,
 }
@@ -113,25 +117,29 @@ impl Store {
         if seen.durable.id != *id {
             return Err(OpenError::OtherId { path, stored: seen.durable.id, given: id.clone() });
         }
+        let witness = Witness::open(data_dir).map_err(|e| at(e.into()))?;
+        if witness.commits() > seen.commits {
+            let what = format!("it holds {} commits of {}", seen.commits, witness.commits());
+            return Err(OpenError::Damaged { path, what });
+        }
 
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(|e| at(e.into()))?;
         file.set_permissions(Permissions::from_mode(0o600)).map_err(|e| at(e.into()))?;
         let db = FileBackend::new(file)
             .and_then(|backend| builder().create_with_backend(wrap(backend)))
             .map_err(|e| at(e.into()))?;
-        let Contents { durable, generation, peers } = read(&db).map_err(at)?;
+        let Contents { durable, generation, peers, commits } = read(&db).map_err(at)?;
 
         let next = generation.0.checked_add(1).ok_or_else(|| at(Cause::damaged("the generation is used up")))?;
         let generation = Generation(next.max(unix_ms));
-        let mut store = Self { db, generation, peers: peers.clone(), failed: false, _lock: lock };
-        store.put(&[Record::Generation(generation)]).map_err(|e| OpenError::Write { path, source: e })?;
+        let mut store = Self { db, generation, peers: peers.clone(), commits, witness, failed: false, _lock: lock };
+        store.put(vec![Record::Generation(generation)]).map_err(|e| OpenError::Write { path, source: e })?;
         Ok((store, Opened { durable, generation, fresh, peers }))
     }
 
     /// Makes all changes durable, or none. After an error it is unknown whether they are: stop the process.
     pub fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        let records: Vec<Record> = changes.iter().cloned().map(Record::from).collect();
-        self.put(&records)
+        self.put(changes.iter().cloned().map(Record::from).collect())
     }
 
     /// Raises the stored generation, when peers remember a higher one than ours (gossip R8). A lower one changes nothing.
@@ -139,7 +147,7 @@ impl Store {
         if generation <= self.generation {
             return Ok(());
         }
-        self.put(&[Record::Generation(generation)])?;
+        self.put(vec![Record::Generation(generation)])?;
         self.generation = generation;
         Ok(())
     }
@@ -156,7 +164,7 @@ impl Store {
         if peers == self.peers {
             return Ok(());
         }
-        self.put(&[Record::Peers(peers.to_vec())])?;
+        self.put(vec![Record::Peers(peers.to_vec())])?;
         self.peers = peers.to_vec();
         Ok(())
     }
@@ -166,13 +174,19 @@ impl Store {
         &self.peers
     }
 
-    fn put(&mut self, records: &[Record]) -> Result<(), StoreError> {
+    fn put(&mut self, mut records: Vec<Record>) -> Result<(), StoreError> {
         if self.failed {
             return Err(StoreError::Stopped);
         }
-        let written = write(&self.db, records);
-        self.failed = written.is_err();
-        written.map_err(StoreError::from)
+        let commits = self.commits + 1;
+        records.push(Record::Commits(commits));
+        if let Err(cause) = write(&self.db, &records) {
+            self.failed = true;
+            return Err(cause.into());
+        }
+        self.commits = commits;
+        self.witness.note(commits);
+        Ok(())
     }
 }
 
@@ -181,6 +195,7 @@ struct Contents {
     durable: Durable,
     generation: Generation,
     peers: Vec<(MemberId, SocketAddr)>,
+    commits: u64,
 }
 
 /// Makes the directory for its owner only. One that exists keeps its mode: it may be somebody's mount point.
@@ -197,15 +212,17 @@ fn make_directory(path: &Path) -> io::Result<()> {
 /// nothing or a whole file.
 fn create(data_dir: &Path, path: &Path, id: &MemberId, instance: Instance) -> Result<(), Cause> {
     let new: PathBuf = data_dir.join(FILE_NEW);
-    match fs::remove_file(&new) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.into()),
-        _ => {}
+    // The witness, if one is there, belongs to a file that somebody removed.
+    for leftover in [&new, &data_dir.join(witness::FILE)] {
+        match fs::remove_file(leftover) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.into()),
+            _ => {}
+        }
     }
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&new)?;
     let db = builder().create_with_backend(FileBackend::new(file)?)?;
-    let records =
-        [Record::Format(FORMAT), Record::Owner { id: id.clone(), instance }, Record::Generation(Generation(0))];
-    write(&db, &records)?;
+    let owner = Record::Owner { id: id.clone(), instance };
+    write(&db, &[Record::Format(FORMAT), owner, Record::Generation(Generation(0)), Record::Commits(0)])?;
     db.close()?;
     File::open(&new)?.sync_all()?;
     fs::rename(&new, path)?;
@@ -244,6 +261,7 @@ fn read(db: &Database) -> Result<Contents, Cause> {
     let mut owner = None;
     let mut generation = None;
     let mut peers = Vec::new();
+    let mut commits = None;
     let mut changes = Vec::new();
     for row in table.iter()? {
         let (key, value) = row?;
@@ -252,16 +270,18 @@ fn read(db: &Database) -> Result<Contents, Cause> {
             Record::Owner { id, instance } => owner = Some((id, instance)),
             Record::Generation(stored) => generation = Some(stored),
             Record::Peers(stored) => peers = stored,
+            Record::Commits(stored) => commits = Some(stored),
             Record::State(change) => changes.push(change),
         }
     }
     let (id, instance) = owner.ok_or_else(|| Cause::damaged("it does not say whose it is"))?;
     let generation = generation.ok_or_else(|| Cause::damaged("it has no generation"))?;
+    let commits = commits.ok_or_else(|| Cause::damaged("it does not count its commits"))?;
     let mut durable = Durable::fresh(id, instance);
     for change in changes {
         change.apply(&mut durable);
     }
-    Ok(Contents { durable, generation, peers })
+    Ok(Contents { durable, generation, peers, commits })
 }
 
 fn write(db: &Database, records: &[Record]) -> Result<(), Cause> {

@@ -149,9 +149,57 @@ fn a_kill_without_goodbye_loses_nothing_acknowledged() {
 }
 
 #[test]
+fn an_old_copy_of_the_file_is_refused_and_a_torn_witness_is_not() {
+    let directory = closed(&[promise(3)]);
+    let file = directory.path().join(FILE);
+    let old = fs::read(&file).unwrap();
+    open(directory.path()).unwrap().0.commit(&[promise(4)]).unwrap();
+    let new = fs::read(&file).unwrap();
+    fs::write(&file, &old).unwrap();
+    let error = open(directory.path()).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    assert!(fs::read(&file).unwrap() == old);
+
+    for torn in [&b""[..], b"000000", &[0; 21]] {
+        fs::write(&file, &new).unwrap();
+        fs::write(directory.path().join(witness::FILE), torn).unwrap();
+        assert_eq!(open(directory.path()).unwrap().1.durable, applied(&[promise(4)]));
+    }
+}
+
+/// A kill, then one byte of the disk goes bad: redb may go back by one commit, and the witness notices.
+#[test]
+fn no_changed_byte_after_a_kill_brings_back_an_older_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(directory.path()).unwrap();
+    store.commit(&everything()).unwrap();
+    store.commit(&[promise(4)]).unwrap();
+    let whole = fs::read(directory.path().join(FILE)).unwrap();
+    let count = fs::read(directory.path().join(witness::FILE)).unwrap();
+    let mut expected = applied(&everything());
+    promise(4).apply(&mut expected);
+
+    let copy = tempfile::tempdir().unwrap();
+    let used: Vec<usize> = (0..whole.len()).filter(|&at| whole[at] != 0).collect();
+    let mut lost = 0;
+    for at in used.iter().step_by(used.len() / 300 + 1) {
+        let mut bytes = whole.clone();
+        bytes[*at] ^= 0x10;
+        fs::write(copy.path().join(FILE), &bytes).unwrap();
+        fs::write(copy.path().join(witness::FILE), &count).unwrap();
+        match open(copy.path()) {
+            Ok((_, opened)) => assert_eq!(opened.durable, expected, "byte {at}"),
+            Err(error) => lost += usize::from(error.to_string().contains("commits of")),
+        }
+    }
+    assert!(lost > 0, "no change made redb go back: this test has lost its point");
+}
+
+#[test]
 fn a_directory_left_half_made_is_completed() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join(FILE_NEW), b"half of a").unwrap();
+    fs::write(directory.path().join(witness::FILE), format!("{:020}\n", 77)).unwrap();
     assert!(open(directory.path()).unwrap().1.fresh);
 }
 
@@ -194,7 +242,7 @@ fn a_record_that_does_not_match_its_checksum_or_key_is_refused() {
     let check = |key: &'static str, value: Vec<u8>, text: &str| {
         let bytes = made_by_hand(|db| {
             let owner = Record::Owner { id: id("a"), instance: INSTANCE };
-            write(db, &[Record::Format(FORMAT), owner, Record::Generation(Generation(1))]).unwrap();
+            write(db, &[Record::Format(FORMAT), owner, Record::Generation(Generation(1)), Record::Commits(0)]).unwrap();
             let transaction = db.begin_write().unwrap();
             transaction.open_table(RECORDS).unwrap().insert(key, value.as_slice()).unwrap();
             transaction.commit().unwrap();
@@ -332,7 +380,9 @@ fn a_crash_at_any_write_leaves_the_state_before_or_after() {
     let before = applied(&everything());
     disk.log.lock().unwrap().clear();
     let next = [promise(9), register("voters", 9, Some(&[1; 9_000])), register("run/x", 9, Some(b"x"))];
+    let acknowledged = fs::read(directory.path().join(witness::FILE)).unwrap();
     store.commit(&next).unwrap();
+    let acknowledged_next = fs::read(directory.path().join(witness::FILE)).unwrap();
     let steps = disk.log.lock().unwrap().clone();
     let mut after = before.clone();
     for change in next {
@@ -349,6 +399,8 @@ fn a_crash_at_any_write_leaves_the_state_before_or_after() {
             replay(&mut bytes, step);
         }
         fs::write(&path, &bytes).unwrap();
+        let witness = if kept < steps.len() { &acknowledged } else { &acknowledged_next };
+        fs::write(crashed.path().join(witness::FILE), witness).unwrap();
         let durable = open(crashed.path()).unwrap_or_else(|e| panic!("after {kept} of {}: {e}", steps.len())).1.durable;
         assert!(durable == before || durable == after, "after {kept}: {durable:?}");
         seen.push(durable == after);
@@ -371,7 +423,7 @@ fn replay(bytes: &mut Vec<u8>, step: &Step) {
 proptest! {
     #[test]
     fn arbitrary_records_never_panic(
-        key in prop_oneof!["format", "owner", "generation", "peers", "promise", "founding", "cluster", "register/.*", ".*"],
+        key in prop_oneof!["format", "owner", "generation", "commits", "peers", "promise", "founding", "cluster", "register/.*", ".*"],
         body in proptest::collection::vec(any::<u8>(), 0..80),
     ) {
         let key = key.replace('\0', "");
