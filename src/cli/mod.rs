@@ -124,8 +124,7 @@ fn refuse(error: &clap::Error) -> Exit {
             Err(failure) => failure.exit,
         },
         ErrorKind::InvalidSubcommand => {
-            output::complain(&text);
-            output::complain(&help());
+            output::complain(&format!("{text}\n{}", help()));
             Exit::UnknownCommand
         }
         ErrorKind::MissingRequiredArgument

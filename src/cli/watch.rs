@@ -39,7 +39,7 @@ pub(super) fn watch(
             }
             Err(error) => {
                 index = None;
-                (format!("{error}\ntrying again\n"), true)
+                (format!("{error}\ntrying again every second\n"), true)
             }
         };
         // In place, ages of things move on even when nothing else does.
