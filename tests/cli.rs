@@ -102,6 +102,30 @@ fn a_watch_appends_every_change_to_a_pipe() {
 }
 
 #[test]
+fn a_watch_in_json_is_silent_while_only_request_ids_change() {
+    let asked = Arc::new(Mutex::new(0));
+    let count = asked.clone();
+    let agent = Agent::start(move |request| {
+        if request.path == "/v1/cluster/tasks" {
+            return (200, tasks());
+        }
+        let mut asked = count.lock().unwrap();
+        *asked += 1;
+        let mut body = cluster(1, if *asked > 10 { "down" } else { "alive" });
+        body["request_id"] = json!(format!("r{asked}"));
+        (200, body)
+    });
+    let mut child = agent.command(&["status", "-watch", "-json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let reports = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let states: Vec<Value> = reports.map(|report| report["cluster"]["members"][0]["state"].clone()).take(2).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(states, ["alive", "down"]);
+    assert!(*asked.lock().unwrap() > 10);
+}
+
+#[test]
 fn a_task_is_switched() {
     let agent = Agent::start(|_| (200, json!({})));
     let out = agent.run(&["task", "enable", "-auto-approve", "web"]);
