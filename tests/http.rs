@@ -345,6 +345,25 @@ fn metrics_count_requests() {
 }
 
 #[test]
+fn the_command_line_reads_what_the_api_writes() {
+    let agent = Agent::leading();
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_quorate"));
+        let out = command.args(args).arg(format!("-http-addr={}", agent.addr)).output().unwrap();
+        assert!(out.status.success(), "{out:?}");
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let screen = run(&["status"]);
+    assert!(screen.starts_with("Cluster  edge, as cts-02 sees it\nLeader   cts-02 since "), "{screen}");
+    assert!(screen.contains("\nweb   successful  "), "{screen}");
+    assert!(screen.contains(": exit status 1\n"), "{screen}");
+    assert!(run(&["members"]).contains("\ncts-02  suspect  yes    no"));
+    assert!(run(&["task", "list"]).contains("./db"));
+    agent.change(|snapshot| snapshot.high_availability = false);
+    assert!(run(&["status"]).starts_with("Cluster  none: cts-02 is a single agent\n"));
+}
+
+#[test]
 fn unknown_paths_are_404_and_options_200() {
     let agent = Agent::following();
     for path in ["/v1/nope", "/v1", "/", "/v1/status/nope", "/v1/tasksx"] {

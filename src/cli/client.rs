@@ -32,7 +32,9 @@ pub(super) struct Address {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
     /// Nothing listens there. Nothing was done.
-    #[error("no agent answers at {0}: connection refused. Is it running? Is this its http_addr? (-http-addr)")]
+    #[error(
+        "no agent answers at {0}: connection refused\nis one running, and is this where its API listens? (-http-addr)"
+    )]
     Refused(String),
     /// Nothing is there, or not in time.
     #[error("cannot reach {0}: {1}")]

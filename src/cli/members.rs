@@ -38,12 +38,13 @@ fn fetch(client: &Client, args: &MembersArgs, paint: Paint, index: Option<u64>) 
     let query = index.map_or_else(String::new, |index| format!("?index={index}&wait=30s"));
     let value = client.get(&format!("/v1/cluster{query}"))?;
     let cluster: Cluster = client.typed(&value)?;
+    let key = status::one_line(value.clone());
     let text = match (args.json, args.watch) {
-        (true, true) => status::one_line(value),
+        (true, true) => key.clone(),
         (true, false) => pretty(&value),
         (false, _) => render(&cluster, clock::wall().fixed_offset(), paint),
     };
-    Ok(Shown { text, index: cluster.index })
+    Ok(Shown { text, key, index: cluster.index })
 }
 
 fn render(cluster: &Cluster, now: DateTime<FixedOffset>, paint: Paint) -> String {

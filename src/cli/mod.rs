@@ -2,7 +2,7 @@
 //!
 //! Flags are CTS's kind: one dash or two, `-a b` or `-a=b` (`argv`). Exit codes are CTS's (`exit`): 0 means that what
 //! the command says happened, happened. What is printed comes from pure functions of answers, the time and a
-//! [`paint::Paint`], so that tests hold every table to the letter.
+//! `Paint`, so that tests hold every table to the letter.
 //!
 //! # Not here
 //!
@@ -124,8 +124,7 @@ fn refuse(error: &clap::Error) -> Exit {
             Err(failure) => failure.exit,
         },
         ErrorKind::InvalidSubcommand => {
-            output::complain(&text);
-            output::complain(&help());
+            output::complain(&format!("{text}\n{}", help()));
             Exit::UnknownCommand
         }
         ErrorKind::MissingRequiredArgument

@@ -47,21 +47,24 @@ fn fetch(client: &Client, args: &StatusArgs, paint: Paint, index: Option<u64>) -
     let value = client.get(&format!("/v1/cluster{query}"))?;
     let cluster: Cluster = client.typed(&value)?;
     let tasks = client.get("/v1/cluster/tasks");
-    let text = if args.json {
-        let (tasks, error) = match tasks {
-            Ok(tasks) => (tasks, Value::Null),
-            Err(error) => (Value::Null, Value::String(error.to_string())),
-        };
-        let report = json!({"cluster": value, "tasks": tasks, "tasks_error": error});
-        if args.watch { one_line(report) } else { pretty(&report) }
-    } else {
-        let tasks = tasks.and_then(|tasks| client.typed::<TasksNow>(&tasks)).map_err(|error| match error {
-            ClientError::Refusal { message, .. } => message,
-            error => error.to_string(),
-        });
-        render(&cluster, &tasks, clock::wall().fixed_offset(), paint)
+    let (found, error) = match &tasks {
+        Ok(tasks) => (tasks.clone(), Value::Null),
+        Err(error) => (Value::Null, Value::String(error.to_string())),
     };
-    Ok(Shown { text, index: cluster.index })
+    let report = json!({"cluster": value, "tasks": found, "tasks_error": error});
+    let key = one_line(report.clone());
+    let text = match (args.json, args.watch) {
+        (true, true) => key.clone(),
+        (true, false) => pretty(&report),
+        (false, _) => {
+            let tasks = tasks.and_then(|tasks| client.typed::<TasksNow>(&tasks)).map_err(|error| match error {
+                ClientError::Refusal { message, .. } => message,
+                error => error.to_string(),
+            });
+            render(&cluster, &tasks, clock::wall().fixed_offset(), paint)
+        }
+    };
+    Ok(Shown { text, key, index: cluster.index })
 }
 
 /// One report a line, without what changes at every request.

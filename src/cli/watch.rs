@@ -17,6 +17,8 @@ const HOME: &str = "\x1b[H\x1b[J";
 /// A report, and the index to wait for a change of.
 pub(super) struct Shown {
     pub(super) text: String,
+    /// What the report says without its ages, which move on by themselves: the same key, no change.
+    pub(super) key: String,
     pub(super) index: u64,
 }
 
@@ -32,22 +34,22 @@ pub(super) fn watch(
         say("\x1b[2J")?;
     }
     loop {
-        let (text, pause) = match fetch(index) {
+        let (text, key, pause) = match fetch(index) {
             Ok(shown) => {
                 index = Some(shown.index);
-                (shown.text, false)
+                (shown.text, shown.key, false)
             }
             Err(error) => {
                 index = None;
-                (format!("{error}\ntrying again\n"), true)
+                (format!("{error}\ntrying again every second\n"), error.to_string(), true)
             }
         };
         // In place, ages of things move on even when nothing else does.
         if in_place {
             say(&format!("{HOME}{text}"))?;
-        } else if text != last {
+        } else if key != last {
             say(&text)?;
-            last = text;
+            last = key;
         }
         if pause {
             std::thread::sleep(PAUSE);

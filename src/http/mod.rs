@@ -161,9 +161,12 @@ async fn run(face: Face, listener: TcpListener, forwarded: mpsc::Receiver<Forwar
     let stop = async {
         shutdown.cancelled().await;
         control.stop(true).await;
+        std::future::pending::<()>().await;
     };
+    // Only the server itself ends this: after the stop, or because it cannot go on.
     tokio::select! {
-        (outcome, ()) = async { tokio::join!(server, stop) } => outcome,
+        outcome = server => outcome,
+        () = stop => Ok(()),
         () = serve_forwarded(&handle, forwarded) => Ok(()),
     }
 }

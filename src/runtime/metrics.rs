@@ -318,7 +318,11 @@ impl MetricsText for Metrics {
 
 #[cfg(test)]
 mod tests {
+    use quorate_proto::{Epoch, Instance, MemberId};
+
     use super::*;
+    use crate::cluster::settings::LeadershipMode;
+    use crate::cluster::view::MemberView;
 
     fn has(text: &str, line: &str) {
         assert!(text.lines().any(|l| l == line), "no line {line:?} in\n{text}");
@@ -357,6 +361,54 @@ mod tests {
         has(&text, "quorate_store_commit_duration_seconds_bucket{le=\"0.005\"} 1");
         has(&text, "quorate_http_requests_total{endpoint=\"/livez\",status=\"200\"} 1");
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn a_view_sets_every_state_also_to_nothing() {
+        let member = |name: &str, state| MemberView {
+            id: MemberId::new(name).unwrap(),
+            instance: Instance([0; 16]),
+            state,
+            generation: 1,
+            incarnation: 0,
+            gossip_addr: ([127, 0, 0, 1], 1).into(),
+            api_addr: ([127, 0, 0, 1], 2).into(),
+            address: String::new(),
+            software: (0, 1, 0),
+            voter: true,
+            leader: false,
+        };
+        let mut view = View {
+            index: 1,
+            name: "edge".to_owned(),
+            observer: MemberId::new("a").unwrap(),
+            members: vec![member("a", MemberState::Alive), member("b", MemberState::Suspect)],
+            leader: None,
+            epoch: Epoch(7),
+            mode: LeadershipMode::Quorum,
+            voters: 2,
+            voters_alive: 2,
+            needed: 2,
+            formed: true,
+            held: true,
+            reason: String::new(),
+            alarms: Vec::new(),
+        };
+        let metrics = Metrics::new();
+        metrics.observe_view(&view, true);
+        let text = metrics.text();
+        has(&text, "quorate_members{state=\"alive\"} 1");
+        has(&text, "quorate_members{state=\"suspect\"} 1");
+        has(&text, "quorate_members{state=\"down\"} 0");
+        has(&text, "quorate_is_leader 1");
+        has(&text, "quorate_quorum_held 1");
+        has(&text, "quorate_epoch 7");
+        view.members[1].state = MemberState::Down;
+        metrics.observe_view(&view, false);
+        let text = metrics.text();
+        has(&text, "quorate_members{state=\"suspect\"} 0");
+        has(&text, "quorate_members{state=\"down\"} 1");
+        has(&text, "quorate_is_leader 0");
     }
 
     #[test]
