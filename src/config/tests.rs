@@ -245,7 +245,8 @@ fn what_is_wrong_is_named() {
     let loop_back = "join = [\"127.0.0.1:8559\"]";
     for (text, expected) in [
         (gossip("bind = \"0.0.0.0\""), "`bind` 0.0.0.0:8559 can be reached by others, and there is no key"),
-        (gossip("join = [\"10.0.0.1\"]"), "`expect` must be given when `join` names another agent"),
+        (gossip("expect = 1 join = [\"10.0.0.1\"]"), "10.0.0.1:8559 cannot be reached from 127.0.0.1:8559"),
+        (gossip("encrypt = \"none\" join = [\"10.0.0.1\"]"), "`expect` must be given when `join` names another agent"),
         (gossip("join = [\"a:1\", \"b:1\"] expect = 1"), "`expect` does not fit `join`"),
         (gossip("expect = 0"), "`expect` must be 1 or more"),
         (gossip("encrypt = \"AAAA\""), "the key of the cluster must be 32 bytes in base64"),
@@ -358,5 +359,7 @@ fn secrets_do_not_reach_a_diagnostic() {
         format!("high_availability {{\n cluster {{\n gossip {{\n  encrypt = \"{KEY}x\"\n  exspect = 1\n }}\n}}\n}}");
     let rendered = over(&text, &Overrides::default()).expect_err("refused").to_string();
     assert!(rendered.contains("encrypt = \"***"), "{rendered}");
+    assert!(!rendered.contains("AAEC"), "{rendered}");
+    let rendered = over(&format!("encrypt = {KEY}"), &Overrides::default()).expect_err("refused").to_string();
     assert!(!rendered.contains("AAEC"), "{rendered}");
 }

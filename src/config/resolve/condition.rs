@@ -17,8 +17,9 @@ const INPUTS: [&str; 3] = ["services", "consul-kv", "members"];
 pub(super) fn condition(task: &RawTask, problems: &mut Problems) -> (Condition, Option<Span>) {
     let entries = entries(task.condition.as_ref());
     let Some((first, more)) = entries.split_first() else {
-        let unread = task.broken.iter().any(|key| matches!(*key, "condition" | "services"));
-        if let (None, false, Some(name)) = (&task.services, unread, &task.name) {
+        // A condition that is there and could not be read is already reported.
+        let said = task.condition.is_some() || task.broken.iter().any(|key| matches!(*key, "condition" | "services"));
+        if let (None, false, Some(name)) = (&task.services, said, &task.name) {
             let message = format!("task {} has no condition", name.value);
             let warning = Diagnostic::warning(message).at(&name.span, "runs when a leader begins, and by hand");
             problems.add(warning.help("add, for example: condition \"schedule\" { cron = \"*/5 * * * *\" }"));
