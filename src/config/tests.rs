@@ -324,6 +324,8 @@ fn what_is_wrong_is_named() {
         assert!(found[0].ends_with(&format!("error: {expected}")), "{text}\n{found:#?}");
     }
     assert!(over(&gossip(loop_back), &Overrides::default()).is_ok(), "joining oneself needs no `expect`");
+    let by_name = loop_back.replace("127.0.0.1", "localhost");
+    assert!(over(&gossip(&by_name), &Overrides::default()).is_ok(), "by name neither");
 }
 
 #[test]

@@ -220,7 +220,10 @@ fn expect(
     advertise: Option<SocketAddr>,
     problems: &mut Problems,
 ) -> u16 {
-    let own: Vec<String> = [Some(bind), advertise].into_iter().flatten().map(|addr| addr.to_string()).collect();
+    let mut own: Vec<String> = [Some(bind), advertise].into_iter().flatten().map(|addr| addr.to_string()).collect();
+    if bind.ip().is_loopback() {
+        own.push(format!("localhost:{}", bind.port()));
+    }
     let distinct: BTreeSet<&str> = seeds.iter().map(|(seed, _)| seed.as_str()).collect();
     let other = seeds.iter().find(|(seed, _)| !own.contains(seed));
     let count = distinct.len();
