@@ -267,7 +267,7 @@ fn a_bad_cron_says_which_fields_there_are() {
  6 │   }
    ╰────
   help: min hour dom month dow [year], or sec min hour dom month dow year; "*/5 * * * *" is every
-        5 min
+        five minutes
 
 1 error in the configuration
 "#,

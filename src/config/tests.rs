@@ -356,6 +356,12 @@ fn what_has_no_effect_yet_is_said() {
 }
 
 #[test]
+fn a_bad_field_of_a_timetable_is_pointed_at() {
+    let found = bad(&task("command = [\"a\"]\n condition \"schedule\" { cron = \"0 3 * ! *\" }"));
+    assert_eq!(found, ["test.hcl:4:39: error: `cron` \"0 3 * ! *\" is not a timetable: \"!\" is not a field"]);
+}
+
+#[test]
 fn secrets_do_not_reach_a_diagnostic() {
     let text =
         format!("high_availability {{\n cluster {{\n gossip {{\n  encrypt = \"{KEY}x\"\n  exspect = 1\n }}\n}}\n}}");
