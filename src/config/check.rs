@@ -130,7 +130,7 @@ impl Check {
 
     /// Findings with their text underlined, then what would run.
     pub fn render(&self, colour: bool, width: usize) -> String {
-        let mut out: String = self.rendered.iter().map(|diagnostic| diagnostic.render(colour, width)).collect();
+        let mut out: String = self.rendered.iter().map(|diagnostic| diagnostic.render(colour, width) + "\n").collect();
         let count = |severity| self.diagnostics.iter().filter(|finding| finding.severity == severity).count();
         let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
         match &self.summary {
@@ -144,9 +144,9 @@ impl Check {
                         format!(", with {} and {}", plural(warnings, "warning"), plural(notes, "note"))
                     }
                 };
-                out.push_str(&format!("\nThe configuration is good{odd}.\n"));
+                out = out + "\nThe configuration is good" + &odd + ".\n";
             }
-            None => out.push_str(&format!("{} in the configuration\n", plural(count("error"), "error"))),
+            None => out = out + &plural(count("error"), "error") + " in the configuration\n",
         }
         out
     }

@@ -222,10 +222,9 @@ pub struct Report {
 impl Report {
     /// All of it for people, ending with the count.
     pub fn render(&self, colour: bool, width: usize) -> String {
-        let mut out: String = self.diagnostics.iter().map(|diagnostic| diagnostic.render(colour, width)).collect();
+        let out: String = self.diagnostics.iter().map(|diagnostic| diagnostic.render(colour, width) + "\n").collect();
         let errors = self.errors();
-        out.push_str(&format!("{errors} {} in the configuration\n", if errors == 1 { "error" } else { "errors" }));
-        out
+        out + &format!("{errors} {} in the configuration\n", if errors == 1 { "error" } else { "errors" })
     }
 
     /// How many of them are errors.

@@ -93,10 +93,10 @@ pub fn show(duration: Duration) -> String {
         };
     }
     let mut out = String::new();
-    for (size, name) in [(3_600, 'h'), (60, 'm')] {
-        let count = if name == 'h' { seconds / size } else { seconds % 3_600 / size };
+    for (size, name) in [(3_600, "h"), (60, "m")] {
+        let count = if name == "h" { seconds / size } else { seconds % 3_600 / size };
         if count > 0 {
-            out.push_str(&format!("{count}{name}"));
+            out = out + &count.to_string() + name;
         }
     }
     if seconds % 60 > 0 || nanos > 0 {

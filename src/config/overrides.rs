@@ -66,8 +66,12 @@ impl Overrides {
         ];
         // First the text with the places of its words, then, over the finished text, the tree.
         let mut line = Line { text: "quorate start".to_owned(), words: Vec::new() };
-        top.iter().for_each(|(key, flag, value)| line.push(false, key, flag, value.as_deref()));
-        gossip.iter().for_each(|(key, flag, value)| line.push(true, key, flag, value.as_deref()));
+        for (key, flag, value) in top {
+            line.push(false, key, flag, value.as_deref());
+        }
+        for (key, flag, value) in gossip {
+            line.push(true, key, flag, value.as_deref());
+        }
         let seeds = self.join.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|seed| !seed.is_empty());
         seeds.for_each(|seed| line.push(true, "join", "-join", Some(seed)));
         RawRoot::from_object(&line.tree(), "", problems)

@@ -174,26 +174,39 @@ fn masked(text: &str) -> String {
         if !SECRETS.iter().any(|secret| name.ends_with(secret)) {
             continue;
         }
-        let Some(open) = bytes.get(at..).and_then(|rest| rest.iter().position(|b| !b.is_ascii_whitespace())) else {
-            break;
-        };
-        if bytes.get(at + open) != Some(&b'"') {
-            continue;
-        }
-        let mut end = at + open + 1;
-        while let Some(&byte) = bytes.get(end) {
-            if matches!(byte, b'"' | b'\n') {
-                break;
-            }
-            // An escaped character does not end the value.
-            let step = if byte == b'\\' && bytes.get(end + 1).is_some_and(|next| *next != b'\n') { 2 } else { 1 };
-            let stop = (end + step).min(shown.len());
-            shown.get_mut(end..stop).into_iter().flatten().for_each(|byte| *byte = b'*');
-            end += step;
-        }
-        at = end;
+        let rest = text.get(at..).unwrap_or_default();
+        let value = at + rest.len() - rest.trim_start_matches([' ', '\t']).len();
+        let end = secret_end(bytes, value);
+        let from = if bytes.get(value) == Some(&b'"') { value + 1 } else { value };
+        shown.get_mut(from..end).into_iter().flatten().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*');
+        at = end.max(at);
     }
     String::from_utf8(shown).unwrap_or_default()
+}
+
+/// Where the value of a secret ends: a quoted one at its quote, a heredoc at its last line, a bare word (the quotes
+/// were forgotten) at a blank.
+fn secret_end(bytes: &[u8], value: usize) -> usize {
+    let rest = bytes.get(value..).unwrap_or_default();
+    if let Some(quoted) = rest.strip_prefix(b"\"") {
+        let mut escaped = false;
+        let length = quoted.iter().position(|byte| {
+            let ends = *byte == b'\n' || (*byte == b'"' && !escaped);
+            escaped = *byte == b'\\' && !escaped;
+            ends
+        });
+        return value + 1 + length.unwrap_or(quoted.len());
+    }
+    if let Some(heredoc) = rest.strip_prefix(b"<<") {
+        let mut lines = heredoc.split(|byte| *byte == b'\n');
+        let anchor = lines.next().unwrap_or_default();
+        let name = anchor.strip_prefix(b"-").unwrap_or(anchor).trim_ascii();
+        let body = lines.take_while(|line| line.trim_ascii() != name).map(|line| line.len() + 1).sum::<usize>();
+        return (value + 2 + anchor.len() + body).min(bytes.len());
+    }
+    let length =
+        rest.iter().position(|byte| byte.is_ascii_whitespace() || matches!(byte, b',' | b'{' | b'}' | b'[' | b']'));
+    value + length.unwrap_or(rest.len())
 }
 
 #[cfg(test)]
@@ -213,6 +226,9 @@ mod tests {
         check(r#""AWS_SECRET_ACCESS_KEY" = "ü""#, r#""AWS_SECRET_ACCESS_KEY" = "**""#);
         check(r#"path = "/etc""#, r#"path = "/etc""#);
         check("token =", "token =");
+        check("encrypt = AbC+/=\nx = 1", "encrypt = ******\nx = 1");
+        check("password = <<EOF\nabc\nEOF\nx = 1", "password = *****\n***\nEOF\nx = 1");
+        check("token {\n a = 1 }", "token {\n a = 1 }");
     }
 
     #[test]

@@ -245,7 +245,8 @@ fn what_is_wrong_is_named() {
     let loop_back = "join = [\"127.0.0.1:8559\"]";
     for (text, expected) in [
         (gossip("bind = \"0.0.0.0\""), "`bind` 0.0.0.0:8559 can be reached by others, and there is no key"),
-        (gossip("join = [\"10.0.0.1\"]"), "`expect` must be given when `join` names another agent"),
+        (gossip("expect = 1 join = [\"10.0.0.1\"]"), "10.0.0.1:8559 cannot be reached from 127.0.0.1:8559"),
+        (gossip("encrypt = \"none\" join = [\"10.0.0.1\"]"), "`expect` must be given when `join` names another agent"),
         (gossip("join = [\"a:1\", \"b:1\"] expect = 1"), "`expect` does not fit `join`"),
         (gossip("expect = 0"), "`expect` must be 1 or more"),
         (gossip("encrypt = \"AAAA\""), "the key of the cluster must be 32 bytes in base64"),
@@ -323,6 +324,8 @@ fn what_is_wrong_is_named() {
         assert!(found[0].ends_with(&format!("error: {expected}")), "{text}\n{found:#?}");
     }
     assert!(over(&gossip(loop_back), &Overrides::default()).is_ok(), "joining oneself needs no `expect`");
+    let by_name = loop_back.replace("127.0.0.1", "localhost");
+    assert!(over(&gossip(&by_name), &Overrides::default()).is_ok(), "by name neither");
 }
 
 #[test]
@@ -353,10 +356,18 @@ fn what_has_no_effect_yet_is_said() {
 }
 
 #[test]
+fn a_bad_field_of_a_timetable_is_pointed_at() {
+    let found = bad(&task("command = [\"a\"]\n condition \"schedule\" { cron = \"0 3 * ! *\" }"));
+    assert_eq!(found, ["test.hcl:4:39: error: `cron` \"0 3 * ! *\" is not a timetable: \"!\" is not a field"]);
+}
+
+#[test]
 fn secrets_do_not_reach_a_diagnostic() {
     let text =
         format!("high_availability {{\n cluster {{\n gossip {{\n  encrypt = \"{KEY}x\"\n  exspect = 1\n }}\n}}\n}}");
     let rendered = over(&text, &Overrides::default()).expect_err("refused").to_string();
     assert!(rendered.contains("encrypt = \"***"), "{rendered}");
+    assert!(!rendered.contains("AAEC"), "{rendered}");
+    let rendered = over(&format!("encrypt = {KEY}"), &Overrides::default()).expect_err("refused").to_string();
     assert!(!rendered.contains("AAEC"), "{rendered}");
 }

@@ -4,23 +4,21 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-
+use super::seal::{Seal, seal};
 use super::{World, address, choice, timing};
 use crate::cluster::settings::{LeadershipMode, Profile};
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::RawRoot;
 use crate::config::raw::cluster::{RawCluster, RawGossip, RawHighAvailability, RawStorage};
 use crate::config::read::{Read, Spanned};
-use crate::config::settings::{CLUSTER_NAME, ClusterKey, FollowerRequests, GOSSIP_PORT, HighAvailability};
-use crate::config::source::{Span, text};
+use crate::config::settings::{CLUSTER_NAME, FollowerRequests, GOSSIP_PORT, HighAvailability};
+use crate::config::source::Span;
 use crate::config::tree::Kind;
 
 /// Voters that the leader keeps at most: with five, two may be lost, and a write still waits for only two others.
 const MAX_VOTERS: usize = 5;
 /// How long a voter is down before another takes its place: longer than a reboot.
-const REPLACE_AFTER: Duration = Duration::from_secs(10 * 60);
+const REPLACE_AFTER: Duration = Duration::from_mins(10);
 /// Longest cluster name, in bytes.
 const NAME_MAX: usize = 63;
 
@@ -59,9 +57,9 @@ pub(super) fn high_availability(raw: &RawRoot, world: &World<'_>, problems: &mut
     }
 
     let seal = seal(gossip, world, problems);
-    let bind = bind(gossip, head, &seal, problems);
-    let advertise = advertise(gossip, bind, problems);
     let seeds = seeds(gossip, problems);
+    let bind = bind(gossip, head, &seal, &seeds, problems);
+    let advertise = advertise(gossip, bind, problems);
     let expect = expect(gossip, head, &seeds, bind, advertise, problems);
     Some(HighAvailability {
         cluster: crate::cluster::Settings {
@@ -127,68 +125,15 @@ fn instance_address(block: &RawHighAvailability, problems: &mut Problems) -> Str
     address.value.clone()
 }
 
-/// How traffic is sealed.
-enum Seal {
-    /// With this key.
-    Key(ClusterKey),
-    /// Nothing was said.
-    Missing,
-    /// `encrypt = "none"`.
-    Waived,
-    /// A key was meant, and is not one; that is already said.
-    Broken,
-}
-
-fn seal(gossip: &RawGossip, world: &World<'_>, problems: &mut Problems) -> Seal {
-    let (given, place, what) = match (&gossip.encrypt, &gossip.encrypt_file) {
-        (Some(encrypt), Some(file)) if encrypt.span.file == file.span.file => {
-            let message = "`encrypt` and `encrypt_file` are both given";
-            problems.add(Diagnostic::error(message).at(&file.key, "and here").at(&encrypt.key, "the key is here"));
-            return Seal::Broken;
-        }
-        // Where the command line and a file speak, the later one, the command line, wins.
-        (_, Some(file)) => {
-            let path = std::path::Path::new(&file.value);
-            let mut unread = Problems::default();
-            let Some(text) = text(path, &world.path(&file.value), &mut unread) else {
-                let why = unread.into_sorted().first().map_or_else(String::new, |it| it.message.clone());
-                let help = format!("make a key with: quorate keygen > {}", file.value);
-                problems.add(Diagnostic::error(why).at(&file.span, "`encrypt_file` names this").help(help));
-                return Seal::Broken;
-            };
-            (text.trim().to_owned(), &file.span, "the file")
-        }
-        (Some(encrypt), None) => (encrypt.value.trim().to_owned(), &encrypt.span, "it"),
-        (None, None) if gossip.broken.iter().any(|key| key.starts_with("encrypt")) => return Seal::Broken,
-        (None, None) => return Seal::Missing,
-    };
-    if given == "none" {
-        let message = "traffic between the agents is not encrypted and not authenticated";
-        let warning = Diagnostic::warning(message).at(place, "switched off here");
-        problems.add(warning.help("who reaches the port can join, lead and run tasks; `quorate keygen` makes a key"));
-        return Seal::Waived;
-    }
-    let wrong = match STANDARD.decode(&given).or_else(|_| STANDARD_NO_PAD.decode(&given)) {
-        Ok(bytes) => match <[u8; 32]>::try_from(bytes.as_slice()) {
-            Ok(bytes) => return Seal::Key(ClusterKey::new(bytes)),
-            Err(_) => format!("{what} holds {} bytes", bytes.len()),
-        },
-        Err(_) => format!("{what} is not base64"),
-    };
-    problems.add(
-        Diagnostic::error("the key of the cluster must be 32 bytes in base64")
-            .at(place, wrong)
-            .help("make one with `quorate keygen` and give the same to every agent; \"none\" goes without"),
-    );
-    Seal::Broken
-}
-
 /// Without a key only this machine may be listened to: a packet of a stranger could otherwise depose the leader.
-fn bind(gossip: &RawGossip, head: &Span, seal: &Seal, problems: &mut Problems) -> SocketAddr {
+fn bind(gossip: &RawGossip, head: &Span, seal: &Seal, seeds: &[(String, Span)], problems: &mut Problems) -> SocketAddr {
     let open = !matches!(seal, Seal::Missing);
     let everywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let default = SocketAddr::new(if open { everywhere } else { IpAddr::V4(Ipv4Addr::LOCALHOST) }, GOSSIP_PORT);
-    let Some(text) = &gossip.bind else { return default };
+    let Some(text) = &gossip.bind else {
+        unreachable_seed(default, seeds, problems);
+        return default;
+    };
     let bind = match address::socket(&text.value, everywhere, GOSSIP_PORT) {
         Ok(bind) => bind,
         Err(why) => {
@@ -211,7 +156,22 @@ fn bind(gossip: &RawGossip, head: &Span, seal: &Seal, problems: &mut Problems) -
                 ),
         );
     }
+    unreachable_seed(bind, seeds, problems);
     bind
+}
+
+/// From loopback nobody else can be reached: the agent would wait for ever.
+fn unreachable_seed(bind: SocketAddr, seeds: &[(String, Span)], problems: &mut Problems) {
+    let elsewhere = |seed: &str| seed.parse::<SocketAddr>().is_ok_and(|addr| !addr.ip().is_loopback());
+    let Some((seed, span)) = seeds.iter().find(|(seed, _)| bind.ip().is_loopback() && elsewhere(seed)) else { return };
+    problems.add(
+        Diagnostic::error(format!("{seed} cannot be reached from {bind}"))
+            .at(span, "another machine, while gossip is bound to this one")
+            .help(
+                "make a key with `quorate keygen`, give it to every agent as encrypt = \"..\" (or encrypt_file), and \
+                 bind = \"0.0.0.0:8559\", which is the default once there is a key",
+            ),
+    );
 }
 
 fn advertise(gossip: &RawGossip, bind: SocketAddr, problems: &mut Problems) -> Option<SocketAddr> {
@@ -260,7 +220,10 @@ fn expect(
     advertise: Option<SocketAddr>,
     problems: &mut Problems,
 ) -> u16 {
-    let own: Vec<String> = [Some(bind), advertise].into_iter().flatten().map(|addr| addr.to_string()).collect();
+    let mut own: Vec<String> = [Some(bind), advertise].into_iter().flatten().map(|addr| addr.to_string()).collect();
+    if bind.ip().is_loopback() {
+        own.push(format!("localhost:{}", bind.port()));
+    }
     let distinct: BTreeSet<&str> = seeds.iter().map(|(seed, _)| seed.as_str()).collect();
     let other = seeds.iter().find(|(seed, _)| !own.contains(seed));
     let count = distinct.len();

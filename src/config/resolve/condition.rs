@@ -2,6 +2,7 @@
 //! because its condition was passed over would be worse than no agent.
 
 use std::fmt::Debug;
+use std::ops::Range;
 
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::task::{RawCatalogServices, RawConsulKv, RawMembers, RawSchedule, RawServices, RawTask};
@@ -17,8 +18,9 @@ const INPUTS: [&str; 3] = ["services", "consul-kv", "members"];
 pub(super) fn condition(task: &RawTask, problems: &mut Problems) -> (Condition, Option<Span>) {
     let entries = entries(task.condition.as_ref());
     let Some((first, more)) = entries.split_first() else {
-        let unread = task.broken.iter().any(|key| matches!(*key, "condition" | "services"));
-        if let (None, false, Some(name)) = (&task.services, unread, &task.name) {
+        // A condition that is there and could not be read is already reported.
+        let said = task.condition.is_some() || task.broken.iter().any(|key| matches!(*key, "condition" | "services"));
+        if let (None, false, Some(name)) = (&task.services, said, &task.name) {
             let message = format!("task {} has no condition", name.value);
             let warning = Diagnostic::warning(message).at(&name.span, "runs when a leader begins, and by hand");
             problems.add(warning.help("add, for example: condition \"schedule\" { cron = \"*/5 * * * *\" }"));
@@ -114,20 +116,35 @@ fn schedule(entry: &Entry, path: &str, problems: &mut Problems) -> Condition {
         }
         return Condition::None;
     };
-    if let Err(why) = check_cron(&cron.value) {
-        problems.add(
-            Diagnostic::error(format!("`cron` {:?} is not a timetable: {why}", cron.value))
-                .at(&cron.span, "expected 5, 6 or 7 fields")
-                .help(
-                    "min hour dom month dow [year], or sec min hour dom month dow year; \"*/5 * * * *\" is every 5 min",
-                ),
-        );
+    if let Err(BadCron { why, part }) = check_cron(&cron.value) {
+        let (span, label) = match part.and_then(|part| inside(&cron, part)) {
+            Some(span) => (span, "this field"),
+            None => (cron.span.clone(), "expected 5, 6 or 7 fields"),
+        };
+        problems
+            .add(Diagnostic::error(format!("`cron` {:?} is not a timetable: {why}", cron.value)).at(&span, label).help(
+            "min hour dom month dow [year], or sec min hour dom month dow year; \"*/5 * * * *\" is every five minutes",
+        ));
     }
     Condition::Schedule { cron: cron.value }
 }
 
-/// The shape of a timetable. The task room reads it in full.
-fn check_cron(text: &str) -> Result<(), String> {
+/// The place of a part of a text, when it stands in the file as it is: in quotes, without escapes.
+fn inside(text: &Spanned<String>, part: Range<usize>) -> Option<Span> {
+    let Span { file, range } = &text.span;
+    let plain = file.text.get(range.clone())?.strip_prefix('"')?.strip_suffix('"')? == text.value;
+    let start = range.start + 1;
+    (plain && part.end <= text.value.len()).then(|| Span::new(file, start + part.start..start + part.end))
+}
+
+/// Why a text is no timetable, and which bytes of it are to blame.
+struct BadCron {
+    why: String,
+    part: Option<Range<usize>>,
+}
+
+/// The shape of a timetable only; what reads it in full belongs to the task room.
+fn check_cron(text: &str) -> Result<(), BadCron> {
     let words: Vec<&str> = text.split_whitespace().collect();
     if let [only] = words.as_slice() {
         let named = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@hourly"];
@@ -136,11 +153,14 @@ fn check_cron(text: &str) -> Result<(), String> {
         }
     }
     if words.len() < 5 {
-        return Err(format!("missing field(s), found {} of at least 5", words.len()));
+        return Err(BadCron { why: format!("missing field(s), found {} of at least 5", words.len()), part: None });
     }
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '*' | '/' | ',' | '-' | '?' | '#');
     match words.iter().find(|word| !word.chars().all(good)) {
-        Some(word) => Err(format!("{word:?} is not a field")),
+        Some(word) => {
+            let start = text.find(word).unwrap_or_default();
+            Err(BadCron { why: format!("{word:?} is not a field"), part: Some(start..start + word.len()) })
+        }
         None => Ok(()),
     }
 }

@@ -61,12 +61,11 @@ fn services(raw: &RawRoot, problems: &mut Problems) {
 fn registration(raw: &RawRoot, problems: &mut Problems) {
     let check = raw.consul.as_ref().and_then(|consul| consul.value.service_registration.as_ref());
     let address = check.and_then(|check| check.value.default_check.as_ref()).and_then(|it| it.value.address.as_ref());
-    if let Some(address) = address.filter(|it| !it.value.is_empty()) {
-        if !(address.value.starts_with("http://") || address.value.starts_with("https://")) {
-            let message = "default check address must include scheme (http or https)";
-            let help = format!("for example \"http://{}\"", address.value);
-            problems.add(Diagnostic::error(message).at(&address.span, "no scheme").help(help));
-        }
+    let schemed = |text: &str| text.is_empty() || text.starts_with("http://") || text.starts_with("https://");
+    if let Some(address) = address.filter(|it| !schemed(&it.value)) {
+        let message = "default check address must include scheme (http or https)";
+        let help = format!("for example \"http://{}\"", address.value);
+        problems.add(Diagnostic::error(message).at(&address.span, "no scheme").help(help));
     }
 }
 

@@ -4,14 +4,17 @@
 //! calls [`settings`] must throw the result away when there was an error.
 
 mod address;
+mod buffer;
 mod cluster;
 mod condition;
 mod driver;
 mod inert;
 mod provider;
+mod seal;
 mod task;
 mod timing;
 mod variables;
+mod work;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
