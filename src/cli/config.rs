@@ -6,7 +6,12 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::exit::Exit;
-use super::output::Failure;
+use super::env::World;
+use super::output::{Failure, say};
+use crate::config::{self, Overrides};
+
+/// Columns that diagnostics may take.
+pub(super) const WIDTH: usize = 100;
 
 /// Commands about the configuration.
 #[derive(Debug, Subcommand)]
@@ -21,6 +26,9 @@ pub(super) struct CheckArgs {
     /// File or directory of the configuration; repeatable, in order
     #[arg(long = "config-file", visible_alias = "config-dir", value_name = "PATH")]
     pub(super) config: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 pub(super) fn run(command: ConfigCommand) -> ExitCode {
@@ -30,7 +38,21 @@ pub(super) fn run(command: ConfigCommand) -> ExitCode {
         failure.complain();
         return failure.exit.into();
     }
-    let failure = Failure::new("this build cannot read configurations yet");
-    failure.complain();
-    failure.exit.into()
+    let world = World::read();
+    let check =
+        config::check(&args.config, &Overrides::default(), &world.env, &world.hostname, &world.cwd);
+    let said = if args.json {
+        say(&format!("{}\n", serde_json::to_string_pretty(&check).unwrap_or_default()))
+    } else {
+        let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
+        say(&check.render(terminal, WIDTH))
+    };
+    match said {
+        Err(failure) => {
+            failure.complain();
+            failure.exit.into()
+        }
+        Ok(()) if check.ok => Exit::Ok.into(),
+        Ok(()) => Exit::Config.into(),
+    }
 }

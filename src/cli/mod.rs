@@ -17,6 +17,7 @@ mod env;
 pub mod exit;
 mod keygen;
 mod leave;
+mod logging;
 mod members;
 mod output;
 mod paint;

@@ -36,7 +36,7 @@ mod diagnostics;
 pub mod directory;
 
 pub use binary::{Binary, BinaryError};
-pub use inputs::{Inputs, Member};
+pub use inputs::Inputs;
 pub use run::{Action, Exit, Run};
 pub use settings::{Backend, Provider, RequiredProvider, Settings};
 pub use steps::{Step, StepKind};

@@ -12,7 +12,7 @@ resource "terraform_data" "service" {
 }
 
 locals {
-  members  = [for id, member in var.members : "member ${id} ${member.address} ${member.state}${member.leader ? " leads" : ""}"]
+  members  = [for id, member in var.members : "member ${id} ${member.address} ${member.gossip_address}"]
   services = [for id, service in var.services : "service ${id} ${service.address}:${service.port}"]
   text     = join("\n", concat(local.members, local.services))
 }

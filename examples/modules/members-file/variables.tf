@@ -11,10 +11,9 @@ variable "services" {
 variable "members" {
   description = "Passed when the task has condition \"members\" or module_input \"members\"."
   type = map(object({
-    id      = string
-    address = string
-    state   = string
-    leader  = bool
+    id             = string
+    address        = string
+    gossip_address = string
   }))
   default = {}
 }

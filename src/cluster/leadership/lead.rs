@@ -70,6 +70,8 @@ pub(super) struct Leading {
     /// Last batch of the recovery; active when it is committed.
     recovery: Seq,
     active: bool,
+    /// The clock jumped: no effect may start until the lease is renewed.
+    suspended: bool,
     lease: Lease,
     since: Duration,
     hand_over: Option<HandOver>,
@@ -85,7 +87,7 @@ impl Leading {
     }
 
     pub(super) fn lease(&self) -> Option<Lease> {
-        self.active.then_some(self.lease)
+        (self.active && !self.suspended).then_some(self.lease)
     }
 
     pub(super) fn set_quorum(&mut self, quorum: Quorum) {
@@ -172,6 +174,7 @@ impl Leadership {
             committed: Seq(0),
             recovery: Seq(batches.len() as u64),
             active: false,
+            suspended: false,
             lease,
             since: now.mono,
             hand_over: None,
@@ -354,6 +357,7 @@ impl Leadership {
             return;
         }
         leading.lease = Lease::new(leading.epoch, sent, holder_length(lease, rules));
+        leading.suspended = false;
         if leading.active {
             let lease = leading.lease;
             self.event(Event::LeaseExtended(lease));
@@ -433,6 +437,21 @@ impl Leadership {
             }
         } else {
             self.alarms.remove(&key);
+        }
+    }
+
+    /// Forgets every answer counted so far and asks again at once.
+    pub(super) fn suspend_lease(&mut self, now: Now) {
+        let Role::Leading(leading) = &mut self.role else { return };
+        leading.suspended = true;
+        leading.rounds = Rounds::default();
+        leading.next_renew = now.mono;
+        for follower in leading.followers.values_mut() {
+            follower.answered = None;
+        }
+        if leading.active {
+            let epoch = leading.epoch;
+            self.event(Event::LeaseSuspended { epoch });
         }
     }
 
@@ -554,6 +573,7 @@ impl Leadership {
         if holder.id == self.me.id {
             return;
         }
+        self.released = self.released.max(Some(epoch));
         let first = self.acceptor.release(epoch, holder, now.mono);
         if leaving {
             self.withdrawn.insert(holder.id.clone(), Withdrawal { boot: holder.boot, until: None });

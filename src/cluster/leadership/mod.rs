@@ -144,6 +144,8 @@ pub struct Leadership {
     known_leader: Option<MemberId>,
     /// When the last known leader's lease ended here.
     last_leader_end: Option<Duration>,
+    /// Highest epoch released by its holder, as far as heard.
+    released: Option<Epoch>,
     /// A release that is repeated a few times.
     releasing: Option<Releasing>,
     /// This process will not claim any more (it is stopping).
@@ -203,6 +205,7 @@ impl Leadership {
             leaderless_since: Some(now.mono),
             known_leader: None,
             last_leader_end: None,
+            released: None,
             releasing: None,
             retired: false,
             last_failure: String::new(),
@@ -281,9 +284,10 @@ impl Leadership {
         self.advance(now);
     }
 
-    /// The clocks jumped (virtual machine frozen or migrated): the window is over until renewed (protocol-safety 10).
+    /// The wall clock jumped against the others: this machine was frozen or moved, or somebody set the clock. The
+    /// window counts as over until a renewal sent from now on is answered (protocol-safety 10).
     pub fn distrust_clock(&mut self, now: Now) {
-        self.lose("the clock jumped: this machine was frozen or moved", now);
+        self.suspend_lease(now);
         self.advance(now);
     }
 
@@ -323,6 +327,11 @@ impl Leadership {
             Role::Leading(leading) => leading.lease().filter(|lease| lease.is_live(Duration::ZERO, now)),
             Role::Follower | Role::PreClaiming(_) | Role::Claiming(_) => None,
         }
+    }
+
+    /// Highest epoch whose holder is known to have released it, with nothing of its left running.
+    pub fn released(&self) -> Option<Epoch> {
+        self.released
     }
 
     /// Who holds a live lease, as this agent knows it.

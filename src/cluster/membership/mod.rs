@@ -209,6 +209,12 @@ pub struct Membership {
     started: Duration,
 }
 
+impl std::fmt::Debug for Membership {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Membership").field("phase", &self.phase).field("table", &self.table).finish_non_exhaustive()
+    }
+}
+
 /// Where this agent stands with the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {

@@ -2,7 +2,7 @@
 
 use super::super::Binary;
 use super::super::hcl::{Body, Expr, Type};
-use super::super::inputs::{Member, renders_members, services_type};
+use super::super::inputs::{members_type, renders_members, services_type};
 use super::names::Parts;
 use super::tfvars::{provider_value, sorted};
 use crate::task::spec::TaskSpec;
@@ -19,7 +19,7 @@ pub(super) fn rendered(task: &TaskSpec, parts: &Parts<'_>, binary: &Binary) -> B
     if renders_members(task) {
         body.blank();
         let text = "Agents of the cluster that runs the task, by id";
-        body.block("variable", &["members"], described(text, Member::map_type()));
+        body.block("variable", &["members"], described(text, members_type()));
     }
     for (name, provider) in &parts.providers {
         let Some(provider) = provider else { continue };
