@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use quorate::task::MemberInput;
 use quorate::task::spec::{Condition, Retry, TaskSpec, TerraformWork, Work};
 use quorate::terraform::{
-    Action, Binary, Exit, Inputs, Member, Provider, Run, Settings, Step, StepKind, Written, binary, env, fresh,
+    Action, Binary, Exit, Inputs, Provider, Run, Settings, Step, StepKind, Written, binary, env, fresh,
     workspace,
 };
 
@@ -90,7 +91,7 @@ fn hostile_values_arrive_as_they_were_sent() {
         "{SERVICES}variable \"members\" {{\n  type = map(object({{ id = string, address = string }}))\n}}\n\
          resource \"terraform_data\" \"it\" {{ input = var.members }}\n"
     ));
-    bench.members = hostile.iter().map(|text| Member { address: (*text).to_owned(), ..member(text) }).collect();
+    bench.members = hostile.iter().map(|text| MemberInput { address: (*text).to_owned(), ..member(text) }).collect();
     assert_eq!(bench.run().result, Ok(()));
     let state = fs::read(bench.dir().join("terraform.tfstate.d/edge/terraform.tfstate")).unwrap();
     let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
@@ -215,7 +216,7 @@ fn the_example_module_writes_the_members() {
     bench.work.module = module.to_str().unwrap().to_owned();
     let file = bench.root.path().join("members.txt");
     bench.set("file", &format!("{:?}", file.to_str().unwrap()));
-    bench.members = vec![member("cts-01"), Member { leader: true, ..member("cts-02") }];
+    bench.members = vec![member("cts-01"), member("cts-02")];
     let run = bench.run();
     assert_eq!(run.result, Ok(()), "{}", run.printed());
     let text = "member cts-01 host.example alive\nmember cts-02 host.example alive leads\n";
@@ -232,7 +233,7 @@ struct Bench {
     binary: Binary,
     settings: Settings,
     work: TerraformWork,
-    members: Vec<Member>,
+    members: Vec<MemberInput>,
     base: Vec<(String, String)>,
 }
 
@@ -296,7 +297,7 @@ impl Bench {
             timeout: None,
             working_dir: self.dir(),
         };
-        let inputs = Inputs { members: self.members.clone() };
+        let inputs = Inputs::of(&self.members);
         workspace::write(&self.dir(), &task, &self.work, &inputs, &self.binary, &self.settings).unwrap()
     }
 
@@ -364,16 +365,13 @@ fn provisioner(command: &str) -> String {
     format!("resource \"terraform_data\" \"it\" {{\n  provisioner \"local-exec\" {{ command = {command} }}\n}}\n")
 }
 
-fn member(id: &str) -> Member {
-    Member {
+fn member(id: &str) -> MemberInput {
+    MemberInput {
         id: id.to_owned(),
         address: "host.example".to_owned(),
         api_address: "127.0.0.1:8558".to_owned(),
         gossip_address: "127.0.0.1:8559".to_owned(),
-        state: "alive".to_owned(),
-        healthy: true,
-        leader: false,
-        voter: true,
+        instance: "0a".to_owned(),
         version: "0.1.0".to_owned(),
     }
 }

@@ -32,9 +32,9 @@ use crate::cluster::membership::Stats;
 use crate::cluster::view::MemberState;
 use crate::cluster::{Cluster, Event, View};
 use crate::guardian::{self, Datagram, Guardian, OnDeath};
+use crate::source;
 use crate::store::{OpenError, Store};
-use crate::task::members::MemberInput;
-use crate::task::{self, Outcome, RunId, Tasks};
+use crate::task::{self, MemberInput, Outcome, RunId, Tasks};
 
 /// Commands waiting for the gossip thread. It takes them in microseconds; a full queue makes the sender wait.
 const COMMANDS: usize = 1024;
@@ -448,10 +448,10 @@ impl Loop {
 
     fn view_changed(&mut self) {
         let view = self.views.borrow_and_update().clone();
-        let members: Vec<MemberInput> = view.members.iter().filter_map(member_input).collect();
+        let members = source::members::members(&view);
         if members != self.members {
             self.members.clone_from(&members);
-            self.tasks.handle_members(members, clock::now(), clock::wall());
+            self.tasks.handle_members(&members, clock::now(), clock::wall());
         }
         self.publish();
     }
@@ -499,7 +499,11 @@ impl Loop {
                     changed = true;
                 }
                 task::Output::Changed => changed = true,
-                task::Output::Log(line) => warn!(task = line.task, "{}", line.text),
+                task::Output::Log(line) => match line.level {
+                    task::Level::Info => info!(task = line.task, "{}", line.text),
+                    task::Level::Warn => warn!(task = line.task, "{}", line.text),
+                    task::Level::Error => error!(task = line.task, "{}", line.text),
+                },
             }
         }
         if changed {
@@ -718,18 +722,4 @@ impl Loop {
             self.control.ask_to_be_removed(leader.gossip_addr, self.me.clone()).await;
         }
     }
-}
-
-fn member_input(member: &crate::cluster::view::MemberView) -> Option<MemberInput> {
-    if !matches!(member.state, MemberState::Alive | MemberState::Suspect) {
-        return None;
-    }
-    let (major, minor, patch) = member.software;
-    Some(MemberInput {
-        id: member.id.to_string(),
-        address: if member.address.is_empty() { member.gossip_addr.ip().to_string() } else { member.address.clone() },
-        api_address: member.api_addr.to_string(),
-        gossip_address: member.gossip_addr.to_string(),
-        version: format!("{major}.{minor}.{patch}"),
-    })
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quorate_proto::MemberId;
+use quorate_proto::{Epoch, MemberId};
 use quorate_proto::message::Entry;
 use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
@@ -119,20 +119,20 @@ impl Runner {
         outcome
     }
 
-    fn lease(&self) -> Result<Lease, Stopped> {
+    fn lease(&self, epoch: Epoch) -> Result<Lease, Stopped> {
         let lease = *self.lease.borrow();
-        let live = lease.filter(|lease| lease.is_live(self.start_margin, clock::now()));
-        live.ok_or_else(|| Stopped::Interrupted("this agent holds no live lease".to_owned()))
+        let live = lease.filter(|lease| lease.epoch() == epoch && lease.is_live(self.start_margin, clock::now()));
+        live.ok_or_else(|| Stopped::Interrupted(format!("this agent holds no live lease of epoch {epoch}")))
     }
 
     async fn journalled(&self, start: &Start) -> Outcome {
-        let lease = match self.lease() {
+        let lease = match self.lease(start.epoch) {
             Ok(lease) => lease,
             Err(stopped) => return stopped.into(),
         };
         let mut entered = Entered {
             epoch: lease.epoch(),
-            run: start.run.into_bytes(),
+            run: start.run.0.into_bytes(),
             agent: self.me.clone(),
             grace_ms: u64::try_from(start.spec.grace.as_millis()).unwrap_or(u64::MAX),
             finished: false,
@@ -164,7 +164,7 @@ impl Runner {
 
     async fn work(&self, start: &Start, lease: &Lease) -> Result<(), Stopped> {
         let (task, run, epoch, trigger) = (&start.task, &start.run, lease.epoch(), &start.trigger);
-        info!(task, %run, %epoch, %trigger, attempt = start.attempt, "running task");
+        info!(task, %run, %epoch, trigger = trigger.as_str(), attempt = start.attempt, "running task");
         match &start.spec.work {
             Work::Command { argv } => self.command(start, argv).await,
             Work::Terraform(work) => self.module(start, work).await,
@@ -174,8 +174,7 @@ impl Runner {
     // A command.
 
     async fn command(&self, start: &Start, argv: &[String]) -> Result<(), Stopped> {
-        let epoch = self.lease()?.epoch();
-        let input = start.input_json(epoch).to_string().into_bytes();
+        let input = start.document().to_string().into_bytes();
         let dir = start.spec.working_dir.clone();
         let file = dir.join("input.json");
         let (bytes, place) = (input.clone(), file.clone());
@@ -185,12 +184,12 @@ impl Runner {
             Ok(Err(error)) => return Err(Stopped::Failed(format!("failed to write {}: {error}", file.display()))),
             Err(error) => return Err(Stopped::Failed(error.to_string())),
         }
-        let mut spawn = Spawn::new(RunKey::new(start.task.as_str(), start.run), argv.iter().map(OsString::from), ".");
+        let mut spawn = Spawn::new(RunKey::new(start.task.as_str(), start.run.0), argv.iter().map(OsString::from), ".");
         spawn.env = self.base();
         spawn.env.push(("QUORATE_INPUT".into(), absolute(&file).into()));
         spawn.stdin = input;
         spawn.grace = start.spec.grace;
-        let ended = self.exec(spawn, start.spec.timeout).await?;
+        let ended = self.exec(spawn, start).await?;
         match (&ended.by, ended.exit) {
             (Cause::Itself, Exit::Code(0)) => Ok(()),
             (Cause::Itself, exit) => Err(Stopped::Failed(with_tail(&format!("{} ended with {exit}", argv[0]), &ended))),
@@ -209,7 +208,7 @@ impl Runner {
         let binary = self.terraform_binary().await?;
         let settings = self.terraform.clone();
         let dir = start.spec.working_dir.clone();
-        let inputs = terraform::Inputs { members: start.inputs.members.clone().unwrap_or_default() };
+        let inputs = terraform::Inputs { members: start.inputs.members.as_ref().and_then(|m| m.as_object()).cloned().unwrap_or_default() };
         let prepared = {
             let (spec, work, binary, dir) = (start.spec.clone(), work.clone(), binary.clone(), dir.clone());
             let write = move || {
@@ -234,10 +233,10 @@ impl Runner {
                 }
                 terraform::Action::Exec(step) => {
                     debug!(task = start.task, step = step.kind.as_str(), "terraform");
-                    let mut spawn = Spawn::new(RunKey::new(start.task.as_str(), start.run), step.argv, &dir);
+                    let mut spawn = Spawn::new(RunKey::new(start.task.as_str(), start.run.0), step.argv, &dir);
                     spawn.env = env.iter().map(|(k, v)| (k.into(), v.into())).collect();
                     spawn.grace = start.spec.grace;
-                    let ended = self.exec(spawn, start.spec.timeout).await?;
+                    let ended = self.exec(spawn, start).await?;
                     if ended.by != Cause::Itself {
                         return Err(Stopped::Interrupted(ended.by.to_string()));
                     }
@@ -273,13 +272,13 @@ impl Runner {
 
     // A child process.
 
-    async fn exec(&self, spawn: Spawn, limit: Option<Duration>) -> Result<Ended, Stopped> {
+    async fn exec(&self, spawn: Spawn, start: &Start) -> Result<Ended, Stopped> {
         let run = spawn.run.clone();
         let mut notices = self.exits.wait_for(&run);
-        let lease = self.lease();
+        let lease = self.lease(start.epoch);
         let ended = match lease {
             Ok(lease) => match self.guardian.spawn(spawn, &lease, self.start_margin, clock::now()).await {
-                Ok(_pid) => self.follow(&run, &mut notices, limit).await,
+                Ok(_pid) => self.follow(&run, &mut notices, start.spec.timeout).await,
                 Err(error) => Err(not_started(&error)),
             },
             Err(stopped) => Err(stopped),

@@ -4,7 +4,9 @@
 //!
 //! `services`, `catalog_services` and `consul_kv` come with the Consul source; until then `services` is passed empty.
 
-use crate::task::members::MemberInput;
+use serde_json::{Map, Value};
+
+use crate::task::members::{self, MemberInput};
 use crate::task::spec::{Condition, TaskSpec};
 
 use super::hcl::{Expr, Type};
@@ -12,33 +14,26 @@ use super::hcl::{Expr, Type};
 /// The data of one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inputs {
-    /// Rendered for the tasks that ask for it, in this order.
-    pub members: Vec<MemberInput>,
+    /// The members as the task room renders them, for the tasks that ask for them.
+    pub members: Map<String, Value>,
 }
 
-/// A member as an expression: the same attributes as a command task gets.
-pub(super) fn member_value(member: &MemberInput) -> Expr {
-    let text = |name: &str, value: &str| (name.to_owned(), Expr::string(value));
-    Expr::Object(vec![
-        text("id", &member.id),
-        text("address", &member.address),
-        text("api_address", &member.api_address),
-        text("gossip_address", &member.gossip_address),
-        text("version", &member.version),
-    ])
+impl Inputs {
+    /// Of these members.
+    pub fn of(members: &[MemberInput]) -> Self {
+        match members::render(members) {
+            Value::Object(members) => Self { members },
+            _ => Self::default(),
+        }
+    }
 }
 
-/// `map(object({..}))` of all attributes of a member; a module may declare fewer.
+/// `map(object({..}))` of all attributes of a member, as the task room renders them; a module may declare fewer.
 pub(super) fn members_type() -> Type {
-    let none = String::new;
-    let member = MemberInput {
-        id: none(),
-        address: none(),
-        api_address: none(),
-        gossip_address: none(),
-        version: none(),
-    };
-    Type::map(Type::of(&member_value(&member)))
+    let none = MemberInput::default();
+    let rendered = members::render(&[none]);
+    let member = rendered.as_object().and_then(|map| map.values().next());
+    Type::map(Type::of(&Expr::from(member.unwrap_or(&Value::Null))))
 }
 
 /// Whether the task's module gets `members`.

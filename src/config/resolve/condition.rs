@@ -9,6 +9,7 @@ use crate::config::raw::task::{RawCatalogServices, RawConsulKv, RawMembers, RawS
 use crate::config::read::{Labelled, Many, Read, Spanned, known, nearest, object};
 use crate::config::source::Span;
 use crate::config::tree::Entry;
+use crate::task::Cron;
 use crate::task::spec::Condition;
 
 const CONDITIONS: [&str; 5] = ["services", "catalog-services", "consul-kv", "schedule", "members"];
@@ -143,26 +144,9 @@ struct BadCron {
     part: Option<Range<usize>>,
 }
 
-/// The shape of a timetable only; what reads it in full belongs to the task room.
+/// Reads the timetable as the task room will.
 fn check_cron(text: &str) -> Result<(), BadCron> {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    if let [only] = words.as_slice() {
-        let named = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@hourly"];
-        if named.contains(&only.to_ascii_lowercase().as_str()) {
-            return Ok(());
-        }
-    }
-    if words.len() < 5 {
-        return Err(BadCron { why: format!("missing field(s), found {} of at least 5", words.len()), part: None });
-    }
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '*' | '/' | ',' | '-' | '?' | '#');
-    match words.iter().find(|word| !word.chars().all(good)) {
-        Some(word) => {
-            let start = text.find(word).unwrap_or_default();
-            Err(BadCron { why: format!("{word:?} is not a field"), part: Some(start..start + word.len()) })
-        }
-        None => Ok(()),
-    }
+    Cron::parse(text).map(drop).map_err(|error| BadCron { why: error.to_string(), part: error.span() })
 }
 
 fn typed<T: Read + Debug>(entry: &Entry, path: &str, problems: &mut Problems) {

@@ -71,7 +71,8 @@ pub(super) fn calendar(text: &str) -> Result<Calendar, CronError> {
         _ => written,
     };
     let [minute, hour, month_day, month, weekday] = match fields.as_slice() {
-        [a, b, c, d, e] | [a, b, c, d, e, _] | [_, a, b, c, d, e, _, ..] => [a, b, c, d, e],
+        five @ ([_, _, _, _, _] | [_, _, _, _, _, _]) => [&five[0], &five[1], &five[2], &five[3], &five[4]],
+        [_, minute, hour, month_day, month, weekday, _, ..] => [minute, hour, month_day, month, weekday],
         few => return Err(CronError::MissingFields { found: few.len() }),
     };
     let (second, year) = match fields.as_slice() {
@@ -161,7 +162,7 @@ fn week_days(field: &Piece<'_>) -> Result<WeekDays, CronError> {
             Some(Entry::Any) => days.any = true,
             Some(Entry::Span(first, last, step)) => days.days |= sunday_folded(bits(first, last, step)),
             None => {
-                week_day_of_month(&piece.text.to_ascii_lowercase(), &mut days).ok_or_else(|| WEEKDAY.refuse(&piece))?
+                week_day_of_month(&piece.text.to_ascii_lowercase(), &mut days).ok_or_else(|| WEEKDAY.refuse(&piece))?;
             }
         }
     }

@@ -7,7 +7,8 @@ use serde_json::json;
 use super::super::binary::Kind;
 use super::super::settings::RequiredProvider;
 use super::super::version::Version;
-use super::super::{Backend, Member, Provider};
+use super::super::{Backend, Provider};
+use crate::task::MemberInput;
 use super::*;
 use crate::task::spec::{Condition, Retry, Work};
 
@@ -299,7 +300,7 @@ fn only_what_differs_is_written_and_what_is_no_longer_needed_goes() {
 proptest! {
     #[test]
     fn whatever_a_member_says_comes_back_as_it_was(id in any::<String>(), address in "[${}%\"\\\\\n\0a]{0,12}") {
-        let inputs = Inputs { members: vec![Member { id: id.clone(), address: address.clone(), ..member("x") }] };
+        let inputs = Inputs::of(&[MemberInput { id: id.clone(), address: address.clone(), ..member("x") }]);
         let task = task(Condition::None, true);
         let files = files(&task, &work(), &inputs, &binary(), &Settings::default()).unwrap();
         let text = files.into_iter().find(|(name, _)| *name == TFVARS).unwrap().1.unwrap();
@@ -377,19 +378,16 @@ fn with_variables(variables: &[(&str, &str)]) -> TerraformWork {
 }
 
 fn inputs() -> Inputs {
-    Inputs { members: vec![member("a.1"), member("b")] }
+    Inputs::of(&[member("a.1"), member("b")])
 }
 
-fn member(id: &str) -> Member {
-    Member {
+fn member(id: &str) -> MemberInput {
+    MemberInput {
         id: id.to_owned(),
         address: "a.example".to_owned(),
         api_address: "127.0.0.1:8558".to_owned(),
         gossip_address: "127.0.0.1:8559".to_owned(),
-        state: "alive".to_owned(),
-        healthy: true,
-        leader: true,
-        voter: true,
+        instance: "0a".to_owned(),
         version: "0.1.0".to_owned(),
     }
 }

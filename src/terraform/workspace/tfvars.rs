@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::Provider;
 use super::super::hcl::{Body, Expr};
-use super::super::inputs::{member_value, Inputs, renders_members};
+use super::super::inputs::{Inputs, renders_members};
 use super::names::Parts;
 use crate::task::spec::TaskSpec;
 
@@ -14,7 +14,7 @@ use crate::task::spec::TaskSpec;
 pub(super) fn rendered(task: &TaskSpec, inputs: &Inputs) -> Body {
     let mut body = Body::default();
     if renders_members(task) {
-        let members = inputs.members.iter().map(|member| (member.id.clone(), member_value(member)));
+        let members = inputs.members.iter().map(|(id, member)| (id.clone(), Expr::from(member)));
         body.attribute("members", Expr::Map(members.collect())).blank();
     }
     body.attribute("services", Expr::Map(Vec::new()));
