@@ -85,12 +85,12 @@ pub enum TaskError {
 /// All tasks of the configuration.
 #[derive(Debug)]
 pub struct Tasks {
-    settings: Settings,
+    pub(super) settings: Settings,
     rng: StdRng,
     slots: Vec<Slot>,
     lease: Option<Epoch>,
     stopping: bool,
-    members: Option<Value>,
+    pub(super) members: Option<Value>,
     outputs: VecDeque<Output>,
     /// The last reading.
     last: Option<Moment>,
