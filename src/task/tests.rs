@@ -161,7 +161,7 @@ impl World {
     }
 
     fn go_to(&mut self, mono: Duration) {
-        self.wall += TimeDelta::from_std(mono - self.mono).unwrap();
+        self.wall += TimeDelta::from_std(mono.checked_sub(self.mono).unwrap()).unwrap();
         self.mono = mono;
     }
 

@@ -126,6 +126,20 @@ fn an_interrupted_run_is_no_event_and_runs_again_after_a_pause_while_leading() {
 }
 
 #[test]
+fn an_interrupted_run_does_not_cut_the_buffer_short() {
+    let mut world = World::new(vec![on_members("a", Some((5, 20)))]);
+    world.members(&["a"]);
+    world.lead(1);
+    let start = world.started();
+    world.members(&["b"]);
+    world.finish(&start, Outcome::Interrupted("too little of the lease left".to_owned()));
+    world.pass(4.9);
+    assert_eq!(world.take_starts(), [""; 0]);
+    world.pass(0.1);
+    assert_eq!(world.take_starts(), ["a members 0"]);
+}
+
+#[test]
 fn an_interrupted_run_does_not_run_again_without_a_lease() {
     let mut world = World::new(vec![command("a")]);
     world.lead(1);
