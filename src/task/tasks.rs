@@ -85,12 +85,12 @@ pub enum TaskError {
 /// All tasks of the configuration.
 #[derive(Debug)]
 pub struct Tasks {
-    settings: Settings,
+    pub(super) settings: Settings,
     rng: StdRng,
     slots: Vec<Slot>,
     lease: Option<Epoch>,
     stopping: bool,
-    members: Option<Value>,
+    pub(super) members: Option<Value>,
     outputs: VecDeque<Output>,
     /// The last reading.
     last: Option<Moment>,
@@ -183,7 +183,7 @@ impl Tasks {
         self.slots.iter().flat_map(Slot::deadlines).chain(ticks).min()
     }
 
-    /// A process that a [`Start`] asked for has ended, or could not be started. Once per `Start`.
+    /// A process that a [`Output::Start`] asked for has ended, or could not be started. Once per `Start`.
     pub fn handle_run_finished(&mut self, run: RunId, outcome: Outcome, now: Now, wall: DateTime<Local>) {
         let at = Moment { mono: now.mono, wall };
         let is_it = |slot: &Slot| slot.is_started() && slot.run.as_ref().is_some_and(|here| here.id == run);
