@@ -7,5 +7,5 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == "guardian") {
         return quorate::guardian::main();
     }
-    ExitCode::SUCCESS
+    quorate::cli::run(std::env::args_os())
 }

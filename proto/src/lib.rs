@@ -8,6 +8,7 @@
 //! What the messages *mean* is decided in the agent's `cluster` room.
 
 pub mod codec;
+pub mod fuzzing;
 pub mod identity;
 pub mod ids;
 pub mod message;

@@ -1,1 +1,163 @@
-//! (being written)
+//! The command line: one file a command, thin over the HTTP API and the configuration.
+//!
+//! Flags are CTS's kind: one dash or two, `-a b` or `-a=b` (`argv`). Exit codes are CTS's (`exit`): 0 means that what
+//! the command says happened, happened. What is printed comes from pure functions of answers, the time and a
+//! `Paint`, so that tests hold every table to the letter.
+//!
+//! # Not here
+//!
+//! The flags of the `task` commands for TLS; `task create`, `delete` and `run`; the prompt of `task enable` (it shows a plan,
+//! which the agent cannot make yet).
+
+mod argv;
+mod client;
+mod completion;
+mod config;
+mod env;
+pub mod exit;
+mod keygen;
+mod leave;
+mod logging;
+mod members;
+mod output;
+mod paint;
+pub mod start;
+mod status;
+mod table;
+mod task;
+mod time;
+mod version;
+mod watch;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use self::exit::Exit;
+
+/// Highly available network automation: runs your tasks on exactly one of N agents.
+#[derive(Debug, Parser)]
+#[command(
+    name = "quorate",
+    override_usage = "quorate <command> [-help] [options]",
+    after_help = "Flags take one dash or two: -config-file x, --config-file=x. Without a command, flags are those of start.",
+    disable_help_subcommand = true,
+    disable_version_flag = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start an agent
+    Start(Box<start::StartArgs>),
+    /// Who is here, who leads and why, how the tasks are: one screen
+    Status(status::StatusArgs),
+    /// The members of the cluster
+    Members(members::MembersArgs),
+    /// Take an agent out of the cluster for good, and stop it
+    Leave(leave::LeaveArgs),
+    /// Make the leader hand over now
+    StepDown(leave::StepDownArgs),
+    /// Look at tasks, enable and disable them
+    #[command(subcommand)]
+    Task(task::TaskCommand),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Make a key for encrypt = "..."
+    Keygen,
+    /// Print the version
+    Version,
+    /// Print a completion script for a shell
+    Completion(completion::CompletionArgs),
+}
+
+/// Runs the command of `args` (the program's name first) and says how it went.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = argv::normalise(args);
+    if args.len() <= 1 {
+        output::complain(&help());
+        return Exit::Missing.into();
+    }
+    match Cli::try_parse_from(args) {
+        Ok(cli) => dispatch(cli.command),
+        Err(error) => refuse(&error).into(),
+    }
+}
+
+fn dispatch(command: Command) -> ExitCode {
+    let outcome = match command {
+        Command::Start(args) => return start::run(*args),
+        Command::Config(command) => return config::run(command),
+        Command::Status(args) => status::run(&args),
+        Command::Members(args) => members::run(&args),
+        Command::Leave(args) => leave::run_leave(&args),
+        Command::StepDown(args) => leave::run_step_down(&args),
+        Command::Task(command) => task::run(command),
+        Command::Keygen => keygen::run(),
+        Command::Version => version::run(),
+        Command::Completion(args) => completion::run(&args, &mut Cli::command()),
+    };
+    match outcome {
+        Ok(()) => Exit::Ok.into(),
+        Err(failure) => {
+            failure.complain();
+            failure.exit.into()
+        }
+    }
+}
+
+fn help() -> String {
+    Cli::command().render_help().to_string()
+}
+
+/// What clap would not take.
+fn refuse(error: &clap::Error) -> Exit {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match output::say(&text) {
+            Ok(()) => Exit::Ok,
+            Err(failure) => failure.exit,
+        },
+        ErrorKind::InvalidSubcommand => {
+            output::complain(&format!("{text}\n{}", help()));
+            Exit::UnknownCommand
+        }
+        ErrorKind::MissingRequiredArgument
+        | ErrorKind::MissingSubcommand
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            output::complain(&text);
+            Exit::Missing
+        }
+        _ => {
+            output::complain(&format!("==> Error: unsupported arguments in flags\n{text}"));
+            Exit::Flags
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_of_start_keep_their_order_and_take_both_dashes() {
+        let args =
+            ["quorate", "-config-file=a", "--config-dir", "b", "-config-file", "c", "-join", "x:1,y:2", "-once=false"];
+        let cli = Cli::try_parse_from(argv::normalise(args.map(OsString::from))).unwrap();
+        let Command::Start(start) = cli.command else { panic!("not start") };
+        assert_eq!(start.config, ["a", "b", "c"].map(std::path::PathBuf::from));
+        assert_eq!(start.join, ["x:1", "y:2"]);
+        assert!(!start.once);
+    }
+}

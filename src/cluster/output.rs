@@ -68,6 +68,16 @@ pub enum Event {
         /// Who.
         id: MemberId,
     },
+    /// Others held this agent as down; it joins again under the same name.
+    IdentityRenewed {
+        /// How often in this process's life.
+        bump: u32,
+    },
+    /// This agent did not run for a while: a pause of the process or the machine.
+    Late {
+        /// How long.
+        by: Duration,
+    },
     /// The founding made a step, or is stuck: text for people.
     Founding {
         /// What.
@@ -103,6 +113,11 @@ pub enum Event {
     LeaseGained(Lease),
     /// The window in which it may act now ends later.
     LeaseExtended(Lease),
+    /// The clock jumped: start nothing until the next `LeaseExtended`.
+    LeaseSuspended {
+        /// Of which epoch.
+        epoch: Epoch,
+    },
     /// This agent leads no longer. Stop everything at once.
     LeaseLost {
         /// Of which epoch.

@@ -1,1 +1,172 @@
-//! (being written)
+//! The HTTP API of an agent: it reads the [`Handle`], asks the agent through it, and knows nothing else of it.
+//!
+//! Three kinds of paths, told apart in `routes`:
+//!
+//! - *views* (`/v1/status/cluster`, `/v1/cluster`, `/livez`, `/leader`, ...): every agent answers from what it sees;
+//! - *task requests* (`/v1/status`, `/v1/status/tasks`, `/v1/tasks`, `/v1/cluster/tasks`, step-down): only the leader
+//!   answers, through [`answer`]; a follower sends them on (`forward`);
+//! - *commands to this very agent* (`/v1/cluster/leave`).
+//!
+//! A follower's forwarded requests come out of the control connection at the leader as [`Forwarded`] and end in the
+//! same [`answer`]: one function says what a task request means, whoever received it.
+//!
+//! The server has a thread and a worker of its own: a slow or hostile client costs a socket and a little memory, never
+//! time of the gossip. What a client may cost is in `limits`.
+//!
+//! # Not here
+//!
+//! TLS, credentials, CORS (no header is ever sent, so pages of other origins read nothing). Creating, deleting,
+//! inspecting and running tasks: such requests are told so with 501.
+
+mod body;
+mod cluster;
+mod duration;
+mod error;
+mod forward;
+mod guard;
+mod limits;
+mod patch;
+pub mod reply;
+mod routes;
+mod tasks;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use actix_web::rt::System;
+use actix_web::{App, HttpServer, web};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+pub use self::forward::serve_forwarded;
+pub use self::tasks::answer;
+use crate::runtime::handle::{Forwarded, Handle};
+
+/// What a follower does with a request that only the leader can answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FollowerRequests {
+    /// Ask the leader and return its answer.
+    #[default]
+    Forward,
+    /// Say who leads, with status 400, as CTS Enterprise does.
+    Redirect,
+}
+
+/// How the API is offered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where to listen; port 0 takes a free one.
+    pub addr: SocketAddr,
+    /// Host names, besides those of the loopback, by which clients may call a listener on the loopback.
+    pub allowed_hosts: Vec<String>,
+    /// See there.
+    pub follower_requests: FollowerRequests,
+}
+
+/// Why the API is not offered. Nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address is taken or not ours.
+    #[error("listen for HTTP on {addr}: choose another with http_addr or -http-addr")]
+    Bind {
+        /// What was asked for.
+        addr: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The machine gives no more threads.
+    #[error("start the HTTP thread")]
+    Thread(#[source] io::Error),
+}
+
+/// A running API.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    stopped: oneshot::Receiver<io::Result<()>>,
+}
+
+impl Server {
+    /// Where it listens, the port resolved.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Waits until it has stopped: at most five seconds after the shutdown was asked for.
+    pub async fn stopped(self) -> io::Result<()> {
+        self.stopped.await.unwrap_or_else(|_| Err(io::Error::other("the HTTP thread ended without a word")))
+    }
+}
+
+/// What the handlers share.
+#[derive(Debug, Clone)]
+struct Face {
+    handle: Handle,
+    follower_requests: FollowerRequests,
+    guard: guard::Guard,
+    shutdown: CancellationToken,
+}
+
+/// Listens, then serves in a thread of its own until `shutdown` is cancelled: long polls are then answered at once, what
+/// is under way has four seconds to end. `forwarded` are the requests that other agents sent to this one as the leader.
+pub fn serve(
+    settings: &Settings,
+    handle: Handle,
+    forwarded: mpsc::Receiver<Forwarded>,
+    shutdown: CancellationToken,
+) -> Result<Server, ServeError> {
+    let bind = |source| ServeError::Bind { addr: settings.addr, source };
+    let listener = TcpListener::bind(settings.addr).map_err(bind)?;
+    let addr = listener.local_addr().map_err(bind)?;
+    let face = Face {
+        handle,
+        follower_requests: settings.follower_requests,
+        guard: guard::Guard::new(addr, &settings.allowed_hosts),
+        shutdown,
+    };
+    let (report, stopped) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("http".to_owned())
+        .spawn(move || {
+            let outcome = System::new().block_on(run(face, listener, forwarded));
+            if let Err(error) = &outcome {
+                tracing::error!(%error, "the HTTP API stopped");
+            }
+            // Nobody waits for it when the process is going down in another way.
+            drop(report.send(outcome));
+        })
+        .map_err(ServeError::Thread)?;
+    Ok(Server { addr, stopped })
+}
+
+async fn run(face: Face, listener: TcpListener, forwarded: mpsc::Receiver<Forwarded>) -> io::Result<()> {
+    let shutdown = face.shutdown.clone();
+    let handle = face.handle.clone();
+    let shared = web::Data::new(face);
+    let server = HttpServer::new(move || App::new().app_data(shared.clone()).default_service(web::to(routes::respond)))
+        .workers(1)
+        .worker_max_blocking_threads(1)
+        .max_connections(limits::CONNECTIONS)
+        .backlog(limits::BACKLOG)
+        .keep_alive(limits::KEEP_ALIVE)
+        .client_request_timeout(limits::REQUEST_HEAD)
+        .client_disconnect_timeout(limits::DISCONNECT)
+        .shutdown_timeout(limits::DRAIN.as_secs())
+        .on_connect(|connection, _| limits::bound_silence(connection))
+        .disable_signals()
+        .listen(listener)?
+        .run();
+    let control = server.handle();
+    let stop = async {
+        shutdown.cancelled().await;
+        control.stop(true).await;
+        std::future::pending::<()>().await;
+    };
+    // Only the server itself ends this: after the stop, or because it cannot go on.
+    tokio::select! {
+        outcome = server => outcome,
+        () = stop => Ok(()),
+        () = serve_forwarded(&handle, forwarded) => Ok(()),
+    }
+}

@@ -137,6 +137,11 @@ pub struct Handle {
 pub trait MetricsText: std::fmt::Debug + Send + Sync {
     /// The text.
     fn text(&self) -> String;
+
+    /// Counts an answered request: `endpoint` is a pattern such as `/v1/status/tasks/{name}`, not what was sent.
+    fn http_request(&self, endpoint: &'static str, status: u16) {
+        let _ = (endpoint, status);
+    }
 }
 
 impl Handle {

@@ -1,6 +1,23 @@
-//! The only room that holds both the pure core and the drivers: clock, sockets, the loop, the handle. (being written)
+//! The only room that holds both the pure core and the drivers: clocks, sockets, the loops, the handle.
+//!
+//! [`Agent::start`] brings everything up: the gossip thread ([`core`]), the disk thread ([`persist`]), the control connections
+//! ([`control`]), the guardian, and the loop that gives leases to tasks and runs to the guardian ([`agent`]).
 
+pub mod address;
+pub mod agent;
 pub mod clock;
+pub mod control;
+pub mod core;
 pub mod handle;
+pub mod journal;
+pub mod metrics;
+pub mod persist;
+mod resolve;
+mod runs;
+pub mod settings;
+mod snapshot;
+mod story;
 
+pub use agent::{Agent, StartError};
 pub use handle::Handle;
+pub use settings::Settings;

@@ -1,1 +1,299 @@
-//! (being written)
+//! The disk: one file, `quorate.redb`, that holds what the cluster core must not forget.
+//!
+//! A promise that is given and then forgotten breaks the protocol, so the store is built around three habits.
+//! *Durable before done:* [`Store::commit`] writes all changes in one transaction and returns after the fsync.
+//! *Fail-stop:* after any error the store takes nothing more (protocol-safety R6); an fsync that failed once may
+//! succeed the next time without having written anything, so only a new process that reads the file again may believe it.
+//! *Look before touching:* redb repairs a file in place when it opens one. [`Store::open`] therefore first opens it
+//! through an overlay in memory, verifies every page and every record, and only then opens it for writing. A file that
+//! is foreign, damaged or newer is left as it is, byte for byte.
+//!
+//! A lock on `quorate.lock` keeps a second process out of the directory; `quorate.witness` notices a lost commit.
+//!
+//! # Not here
+//!
+//! What the state means (`cluster::durable`). A disk that takes back an acknowledged fsync, or a whole directory
+//! restored from an old copy, cannot be detected here; protocol-safety 2 says what that costs. All calls block: keep
+//! them off the gossip thread.
+
+mod error;
+mod lock;
+mod overlay;
+mod record;
+mod witness;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use quorate_proto::{Generation, Instance, MemberId};
+use redb::backends::FileBackend;
+use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
+
+use crate::cluster::Durable;
+use crate::cluster::durable::Change;
+
+pub use error::{OpenError, StoreError};
+pub use record::check_record;
+
+use error::Cause;
+use lock::Lock;
+use overlay::Overlay;
+use record::{FORMAT, Record};
+use witness::Witness;
+
+/// The file inside the data directory.
+pub const FILE: &str = "quorate.redb";
+/// Where a new file is made before it gets its name.
+const FILE_NEW: &str = "quorate.redb.new";
+/// Every record, by key; the value ends with a checksum.
+const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("quorate records");
+/// Pages that redb may keep in memory: the state is small and read once.
+const CACHE: usize = 1024 * 1024;
+/// Peers remembered: more than enough to find one that lives.
+pub const PEERS_MAX: usize = 256;
+
+/// What the disk held at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The state of the core.
+    pub durable: Durable,
+    /// Number of this start, already durable: `max(stored + 1, unix ms)`.
+    pub generation: Generation,
+    /// The data directory was made just now.
+    pub fresh: bool,
+    /// Members remembered from last time, to be tried as seeds.
+    pub peers: Vec<(MemberId, SocketAddr)>,
+}
+
+/// The open store. One per data directory, among all processes.
+#[derive(Debug)]
+pub struct Store {
+    db: Database,
+    generation: Generation,
+    peers: Vec<(MemberId, SocketAddr)>,
+    commits: u64,
+    witness: Witness,
+    failed: bool,
+    _lock: Lock,
+}
+
+impl Store {
+    /// Opens or makes the data directory. `instance_if_new` is 128 random bits, used only when it is made; `unix_ms`
+    /// is the wall clock, which only has to be roughly right. On error nothing was changed, except that a new
+    /// directory may be left half made (the next open completes it).
+    pub fn open(
+        data_dir: &Path,
+        id: &MemberId,
+        instance_if_new: Instance,
+        unix_ms: u64,
+    ) -> Result<(Self, Opened), OpenError> {
+        Self::open_on(data_dir, id, instance_if_new, unix_ms, |file| file)
+    }
+
+    /// `wrap` is the seam for tests that make the disk fail.
+    fn open_on<B: StorageBackend>(
+        data_dir: &Path,
+        id: &MemberId,
+        instance_if_new: Instance,
+        unix_ms: u64,
+        wrap: impl Fn(FileBackend) -> B,
+    ) -> Result<(Self, Opened), OpenError> {
+        make_directory(data_dir).map_err(|source| OpenError::Io { path: data_dir.to_owned(), source })?;
+        let lock = Lock::take(data_dir)?;
+        let path = data_dir.join(FILE);
+        let at = |cause: Cause| cause.at(&path);
+
+        let fresh = !path.try_exists().map_err(|e| at(e.into()))?;
+        if fresh {
+            create(data_dir, &path, id, instance_if_new).map_err(at)?;
+        }
+        let seen = examine(&path).map_err(at)?;
+        if seen.durable.id != *id {
+            return Err(OpenError::OtherId { path, stored: seen.durable.id, given: id.clone() });
+        }
+        let witness = Witness::open(data_dir).map_err(|e| at(e.into()))?;
+        if witness.commits() > seen.commits {
+            let what = format!("it holds {} commits of {}", seen.commits, witness.commits());
+            return Err(OpenError::Damaged { path, what });
+        }
+
+        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(|e| at(e.into()))?;
+        file.set_permissions(Permissions::from_mode(0o600)).map_err(|e| at(e.into()))?;
+        let db = FileBackend::new(file)
+            .and_then(|backend| builder().create_with_backend(wrap(backend)))
+            .map_err(|e| at(e.into()))?;
+        let Contents { durable, generation, peers, commits } = read(&db).map_err(at)?;
+
+        let next = generation.0.checked_add(1).ok_or_else(|| at(Cause::damaged("the generation is used up")))?;
+        let generation = Generation(next.max(unix_ms));
+        let mut store = Self { db, generation, peers: peers.clone(), commits, witness, failed: false, _lock: lock };
+        store.put(vec![Record::Generation(generation)]).map_err(|e| OpenError::Write { path, source: e })?;
+        Ok((store, Opened { durable, generation, fresh, peers }))
+    }
+
+    /// Makes all changes durable, or none. After an error it is unknown whether they are: stop the process.
+    pub fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        self.put(changes.iter().cloned().map(Record::from).collect())
+    }
+
+    /// Raises the stored generation, when peers remember a higher one than ours (gossip R8). A lower one changes nothing.
+    pub fn adopt_generation(&mut self, generation: Generation) -> Result<(), StoreError> {
+        if generation <= self.generation {
+            return Ok(());
+        }
+        self.put(vec![Record::Generation(generation)])?;
+        self.generation = generation;
+        Ok(())
+    }
+
+    /// The number of this start.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Remembers members to be tried as seeds after a restart; the first [`PEERS_MAX`] of them. Nothing safety
+    /// relevant. Writes only when the list differs from the remembered one.
+    pub fn put_address_book(&mut self, peers: &[(MemberId, SocketAddr)]) -> Result<(), StoreError> {
+        let peers = &peers[..peers.len().min(PEERS_MAX)];
+        if peers == self.peers {
+            return Ok(());
+        }
+        self.put(vec![Record::Peers(peers.to_vec())])?;
+        self.peers = peers.to_vec();
+        Ok(())
+    }
+
+    /// The members remembered.
+    pub fn address_book(&self) -> &[(MemberId, SocketAddr)] {
+        &self.peers
+    }
+
+    fn put(&mut self, mut records: Vec<Record>) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::Stopped);
+        }
+        let commits = self.commits + 1;
+        records.push(Record::Commits(commits));
+        if let Err(cause) = write(&self.db, &records) {
+            self.failed = true;
+            return Err(cause.into());
+        }
+        self.commits = commits;
+        self.witness.note(commits);
+        Ok(())
+    }
+}
+
+/// What the records add up to.
+struct Contents {
+    durable: Durable,
+    generation: Generation,
+    peers: Vec<(MemberId, SocketAddr)>,
+    commits: u64,
+}
+
+/// Makes the directory for its owner only. One that exists keeps its mode: it may be somebody's mount point.
+fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
+}
+
+/// Makes a new file under another name, and renames it when it is complete and durable: a crash leaves either
+/// nothing or a whole file.
+fn create(data_dir: &Path, path: &Path, id: &MemberId, instance: Instance) -> Result<(), Cause> {
+    let new: PathBuf = data_dir.join(FILE_NEW);
+    // The witness, if one is there, belongs to a file that somebody removed.
+    for leftover in [&new, &data_dir.join(witness::FILE)] {
+        match fs::remove_file(leftover) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.into()),
+            _ => {}
+        }
+    }
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&new)?;
+    let db = builder().create_with_backend(FileBackend::new(file)?)?;
+    let owner = Record::Owner { id: id.clone(), instance };
+    write(&db, &[Record::Format(FORMAT), owner, Record::Generation(Generation(0)), Record::Commits(0)])?;
+    db.close()?;
+    File::open(&new)?.sync_all()?;
+    fs::rename(&new, path)?;
+    File::open(data_dir)?.sync_all()?;
+    Ok(())
+}
+
+/// Reads and verifies everything without changing a byte of the file.
+fn examine(path: &Path) -> Result<Contents, Cause> {
+    let overlay = Overlay::new(File::open(path)?)?;
+    overlay.check_magic()?;
+    read(&builder().set_check_integrity_on_open(true).create_with_backend(overlay)?)
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE);
+    builder
+}
+
+fn read(db: &Database) -> Result<Contents, Cause> {
+    let transaction = db.begin_read()?;
+    let table = match transaction.open_table(RECORDS) {
+        Err(redb::TableError::TableDoesNotExist(_) | redb::TableError::TableTypeMismatch { .. }) => {
+            return Err(Cause::foreign("it has no table of ours"));
+        }
+        other => other?,
+    };
+    // The version first: what a newer version wrote may not even be readable.
+    let key = Record::FORMAT_KEY;
+    match table.get(key)?.map(|value| Record::decode(key, value.value())).transpose()? {
+        Some(Record::Format(FORMAT)) => {}
+        Some(Record::Format(found)) => return Err(Cause::Newer(found)),
+        _ => return Err(Cause::damaged("it does not say its format version")),
+    }
+    let mut owner = None;
+    let mut generation = None;
+    let mut peers = Vec::new();
+    let mut commits = None;
+    let mut changes = Vec::new();
+    for row in table.iter()? {
+        let (key, value) = row?;
+        match Record::decode(key.value(), value.value())? {
+            Record::Format(_) => {}
+            Record::Owner { id, instance } => owner = Some((id, instance)),
+            Record::Generation(stored) => generation = Some(stored),
+            Record::Peers(stored) => peers = stored,
+            Record::Commits(stored) => commits = Some(stored),
+            Record::State(change) => changes.push(change),
+        }
+    }
+    let (id, instance) = owner.ok_or_else(|| Cause::damaged("it does not say whose it is"))?;
+    let generation = generation.ok_or_else(|| Cause::damaged("it has no generation"))?;
+    let commits = commits.ok_or_else(|| Cause::damaged("it does not count its commits"))?;
+    let mut durable = Durable::fresh(id, instance);
+    for change in changes {
+        change.apply(&mut durable);
+    }
+    Ok(Contents { durable, generation, peers, commits })
+}
+
+fn write(db: &Database, records: &[Record]) -> Result<(), Cause> {
+    let mut transaction = db.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    {
+        let mut table = transaction.open_table(RECORDS)?;
+        for record in records {
+            let key = record.key();
+            table.insert(key.as_str(), record.encode(&key)?.as_slice())?;
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}

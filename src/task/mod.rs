@@ -1,4 +1,34 @@
-//! When a task should run, and what a finished run means. Pure. (being written)
+//! When a task should run, and what a finished run means. Pure.
+//!
+//! [`Tasks`] is told that this agent leads, what changed, what the time is and how runs ended; it answers with
+//! [`Output`]s, above all [`Start`]. The runtime pairs each `Start` with the live lease, runs it, and reports its end
+//! exactly once.
+//!
+//! # Invariants
+//!
+//! - Without a lease nothing starts.
+//! - One task never runs twice at once; a run of an earlier lease that still ends counts.
+//! - A trigger while leading is followed by a run that starts after it, with the newest inputs. Many triggers make one run.
+//!
+//! # Not here
+//!
+//! Authority (the lease is checked where the effect is), journalling, parking of tasks that fail again and again, sharing
+//! tasks among members.
 
+pub mod cron;
+mod history;
+pub mod members;
+pub mod output;
 pub mod report;
+mod slot;
 pub mod spec;
+mod tasks;
+#[cfg(test)]
+mod tests;
+
+pub use cron::{Cron, CronError};
+pub use members::MemberInput;
+pub use output::{Inputs, Level, Log, Outcome, Output, RunId, Start, Trigger};
+pub use report::TaskReport;
+pub use spec::TaskSpec;
+pub use tasks::{Settings, TaskError, Tasks, Unfinished};

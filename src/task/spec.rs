@@ -95,6 +95,6 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { retries: 2, base: Duration::from_secs(1), cap: Duration::from_secs(15 * 60) }
+        Self { retries: 2, base: Duration::from_secs(1), cap: Duration::from_mins(15) }
     }
 }

@@ -1,1 +1,43 @@
-//! (being written)
+//! Terraform and OpenTofu: a task's generated workspace, and the steps that apply it.
+//!
+//! This room says *what* to run and what an exit means; it starts no run itself. The runtime starts each step through
+//! the guardian, which ends it when the agent's authority ends.
+//!
+//! One run, from the runtime's side:
+//!
+//! 1. at start, once: [`binary::find`];
+//! 2. [`workspace::write`] the files of the task into its directory;
+//! 3. [`fresh::is_initialised`] says whether `init` can be skipped;
+//! 4. [`Run::new`], then as long as [`Run::next`] says [`Action::Exec`]: start that step in the task's directory with
+//!    the environment of [`env::env_for`], and give its exit to [`Run::handle_exit`]; at [`Action::Remember`] call
+//!    [`fresh::remember`];
+//! 5. [`Action::Done`] is what the run came to.
+//!
+//! # Interrupting Terraform
+//!
+//! At the first SIGINT it starts nothing new, waits for what is under way, writes its state, releases its lock and
+//! exits with 1. At the second it dies at once, and state is lost. So a step is interrupted **once**, given its grace,
+//! and then killed as a whole tree. The signal goes to the process group: provider plugins ignore it, while programs
+//! of `local-exec` get it too and normally end.
+
+pub mod binary;
+pub mod env;
+pub mod fresh;
+pub mod hcl;
+pub mod inputs;
+pub mod literal;
+pub mod run;
+pub mod settings;
+pub mod steps;
+pub mod version;
+pub mod workspace;
+
+mod diagnostics;
+pub mod directory;
+
+pub use binary::{Binary, BinaryError};
+pub use inputs::Inputs;
+pub use run::{Action, Exit, Run};
+pub use settings::{Backend, Provider, RequiredProvider, Settings};
+pub use steps::{Step, StepKind};
+pub use workspace::{WorkspaceError, Written};

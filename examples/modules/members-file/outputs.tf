@@ -1,0 +1,4 @@
+output "members" {
+  description = "Ids of the agents that the last run knew."
+  value       = sort(keys(var.members))
+}

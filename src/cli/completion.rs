@@ -1,0 +1,20 @@
+//! `quorate completion`: scripts that let a shell complete commands and flags.
+
+use clap::Args;
+use clap_complete::Shell;
+
+use super::output::{Failure, say};
+
+/// Flags of `completion`.
+#[derive(Debug, Args)]
+pub(super) struct CompletionArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+pub(super) fn run(args: &CompletionArgs, command: &mut clap::Command) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, command, "quorate", &mut script);
+    say(&String::from_utf8_lossy(&script))
+}

@@ -1,0 +1,317 @@
+//! `quorate start`: the flags of an agent.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{ArgAction, Args};
+use quorate_proto::seal::Key;
+use quorate_proto::{BootNonce, Instance};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::env::World;
+use super::exit::Exit;
+use super::logging;
+use super::output::{Failure, complain};
+use crate::cluster::settings::{LeadershipMode, Profile};
+use crate::config::{self, Overrides};
+use crate::runtime::agent::Seeds;
+use crate::runtime::settings::Network;
+use crate::runtime::{self, Agent};
+use crate::{cluster, http};
+
+/// Threads for everything but gossip, the disk and HTTP.
+const WORKERS: usize = 2;
+/// Threads for what blocks: names, files of workspaces.
+const BLOCKING: usize = 16;
+/// Stack of each.
+const STACK: usize = 1 << 20;
+
+/// Flags of `start`. They override the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct StartArgs {
+    /// File or directory of the configuration; repeatable, in order
+    #[arg(long = "config-file", visible_alias = "config-dir", value_name = "PATH")]
+    pub config: Vec<PathBuf>,
+    /// Name of this agent; the lowest alive leads
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Where the API listens
+    #[arg(long, value_name = "HOST:PORT")]
+    pub http_addr: Option<String>,
+    /// Where gossip listens, UDP and TCP
+    #[arg(long, value_name = "HOST:PORT")]
+    pub gossip_addr: Option<String>,
+    /// Where others reach the gossip of this agent
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
+    /// Seeds to find the cluster by; repeatable, or with commas
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    pub join: Vec<String>,
+    /// How many agents found the cluster
+    #[arg(long, value_name = "N")]
+    pub expect: Option<u16>,
+    /// Directory of the promise and the replicated state
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Parent of the directories of tasks
+    #[arg(long, value_name = "DIR")]
+    pub working_dir: Option<PathBuf>,
+    /// TRACE, DEBUG, INFO, WARN or ERR
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// text or json
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// Run every task once, then stop (not supported yet)
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false,
+          action = ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    pub once: bool,
+    /// Plan every task and apply nothing (not supported yet)
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false,
+          action = ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    pub inspect: bool,
+    /// Plan this task only; repeatable (not supported yet)
+    #[arg(long, value_name = "NAME")]
+    pub inspect_task: Vec<String>,
+}
+
+/// Starts an agent and runs it to its end.
+pub fn run(args: StartArgs) -> ExitCode {
+    if let Some(flag) = unsupported(&args) {
+        let failure = Failure::new(format!("{flag} is not supported yet"));
+        failure.complain();
+        return failure.exit.into();
+    }
+    let world = World::read();
+    let settings = match config::load(&args.config, &args.overrides(), &world.env, &world.hostname, &world.cwd) {
+        Ok(settings) => settings,
+        Err(report) => {
+            let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            complain(&report.render(colour, super::config::WIDTH));
+            return Exit::Config.into();
+        }
+    };
+    let guard = logging::start(settings.log);
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING)
+        .thread_stack_size(STACK)
+        .thread_name("agent")
+        .enable_all()
+        .build();
+    let exit = match runtime {
+        Ok(runtime) => {
+            let exit = runtime.block_on(serve(settings));
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            exit
+        }
+        Err(error) => {
+            tracing::error!(%error, "the agent cannot start its threads");
+            Exit::Error
+        }
+    };
+    drop(guard);
+    exit.into()
+}
+
+/// From the settings to the end of the process.
+async fn serve(settings: config::Settings) -> Exit {
+    announce(&settings);
+    let http = http_settings(&settings);
+    let agent = match Agent::start(runtime_settings(settings), seeds()).await {
+        Ok(agent) => agent,
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "{}", chain(&error));
+            return Exit::Config;
+        }
+    };
+    let stop_http = CancellationToken::new();
+    let server = match http::serve(&http, agent.handle.clone(), agent.forwarded, stop_http.clone()) {
+        Ok(server) => server,
+        Err(error) => {
+            tracing::error!("{}", chain(&error));
+            agent.shutdown.cancel();
+            drop(agent.done.await);
+            return Exit::Config;
+        }
+    };
+    tracing::info!(
+        address = %server.addr(),
+        "the HTTP API listens; change it with http_addr or -http-addr (there are no credentials yet)"
+    );
+    let shutdown = agent.shutdown.clone();
+    let signals = tokio::spawn(wait_for_signal(shutdown));
+    let ended = agent.done.await;
+    signals.abort();
+    stop_http.cancel();
+    if let Err(error) = server.stopped().await {
+        tracing::warn!(%error, "the HTTP API did not stop cleanly");
+    }
+    match ended {
+        Ok(Ok(())) => {
+            tracing::info!("graceful shutdown");
+            Exit::Ok
+        }
+        Ok(Err(why)) => {
+            tracing::error!("stopped: {why}");
+            Exit::Error
+        }
+        Err(error) => {
+            tracing::error!(%error, "the agent ended without a word");
+            Exit::Error
+        }
+    }
+}
+
+/// SIGTERM, SIGINT and SIGQUIT stop cleanly; a second one does not wait. SIGHUP has no meaning yet and is ignored.
+async fn wait_for_signal(shutdown: CancellationToken) {
+    let open = |kind| signal(kind).inspect_err(|error| tracing::warn!(%error, "signals cannot be caught"));
+    let (Ok(mut term), Ok(mut int), Ok(mut quit), Ok(mut hup)) = (
+        open(SignalKind::terminate()),
+        open(SignalKind::interrupt()),
+        open(SignalKind::quit()),
+        open(SignalKind::hangup()),
+    ) else {
+        return;
+    };
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+            _ = quit.recv() => {}
+            _ = hup.recv() => {
+                tracing::warn!("SIGHUP: reloading the configuration is not supported yet; restart the agent instead");
+                continue;
+            }
+        }
+        if asked {
+            tracing::warn!("second signal: stopping at once; the guardian ends what runs");
+            std::process::exit(i32::from(Exit::Shutdown as u8));
+        }
+        asked = true;
+        tracing::info!("signal received to initiate graceful shutdown");
+        shutdown.cancel();
+    }
+}
+
+/// What an operator wants to see first in the log.
+fn announce(settings: &config::Settings) {
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), id = %settings.id, tasks = settings.tasks.len(), "quorate");
+    let Some(ha) = &settings.cluster else {
+        tracing::info!("no gossip block: a single agent that leads at once");
+        return;
+    };
+    let timing = &ha.cluster.timing;
+    tracing::info!(
+        cluster = ha.cluster.name, expect = ha.cluster.expect, profile = %ha.profile, seeds = ha.cluster.seeds.join(","),
+        lease = ?timing.lease.grant, settle = ?timing.lease.settle, "high availability is on"
+    );
+    if ha.cluster.mode == LeadershipMode::Alive {
+        tracing::warn!(
+            "leadership = \"alive\": no majority is needed, so two agents may run the same task while the network is cut; \
+             use it only for tasks that are safe to run twice or whose resource checks the epoch"
+        );
+    }
+    if ha.key.is_none() {
+        tracing::warn!("traffic between agents is not encrypted (encrypt = \"none\", or loopback without a key)");
+    }
+}
+
+fn http_settings(settings: &config::Settings) -> http::Settings {
+    let ha = settings.cluster.as_ref();
+    let redirect = ha.is_some_and(|ha| ha.follower_requests == config::FollowerRequests::Redirect);
+    http::Settings {
+        addr: settings.http_addr,
+        allowed_hosts: ha.map(|ha| ha.instance_address.clone()).filter(|host| !host.is_empty()).into_iter().collect(),
+        follower_requests: if redirect { http::FollowerRequests::Redirect } else { http::FollowerRequests::Forward },
+    }
+}
+
+fn runtime_settings(settings: config::Settings) -> runtime::Settings {
+    let single = || cluster::Settings {
+        name: settings.id.to_string(),
+        expect: 1,
+        seeds: Vec::new(),
+        mode: LeadershipMode::Quorum,
+        timing: Profile::Lan.timing(),
+        max_voters: 1,
+        replace_after: Duration::MAX,
+    };
+    let network = settings.cluster.as_ref().map(|ha| Network {
+        bind: ha.bind,
+        advertise: ha.advertise,
+        key: ha.key.as_ref().and_then(|key| Key::from_bytes(key.bytes())),
+    });
+    runtime::Settings {
+        cluster: settings.cluster.as_ref().map_or_else(single, |ha| ha.cluster.clone()),
+        address: settings.cluster.as_ref().map_or_else(String::new, |ha| ha.instance_address.clone()),
+        network,
+        api_addr: settings.http_addr,
+        data_dir: settings.data_dir,
+        tasks: settings.tasks,
+        terraform: settings.terraform,
+        id: settings.id,
+        exe: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("quorate")),
+        environment: std::env::vars_os().collect(),
+    }
+}
+
+/// All the randomness of this process.
+#[expect(clippy::disallowed_methods, reason = "the one place that draws the seeds which are arguments everywhere else")]
+fn seeds() -> Seeds {
+    Seeds {
+        instance: Instance(rand::random()),
+        boot: BootNonce(rand::random()),
+        session: rand::random(),
+        will_session: rand::random(),
+        core: rand::random(),
+        tasks: rand::random(),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = format!("failed to {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+impl StartArgs {
+    /// For the configuration, which checks them.
+    fn overrides(&self) -> Overrides {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
+        Overrides {
+            id: self.id.clone(),
+            http_addr: self.http_addr.clone(),
+            gossip_addr: self.gossip_addr.clone(),
+            advertise: self.advertise.clone(),
+            join: self.join.clone(),
+            expect: self.expect,
+            data_dir: path(&self.data_dir),
+            working_dir: path(&self.working_dir),
+            log_level: self.log_level.clone(),
+            log_format: self.log_format.clone(),
+            ..Overrides::default()
+        }
+    }
+}
+
+/// The modes of CTS that are not there yet: refused, so that nobody believes that they ran.
+fn unsupported(args: &StartArgs) -> Option<&'static str> {
+    match args {
+        StartArgs { once: true, .. } => Some("-once"),
+        StartArgs { inspect: true, .. } => Some("-inspect"),
+        StartArgs { inspect_task, .. } if !inspect_task.is_empty() => Some("-inspect-task"),
+        _ => None,
+    }
+}

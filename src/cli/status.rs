@@ -1,0 +1,426 @@
+//! `quorate status`: one screen for 3 a.m.
+//!
+//! In the order of need: alarms; who leads, since when and why, and whether the quorum holds; who is here; how the tasks
+//! are, what they do now and what last went wrong.
+
+use chrono::{DateTime, FixedOffset};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::client::{Address, Client, ClientError};
+use super::members::{state_style, yes};
+use super::output::{Failure, pretty, say};
+use super::paint::{Paint, Style, clean};
+use super::table::{Table, WIDTH, cell, plain, wrap};
+use super::time;
+use super::watch::{Shown, watch};
+use crate::http::reply::{Cluster, RunNow, TaskNow, TasksNow};
+use crate::runtime::clock;
+
+/// How often tasks are asked for while watching: the long poll wakes for changes of the cluster only.
+const WATCH_WAIT: &str = "2s";
+
+/// Flags of `status`.
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    address: Address,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Show again at every change
+    #[arg(long)]
+    watch: bool,
+}
+
+pub(super) fn run(args: &StatusArgs) -> Result<(), Failure> {
+    let client = Client::new(&args.address)?;
+    let paint = Paint::detect();
+    if args.watch {
+        return watch(!args.json, |index| fetch(&client, args, paint, index));
+    }
+    say(&fetch(&client, args, paint, None)?.text)
+}
+
+fn fetch(client: &Client, args: &StatusArgs, paint: Paint, index: Option<u64>) -> Result<Shown, ClientError> {
+    let query = index.map_or_else(String::new, |index| format!("?index={index}&wait={WATCH_WAIT}"));
+    let value = client.get(&format!("/v1/cluster{query}"))?;
+    let cluster: Cluster = client.typed(&value)?;
+    let tasks = client.get("/v1/cluster/tasks");
+    let (found, error) = match &tasks {
+        Ok(tasks) => (tasks.clone(), Value::Null),
+        Err(error) => (Value::Null, Value::String(error.to_string())),
+    };
+    let report = json!({"cluster": value, "tasks": found, "tasks_error": error});
+    let key = one_line(report.clone());
+    let text = match (args.json, args.watch) {
+        (true, true) => key.clone(),
+        (true, false) => pretty(&report),
+        (false, _) => {
+            let tasks = tasks.and_then(|tasks| client.typed::<TasksNow>(&tasks)).map_err(|error| match error {
+                ClientError::Refusal { message, .. } => message,
+                error => error.to_string(),
+            });
+            render(&cluster, &tasks, clock::wall().fixed_offset(), paint)
+        }
+    };
+    Ok(Shown { text, key, index: cluster.index })
+}
+
+/// One report a line, without what changes at every request.
+pub(super) fn one_line(mut value: Value) -> String {
+    fn strip(value: &mut Value) {
+        if let Value::Object(fields) = value {
+            fields.shift_remove("request_id");
+            fields.values_mut().for_each(strip);
+        }
+    }
+    strip(&mut value);
+    format!("{value}\n")
+}
+
+fn render(cluster: &Cluster, tasks: &Result<TasksNow, String>, now: DateTime<FixedOffset>, paint: Paint) -> String {
+    let mut screen = Screen { text: String::new(), paint };
+    for alarm in &cluster.alarms {
+        screen.line("ALARM", Style::Bad, alarm);
+    }
+    if !cluster.alarms.is_empty() {
+        screen.text.push('\n');
+    }
+    head(&mut screen, cluster, now);
+    screen.text.push('\n');
+    screen.text.push_str(&members(cluster, now).render(paint));
+    screen.text.push('\n');
+    match tasks {
+        Err(why) => screen.line("Tasks", Style::Warn, &format!("not known: {why}")),
+        Ok(tasks) if tasks.tasks.is_empty() => screen.line("Tasks", Style::Plain, "none configured"),
+        Ok(tasks) => screen.text.push_str(&task_table(&tasks.tasks, now).render(paint)),
+    }
+    screen.text
+}
+
+struct Screen {
+    text: String,
+    paint: Paint,
+}
+
+impl Screen {
+    /// A name and its text, wrapped under itself.
+    fn line(&mut self, name: &str, style: Style, text: &str) {
+        const INDENT: usize = 9;
+        for (number, line) in wrap(&clean(text), WIDTH - INDENT, 4).iter().enumerate() {
+            let name = if number == 0 { name } else { "" };
+            let painted = self.paint.apply(style, line);
+            let name = self.paint.apply(Style::Head, &format!("{name:INDENT$}"));
+            self.text.extend([name.as_str(), painted.as_str(), "\n"]);
+        }
+    }
+}
+
+fn head(screen: &mut Screen, cluster: &Cluster, now: DateTime<FixedOffset>) {
+    let details = cluster.details.as_ref();
+    let clustered = details.is_none_or(|details| details.high_availability);
+    if clustered {
+        screen.line("Cluster", Style::Plain, &format!("{}, as {} sees it", cluster.cluster_name, cluster.observed_by));
+    } else {
+        screen.line("Cluster", Style::Plain, &format!("none: {} is a single agent", cluster.observed_by));
+    }
+    match &cluster.leader {
+        Some(leader) => screen.line("Leader", Style::Good, &leader_line(cluster, leader, now)),
+        None if cluster.reason.is_empty() => screen.line("Leader", Style::Bad, "none: an election is under way"),
+        None => screen.line("Leader", Style::Bad, &format!("none: {}", cluster.reason)),
+    }
+    let quorum = &cluster.quorum;
+    let count = format!("{} of {} voters alive, {} needed", quorum.alive, quorum.voters, quorum.needed);
+    match (quorum.mode.as_str(), quorum.held) {
+        ("alive", _) => {
+            let text = "not asked for (leadership = \"alive\"): while the network is cut, two agents may lead";
+            screen.line("Quorum", Style::Warn, text);
+        }
+        (_, true) => screen.line("Quorum", Style::Good, &format!("held: {count}")),
+        (_, false) if quorum.alive < quorum.needed => screen.line("Quorum", Style::Bad, &format!("lost: {count}")),
+        (_, false) => {
+            let founding = details.is_some_and(|details| !details.formed);
+            let why = if founding { "the cluster is being founded" } else { "this agent follows nobody yet" };
+            screen.line("Quorum", Style::Warn, &format!("not held: {count}; {why}"));
+        }
+    }
+    if cluster.leader.is_some() && !cluster.reason.is_empty() {
+        screen.line("Note", Style::Warn, &cluster.reason);
+    }
+    if let Some(why) = details.and_then(|details| details.not_ready.as_ref()) {
+        screen.line("Ready", Style::Warn, &format!("{} is not: {why}", cluster.observed_by));
+    }
+}
+
+fn leader_line(cluster: &Cluster, leader: &str, now: DateTime<FixedOffset>) -> String {
+    let epoch = cluster.epoch;
+    let Some(details) = &cluster.details else { return format!("{leader}, epoch {epoch}") };
+    let since = details.leader_since.as_deref().and_then(|text| time::parse(text, &now));
+    let since = since
+        .map_or_else(String::new, |since| format!(" since {} ({})", time::moment(since, now), time::span(now - since)));
+    let colon = if details.leader_why.is_empty() { "" } else { ": " };
+    format!("{leader}{since}, epoch {epoch}{colon}{}", details.leader_why)
+}
+
+fn members(cluster: &Cluster, now: DateTime<FixedOffset>) -> Table {
+    let mut table = Table::new(&["MEMBER", "STATE", "FOR", "VOTER", "API ADDRESS", "VERSION", ""]);
+    for member in &cluster.members {
+        let since = member.state_since.as_deref().and_then(|text| time::parse(text, &now));
+        let role = match (member.leader, member.id == cluster.observed_by) {
+            (true, true) => "leader, this agent",
+            (true, false) => "leader",
+            (false, true) => "this agent",
+            (false, false) => "",
+        };
+        table.row(vec![
+            plain(&member.id),
+            cell(state_style(&member.state), &member.state),
+            plain(since.map_or_else(|| "-".to_owned(), |at| time::span(now - at))),
+            plain(yes(member.voter)),
+            plain(&member.api_address),
+            plain(&member.version),
+            cell(if member.leader { Style::Good } else { Style::Plain }, role),
+        ]);
+    }
+    table
+}
+
+fn task_table(tasks: &[TaskNow], now: DateTime<FixedOffset>) -> Table {
+    let mut table = Table::new(&["TASK", "STATUS", "LAST RUN", "TOOK", "TRIGGER", "NOW"]);
+    for task in tasks {
+        let last = task.events.first();
+        table.row(vec![
+            plain(&task.name),
+            cell(status_style(&task.status), &task.status),
+            plain(last.map_or_else(|| "never".to_owned(), |run| ended(run, now))),
+            plain(last.map_or_else(String::new, |run| run_took(run, now))),
+            plain(last.map_or("", |run| &run.trigger)),
+            activity(task, now),
+        ]);
+        if let Some((position, run, error)) = last_error(task) {
+            let style = if position == 0 { Style::Bad } else { Style::Dim };
+            table.note(style, &format!("last error, {}: {error}", ended(run, now)));
+        }
+    }
+    table
+}
+
+fn last_error(task: &TaskNow) -> Option<(usize, &RunNow, &str)> {
+    let mut failed = task.events.iter().enumerate().filter(|(_, run)| !run.success);
+    failed.next().map(|(position, run)| (position, run, run.error.as_deref().unwrap_or("no text")))
+}
+
+pub(super) fn status_style(status: &str) -> Style {
+    match status {
+        "successful" => Style::Good,
+        "errored" | "critical" => Style::Bad,
+        _ => Style::Dim,
+    }
+}
+
+/// When a run ended.
+pub(super) fn ended(run: &RunNow, now: DateTime<FixedOffset>) -> String {
+    match time::parse(&run.end_time, &now) {
+        Some(at) => format!("{} ({} ago)", time::moment(at, now), time::span(now - at)),
+        None => "?".to_owned(),
+    }
+}
+
+/// How long it took.
+pub(super) fn run_took(run: &RunNow, now: DateTime<FixedOffset>) -> String {
+    match (time::parse(&run.start_time, &now), time::parse(&run.end_time, &now)) {
+        (Some(start), Some(end)) => time::took(end - start),
+        _ => "?".to_owned(),
+    }
+}
+
+/// What a task does, in words.
+pub(super) fn activity(task: &TaskNow, now: DateTime<FixedOffset>) -> super::table::Cell {
+    let at = |text: &Option<String>| text.as_deref().and_then(|text| time::parse(text, &now));
+    let within = |text: &Option<String>| at(text).map_or_else(|| "?".to_owned(), |at| time::span(at - now));
+    let doing = &task.activity;
+    match doing.state.as_str() {
+        "running" => {
+            let since = at(&doing.since).map_or_else(|| "?".to_owned(), |at| time::span(now - at));
+            cell(Style::Warn, format!("running for {since}"))
+        }
+        "buffering" => plain(format!("buffering, runs in {}", within(&doing.until))),
+        "retrying" => cell(Style::Warn, format!("tries again in {}", within(&doing.until))),
+        "waiting" => cell(Style::Warn, format!("waits: {}", doing.why.as_deref().unwrap_or("?"))),
+        _ if !task.enabled => cell(Style::Dim, "disabled"),
+        "idle" => match at(&task.next_run) {
+            Some(next) => plain(format!("idle, next at {}", time::moment(next, now))),
+            None => plain("idle"),
+        },
+        other => plain(other),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::http::reply::{Activity, Details, Member, Quorum};
+
+    const NO_COLOUR: Paint = Paint { colour: false };
+
+    /// A cluster of three, one of them down, and the time.
+    pub(in super::super) fn sample() -> (Cluster, DateTime<FixedOffset>) {
+        let member = |number: u8, state: &str, since: Option<&str>| Member {
+            id: format!("cts-0{number}"),
+            service_name: "edge".to_owned(),
+            address: String::new(),
+            healthy: state == "alive",
+            leader: number == 1,
+            state: state.to_owned(),
+            voter: true,
+            incarnation: 0,
+            gossip_address: format!("10.0.0.{number}:8559"),
+            api_address: format!("10.0.0.{number}:8558"),
+            version: "0.1.0".to_owned(),
+            state_since: since.map(str::to_owned),
+        };
+        let cluster = Cluster {
+            cluster_name: "edge".to_owned(),
+            members: vec![
+                member(1, "alive", Some("2026-11-23T04:00:00.123Z")),
+                member(2, "alive", Some("2026-11-22T21:13:00Z")),
+                member(3, "down", None),
+            ],
+            leader: Some("cts-01".to_owned()),
+            epoch: 7,
+            quorum: Quorum { mode: "quorum".to_owned(), voters: 3, alive: 2, needed: 2, held: true },
+            observed_by: "cts-02".to_owned(),
+            index: 42,
+            request_id: "r".to_owned(),
+            reason: String::new(),
+            alarms: Vec::new(),
+            details: Some(Details {
+                high_availability: true,
+                formed: true,
+                leading: false,
+                leader_since: Some("2026-11-23T04:00:01Z".to_owned()),
+                leader_why: "lowest id alive, after cts-03 went down".to_owned(),
+                not_ready: None,
+            }),
+        };
+        (cluster, DateTime::parse_from_rfc3339("2026-11-23T04:03:13Z").unwrap())
+    }
+
+    pub(in super::super) fn sample_tasks() -> TasksNow {
+        let run = |success: bool, end: &str, error: Option<&str>| RunNow {
+            id: "8f0c".to_owned(),
+            success,
+            start_time: "2026-11-23T04:00:01Z".to_owned(),
+            end_time: end.to_owned(),
+            error: error.map(str::to_owned),
+            epoch: 7,
+            trigger: "take-over".to_owned(),
+        };
+        let task = |name: &str, status: &str, enabled, state: &str, events| TaskNow {
+            name: name.to_owned(),
+            status: status.to_owned(),
+            enabled,
+            activity: Activity {
+                state: state.to_owned(),
+                since: Some("2026-11-23T04:03:01Z".to_owned()),
+                until: Some("2026-11-23T04:03:20Z".to_owned()),
+                why: None,
+            },
+            next_run: Some("2026-11-23T04:05:00Z".to_owned()),
+            source: format!("./{name}"),
+            providers: vec!["local".to_owned()],
+            events,
+        };
+        let refused = "exit status 1\n\u{1b}[31mcannot reach the firewall";
+        TasksNow {
+            answered_by: "cts-01".to_owned(),
+            tasks: vec![
+                task("web", "successful", true, "idle", vec![run(true, "2026-11-23T04:00:02.250Z", None)]),
+                task("db", "errored", true, "retrying", vec![run(false, "2026-11-23T04:01:13Z", Some(refused))]),
+                task("new", "unknown", false, "idle", vec![]),
+                task("dns", "unknown", true, "running", vec![]),
+            ],
+            request_id: "r".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_screen_is_as_it_is() {
+        let (cluster, now) = sample();
+        let expected = "\
+Cluster  edge, as cts-02 sees it
+Leader   cts-01 since 04:00:01 (3m12s), epoch 7: lowest id alive, after cts-03 went down
+Quorum   held: 2 of 3 voters alive, 2 needed
+
+MEMBER  STATE  FOR    VOTER  API ADDRESS    VERSION
+cts-01  alive  3m12s  yes    10.0.0.1:8558  0.1.0    leader
+cts-02  alive  6h50m  yes    10.0.0.2:8558  0.1.0    this agent
+cts-03  down   -      yes    10.0.0.3:8558  0.1.0
+
+TASK  STATUS      LAST RUN              TOOK   TRIGGER    NOW
+web   successful  04:00:02 (3m10s ago)  1.2s   take-over  idle, next at 04:05:00
+db    errored     04:01:13 (2m0s ago)   1m12s  take-over  tries again in 7s
+    last error, 04:01:13 (2m0s ago): exit status 1 [31mcannot reach the firewall
+new   unknown     never                                   disabled
+dns   unknown     never                                   running for 12s
+";
+        assert_eq!(render(&cluster, &Ok(sample_tasks()), now, NO_COLOUR), expected);
+    }
+
+    #[test]
+    fn trouble_comes_first_and_says_why() {
+        let (mut cluster, now) = sample();
+        cluster.leader = None;
+        cluster.reason = "2 of 3 voters are down".to_owned();
+        cluster.alarms = vec!["two agents use the id cts-02".to_owned()];
+        cluster.quorum.alive = 1;
+        cluster.quorum.held = false;
+        cluster.members.truncate(1);
+        let tasks = Err("no agent leads at the moment: 2 of 3 voters are down".to_owned());
+        let expected = "\
+ALARM    two agents use the id cts-02
+
+Cluster  edge, as cts-02 sees it
+Leader   none: 2 of 3 voters are down
+Quorum   lost: 1 of 3 voters alive, 2 needed
+
+MEMBER  STATE  FOR    VOTER  API ADDRESS    VERSION
+cts-01  alive  3m12s  yes    10.0.0.1:8558  0.1.0    leader
+
+Tasks    not known: no agent leads at the moment: 2 of 3 voters are down
+";
+        assert_eq!(render(&cluster, &tasks, now, NO_COLOUR), expected);
+    }
+
+    #[test]
+    fn a_single_agent_and_the_mode_alive_are_named() {
+        let (mut cluster, now) = sample();
+        if let Some(details) = &mut cluster.details {
+            details.high_availability = false;
+        }
+        cluster.quorum.mode = "alive".to_owned();
+        let text = render(&cluster, &Ok(sample_tasks()), now, NO_COLOUR);
+        assert!(text.starts_with("Cluster  none: cts-02 is a single agent\n"), "{text}");
+        assert!(text.contains("Quorum   not asked for (leadership = \"alive\"): while the network is cut"), "{text}");
+    }
+
+    #[test]
+    fn everything_fits_whatever_the_names() {
+        let (mut cluster, now) = sample();
+        let mut tasks = sample_tasks();
+        cluster.reason = "word ".repeat(200);
+        cluster.members[0].id = "x".repeat(63);
+        cluster.members[0].api_address = "[2001:db8:1111:2222:3333:4444:5555:6666]:65535".to_owned();
+        for task in &mut tasks.tasks {
+            task.name = "y".repeat(64);
+            task.activity.state = "waiting".to_owned();
+            task.activity.why = Some("z".repeat(300));
+            for run in &mut task.events {
+                run.error = run.error.as_ref().map(|_| "e".repeat(5000));
+            }
+        }
+        let text = render(&cluster, &Ok(tasks), now, NO_COLOUR);
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+    }
+}

@@ -1,0 +1,263 @@
+//! `quorate task list|show|enable|disable`.
+
+use chrono::{DateTime, FixedOffset};
+use clap::{ArgAction, Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::client::{Address, Client};
+use super::exit::Exit;
+use super::members::yes;
+use super::output::{Failure, pretty, say};
+use super::paint::{Paint, clean};
+use super::status::{activity, ended, run_took, status_style};
+use super::table::{Table, WIDTH, cell, cut, plain};
+use super::time;
+use crate::http::reply::{TaskNow, TasksNow};
+use crate::runtime::clock;
+
+/// Commands about tasks.
+#[derive(Debug, Subcommand)]
+pub(super) enum TaskCommand {
+    /// All tasks
+    #[command(override_usage = "quorate task list [-help] [options]")]
+    List(ListArgs),
+    /// One task and its last runs
+    #[command(override_usage = "quorate task show [-help] [options] <task name>")]
+    Show(ShowArgs),
+    /// Let a task run
+    #[command(override_usage = "quorate task enable [-help] [options] <task name>")]
+    Enable(SwitchArgs),
+    /// Keep a task from running
+    #[command(override_usage = "quorate task disable [-help] [options] <task name>")]
+    Disable(SwitchArgs),
+}
+
+/// Flags of `task list`.
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    address: Address,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Flags of `task show`.
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    address: Address,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Name of the task
+    #[arg(value_name = "TASK NAME")]
+    names: Vec<String>,
+}
+
+/// Flags of `task enable` and `task disable`.
+#[derive(Debug, Args)]
+pub(super) struct SwitchArgs {
+    #[command(flatten)]
+    address: Address,
+    /// Do not ask (nothing is asked yet)
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false,
+          action = ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    auto_approve: bool,
+    /// Name of the task
+    #[arg(value_name = "TASK NAME")]
+    names: Vec<String>,
+}
+
+pub(super) fn run(command: TaskCommand) -> Result<(), Failure> {
+    match command {
+        TaskCommand::List(args) => list(&args),
+        TaskCommand::Show(args) => show(&args),
+        TaskCommand::Enable(args) => switch(&args, true),
+        TaskCommand::Disable(args) => switch(&args, false),
+    }
+}
+
+/// Exactly one name, refused in CTS's words.
+fn one_name<'a>(names: &'a [String], command: &str) -> Result<&'a str, Failure> {
+    let [name] = names else {
+        let text = format!(
+            "this command requires one argument: [options] <task name>\n{}For additional help try 'quorate task {command} \
+             --help'",
+            if names.is_empty() {
+                "No arguments were passed to the command\n".to_owned()
+            } else {
+                format!(
+                    "{} arguments were passed to the command: {}\nAll flags are required to appear before positional \
+                     arguments\n",
+                    names.len(),
+                    names.join(", ")
+                )
+            }
+        );
+        return Err(Failure::with(Exit::Missing, text));
+    };
+    Ok(name)
+}
+
+fn switch(args: &SwitchArgs, enabled: bool) -> Result<(), Failure> {
+    let word = if enabled { "enable" } else { "disable" };
+    let name = one_name(&args.names, word)?;
+    let client = Client::new(&args.address)?;
+    client
+        .patch(&format!("/v1/tasks/{}", encode(name)), &json!({"enabled": enabled}))
+        .map_err(|error| Failure::new(format!("unable to {word} '{}'\n{error}", clean(name))))?;
+    say(&format!("==> '{}' {word} complete!\n", clean(name)))
+}
+
+fn list(args: &ListArgs) -> Result<(), Failure> {
+    let client = Client::new(&args.address)?;
+    let value = client.get("/v1/cluster/tasks")?;
+    if args.json {
+        return say(&pretty(&value));
+    }
+    let tasks: TasksNow = client.typed(&value)?;
+    say(&render_list(&tasks.tasks, clock::wall().fixed_offset(), Paint::detect()))
+}
+
+fn show(args: &ShowArgs) -> Result<(), Failure> {
+    let name = one_name(&args.names, "show")?;
+    let client = Client::new(&args.address)?;
+    let mut value = client.get("/v1/cluster/tasks")?;
+    let tasks: TasksNow = client.typed(&value)?;
+    let Some(position) = tasks.tasks.iter().position(|task| task.name == name) else {
+        return Err(Failure::new(format!("a task with name '{}' does not exist", clean(name))));
+    };
+    if args.json {
+        return say(&pretty(value.pointer_mut(&format!("/tasks/{position}")).unwrap_or(&mut Value::Null)));
+    }
+    say(&render_one(&tasks.tasks[position], clock::wall().fixed_offset(), Paint::detect()))
+}
+
+fn render_list(tasks: &[TaskNow], now: DateTime<FixedOffset>, paint: Paint) -> String {
+    if tasks.is_empty() {
+        return "no tasks configured\n".to_owned();
+    }
+    let mut table = Table::new(&["TASK", "ENABLED", "STATUS", "LAST RUN", "NOW", "SOURCE"]);
+    for task in tasks {
+        table.row(vec![
+            plain(&task.name),
+            plain(yes(task.enabled)),
+            cell(status_style(&task.status), &task.status),
+            plain(task.events.first().map_or_else(|| "never".to_owned(), |run| ended(run, now))),
+            activity(task, now),
+            plain(&task.source),
+        ]);
+    }
+    table.render(paint)
+}
+
+fn render_one(task: &TaskNow, now: DateTime<FixedOffset>, paint: Paint) -> String {
+    let mut head = Table::new(&["TASK", "ENABLED", "STATUS", "NOW"]);
+    head.row(vec![
+        plain(&task.name),
+        plain(yes(task.enabled)),
+        cell(status_style(&task.status), &task.status),
+        activity(task, now),
+    ]);
+    let mut text = head.render(paint);
+    text.push('\n');
+    let next = task.next_run.as_deref().and_then(|text| time::parse(text, &now));
+    for (name, value) in [
+        ("Source", task.source.clone()),
+        ("Providers", task.providers.join(", ")),
+        ("Next run", next.map_or_else(String::new, |at| time::moment(at, now))),
+    ] {
+        let shown = cut(&clean(&value), WIDTH - 11);
+        if !shown.is_empty() {
+            let pad = " ".repeat(11 - name.len());
+            text.extend([name, &pad, &shown, "\n"]);
+        }
+    }
+    if task.events.is_empty() {
+        text.push_str("\nIt has not run yet.\n");
+        return text;
+    }
+    let mut runs = Table::new(&["RUN", "ENDED", "TOOK", "TRIGGER", "EPOCH", "OUTCOME"]);
+    for run in &task.events {
+        let (style, outcome) =
+            if run.success { (status_style("successful"), "success") } else { (status_style("errored"), "failure") };
+        runs.row(vec![
+            plain(&run.id),
+            plain(ended(run, now)),
+            plain(run_took(run, now)),
+            plain(&run.trigger),
+            plain(run.epoch.to_string()),
+            cell(style, outcome),
+        ]);
+        if let Some(error) = &run.error {
+            runs.note(style, error);
+        }
+    }
+    text.push('\n');
+    text.push_str(&runs.render(paint));
+    text
+}
+
+/// A name as one part of a path.
+fn encode(name: &str) -> String {
+    let part = |byte: u8| {
+        let literal = byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+        if literal { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    name.bytes().map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::status::tests::{sample, sample_tasks};
+    use super::*;
+
+    const NO_COLOUR: Paint = Paint { colour: false };
+
+    #[test]
+    fn the_list_is_as_it_is() {
+        let (_, now) = sample();
+        let expected = "\
+TASK  ENABLED  STATUS      LAST RUN              NOW                     SOURCE
+web   yes      successful  04:00:02 (3m10s ago)  idle, next at 04:05:00  ./web
+db    yes      errored     04:01:13 (2m0s ago)   tries again in 7s       ./db
+new   no       unknown     never                 disabled                ./new
+dns   yes      unknown     never                 running for 12s         ./dns
+";
+        assert_eq!(render_list(&sample_tasks().tasks, now, NO_COLOUR), expected);
+        assert_eq!(render_list(&[], now, NO_COLOUR), "no tasks configured\n");
+    }
+
+    #[test]
+    fn one_task_is_shown_with_its_runs() {
+        let (_, now) = sample();
+        let expected = "\
+TASK  ENABLED  STATUS   NOW
+db    yes      errored  tries again in 7s
+
+Source     ./db
+Providers  local
+Next run   04:05:00
+
+RUN   ENDED                TOOK   TRIGGER    EPOCH  OUTCOME
+8f0c  04:01:13 (2m0s ago)  1m12s  take-over  7      failure
+    exit status 1 [31mcannot reach the firewall
+";
+        assert_eq!(render_one(&sample_tasks().tasks[1], now, NO_COLOUR), expected);
+    }
+
+    #[test]
+    fn names_are_encoded_for_the_path() {
+        assert_eq!(encode("web-1_a"), "web-1_a");
+        assert_eq!(encode("a/b?c d"), "a%2Fb%3Fc%20d");
+    }
+
+    #[test]
+    fn a_wrong_count_of_names_is_refused_in_the_words_of_cts() {
+        let failure = one_name(&[], "enable").unwrap_err();
+        assert_eq!(failure.exit, Exit::Missing);
+        assert!(one_name(&["a".to_owned(), "b".to_owned()], "enable").is_err());
+        assert_eq!(one_name(&["a".to_owned()], "enable").unwrap(), "a");
+    }
+}

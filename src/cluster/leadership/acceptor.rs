@@ -1,0 +1,345 @@
+//! The voter: promises, grants, leases as their grantor, stored registers (rules R1 to R3, R12).
+//!
+//! Decides on requests and keeps the durable state. It changes its copy of the durable state at once and answers
+//! with the [`Change`]s to store; whoever calls it holds back every reply that depends on them until they are on disk.
+
+use std::time::Duration;
+
+use quorate_proto::message::{Entry, Process, RefuseReason, Register, Voters};
+use quorate_proto::{Epoch, Seq, Stamp};
+
+use super::registers::{self, Registers};
+use super::rules::{Rule, Rules};
+use crate::cluster::durable::{Change, Durable, Promise};
+
+/// Epochs further ahead than this are not believed (R5). Nothing honest skips so many.
+const JUMP_MAX: u64 = 1 << 20;
+/// No epoch may come near the end of the number (protocol-safety 10).
+const EPOCH_MAX: u64 = 1 << 63;
+
+/// A refusal: nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) reason: RefuseReason,
+    /// What is left of the lease or quiet period that stands in the way.
+    pub(crate) remaining: Duration,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Acceptor {
+    pub(crate) durable: Durable,
+    /// D as configured here.
+    grant: Duration,
+    rules: Rules,
+    /// End, on the monotonic clock, of the lease granted to the holder of `durable.promised`.
+    lease_until: Duration,
+    /// R12: until then nobody but the recorded holder's very process is granted anything.
+    quiet_until: Duration,
+    /// The epoch of the newest promise that is on disk.
+    durable_epoch: Epoch,
+    /// Batches of the promised epoch applied without a gap.
+    applied: Seq,
+    /// Applied batches after a gap.
+    applied_beyond: std::collections::BTreeSet<Seq>,
+    /// Highest epoch heard of in any message.
+    heard: Epoch,
+}
+
+impl Acceptor {
+    pub(crate) fn new(durable: Durable, grant: Duration, rules: Rules, now: Duration) -> Self {
+        let epoch = durable.promised.as_ref().map_or(Epoch(0), |p| p.epoch);
+        let recorded = durable.promised.as_ref().map_or(Duration::ZERO, |p| p.lease);
+        let quiet = if rules.keep(Rule::QuietPeriod) { recorded } else { Duration::ZERO };
+        Self {
+            durable,
+            grant,
+            rules,
+            lease_until: Duration::ZERO,
+            quiet_until: now + quiet,
+            durable_epoch: epoch,
+            applied: Seq(0),
+            applied_beyond: std::collections::BTreeSet::new(),
+            heard: epoch,
+        }
+    }
+
+    /// Epoch of the newest promise.
+    pub(crate) fn promised(&self) -> Epoch {
+        self.durable.promised.as_ref().map_or(Epoch(0), |p| p.epoch)
+    }
+
+    /// Holder of the newest promise.
+    pub(crate) fn holder(&self) -> Option<&Process> {
+        self.durable.promised.as_ref().map(|p| &p.holder)
+    }
+
+    /// Highest epoch promised or heard of.
+    pub(crate) fn highest(&self) -> Epoch {
+        self.heard.max(self.promised())
+    }
+
+    /// Takes note of an epoch in a message, unless it is beyond belief.
+    pub(crate) fn hear(&mut self, epoch: Epoch) {
+        if self.is_believable(epoch) {
+            self.heard = self.heard.max(epoch);
+        }
+    }
+
+    /// Stamp of the voter set stored here.
+    pub(crate) fn voters_stamp(&self) -> Stamp {
+        self.voters().map_or(Stamp::default(), |(stamp, _)| stamp)
+    }
+
+    /// The voter set stored here.
+    pub(crate) fn voters(&self) -> Option<(Stamp, Voters)> {
+        registers::voters(&self.durable.registers)
+    }
+
+    pub(crate) fn registers(&self) -> &Registers {
+        &self.durable.registers
+    }
+
+    /// End of the lease granted here, if it still runs.
+    pub(crate) fn lease_until(&self) -> Duration {
+        self.lease_until
+    }
+
+    /// End of the quiet period.
+    pub(crate) fn quiet_until(&self) -> Duration {
+        self.quiet_until
+    }
+
+    /// Highest batch of the promised epoch applied without a gap.
+    pub(crate) fn applied(&self) -> Seq {
+        self.applied
+    }
+
+    fn is_believable(&self, epoch: Epoch) -> bool {
+        epoch.0 < EPOCH_MAX && epoch.0 <= self.highest().0.saturating_add(JUMP_MAX)
+    }
+
+    /// R1 and R12: would `epoch` be promised to `claimant` now? Changes nothing.
+    pub(crate) fn would_promise(&self, epoch: Epoch, claimant: &Process, now: Duration) -> Result<(), Refusal> {
+        let refuse = |reason, until: Duration| Err(Refusal { reason, remaining: until.saturating_sub(now) });
+        if !self.is_believable(epoch) {
+            return refuse(RefuseReason::Jump, now);
+        }
+        let same = self.holder() == Some(claimant);
+        let again = self.rules.keep(Rule::OneClaimantPerEpoch);
+        let newer = epoch > self.promised() || (epoch == self.promised() && (same || !again));
+        if !newer {
+            return refuse(RefuseReason::Promised, now.max(self.lease_until));
+        }
+        if !same && self.lease_until > now {
+            return refuse(RefuseReason::LeaseRuns, self.lease_until);
+        }
+        if !same && self.quiet_until > now {
+            return refuse(RefuseReason::Quiet, self.quiet_until);
+        }
+        Ok(())
+    }
+
+    /// R1: promises and lets the lease run. The change must be durable before anybody is told (R2).
+    pub(crate) fn promise(
+        &mut self,
+        epoch: Epoch,
+        claimant: &Process,
+        asked: Duration,
+        now: Duration,
+    ) -> Result<(Duration, Vec<Change>), Refusal> {
+        self.would_promise(epoch, claimant, now)?;
+        let lease = self.grant.min(asked);
+        self.lease_until = now + lease;
+        if self.promised() == epoch && self.holder() == Some(claimant) {
+            return Ok((lease, Vec::new()));
+        }
+        Ok((lease, vec![self.record(epoch, claimant, lease)]))
+    }
+
+    fn record(&mut self, epoch: Epoch, holder: &Process, lease: Duration) -> Change {
+        let promise = Promise { epoch, holder: holder.clone(), lease };
+        self.durable.promised = Some(promise.clone());
+        self.heard = self.heard.max(epoch);
+        self.applied = Seq(0);
+        self.applied_beyond.clear();
+        Change::Promise(promise)
+    }
+
+    /// The promise of this epoch is on disk.
+    pub(crate) fn handle_durable(&mut self, epoch: Epoch) {
+        self.durable_epoch = self.durable_epoch.max(epoch);
+    }
+
+    /// Whether the promise of exactly this epoch to exactly this process stands and is on disk.
+    pub(crate) fn is_bound_to(&self, epoch: Epoch, holder: &Process) -> bool {
+        let durable = self.durable_epoch == epoch || !self.rules.keep(Rule::PromiseIsDurable);
+        durable && self.promised() == epoch && self.holder() == Some(holder)
+    }
+
+    /// R12: the lease counts from sending the grant or renewal. Returns D.
+    pub(crate) fn extend(&mut self, asked: Duration, now: Duration) -> Duration {
+        let lease = self.grant.min(asked);
+        self.lease_until = self.lease_until.max(now + lease);
+        lease
+    }
+
+    /// The holder no longer acts: its lease is over (R16). Says whether it was the lease granted here.
+    pub(crate) fn release(&mut self, epoch: Epoch, holder: &Process, now: Duration) -> bool {
+        let ours = self.promised() == epoch && self.holder() == Some(holder);
+        if ours {
+            self.lease_until = self.lease_until.min(now);
+            self.quiet_until = self.quiet_until.min(now);
+        }
+        ours
+    }
+
+    /// R3: accepts a batch from the holder of the promised epoch, or of a newer one (which is then also promised).
+    pub(crate) fn write(
+        &mut self,
+        epoch: Epoch,
+        seq: Seq,
+        entries: &[Entry],
+        leader: &Process,
+    ) -> Result<Vec<Change>, Refusal> {
+        let mut changes = self.follow(epoch, leader)?;
+        let stamp = Stamp { epoch, seq };
+        for Entry { key, value } in entries {
+            let newer = self.durable.registers.get(key).is_none_or(|(had, _)| *had < stamp);
+            if newer || !self.rules.keep(Rule::StaleEpochIsRefused) {
+                self.durable.registers.insert(key.clone(), (stamp, value.clone()));
+                changes.push(Change::Register { key: key.clone(), stamp, value: value.clone() });
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Takes over registers from the leader of `epoch`, complete up to `upto` (catch-up). Stamps are kept.
+    pub(crate) fn catch_up(
+        &mut self,
+        epoch: Epoch,
+        upto: Seq,
+        incoming: Vec<Register>,
+        leader: &Process,
+    ) -> Result<Vec<Change>, Refusal> {
+        let mut changes = self.follow(epoch, leader)?;
+        for Register { key, stamp, value } in registers::merge(&mut self.durable.registers, incoming) {
+            changes.push(Change::Register { key, stamp, value });
+        }
+        self.applied = self.applied.max(upto);
+        self.close_gaps();
+        Ok(changes)
+    }
+
+    /// R3: an older epoch is refused, an equal one must be the same process, a newer one is promised.
+    fn follow(&mut self, epoch: Epoch, leader: &Process) -> Result<Vec<Change>, Refusal> {
+        let refuse = |reason| Err(Refusal { reason, remaining: Duration::ZERO });
+        if !self.is_believable(epoch) {
+            return refuse(RefuseReason::Jump);
+        }
+        if epoch > self.promised() {
+            return Ok(vec![self.record(epoch, leader, self.grant)]);
+        }
+        let current = epoch == self.promised() && self.holder() == Some(leader);
+        if current || !self.rules.keep(Rule::StaleEpochIsRefused) {
+            return Ok(Vec::new());
+        }
+        refuse(RefuseReason::Promised)
+    }
+
+    /// A batch of the promised epoch is on disk.
+    pub(crate) fn handle_applied(&mut self, epoch: Epoch, seq: Seq) {
+        if epoch == self.promised() {
+            self.applied_beyond.insert(seq);
+            self.close_gaps();
+        }
+    }
+
+    fn close_gaps(&mut self) {
+        while self.applied_beyond.remove(&self.applied.next()) {
+            self.applied = self.applied.next();
+        }
+        self.applied_beyond = self.applied_beyond.split_off(&self.applied);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_proto::{BootNonce, Instance, MemberId};
+
+    const D: Duration = Duration::from_secs(1);
+
+    fn process(name: &str, boot: u8) -> Process {
+        Process { id: MemberId::new(name).unwrap(), instance: Instance([1; 16]), boot: BootNonce([boot; 16]) }
+    }
+
+    fn acceptor(promised: Option<Promise>) -> Acceptor {
+        let mut durable = Durable::fresh(MemberId::new("me").unwrap(), Instance([9; 16]));
+        durable.promised = promised;
+        Acceptor::new(durable, D, Rules::default(), Duration::ZERO)
+    }
+
+    #[test]
+    fn an_epoch_is_promised_to_one_process_only() {
+        let (a, b) = (process("a", 1), process("b", 1));
+        let mut voter = acceptor(None);
+        assert_eq!(voter.promise(Epoch(1), &a, D, D).unwrap().1.len(), 1);
+        assert!(voter.promise(Epoch(1), &a, D, D).unwrap().1.is_empty(), "the same process asks again");
+        let later = D * 10;
+        assert_eq!(voter.promise(Epoch(1), &b, D, later).unwrap_err().reason, RefuseReason::Promised);
+        assert_eq!(voter.promise(Epoch(1), &process("a", 2), D, later).unwrap_err().reason, RefuseReason::Promised);
+    }
+
+    #[test]
+    fn a_running_lease_refuses_others_until_it_ends() {
+        let mut voter = acceptor(None);
+        voter.promise(Epoch(1), &process("a", 1), D, D).unwrap();
+        let refusal = voter.promise(Epoch(2), &process("b", 1), D, D + D / 2).unwrap_err();
+        assert_eq!((refusal.reason, refusal.remaining), (RefuseReason::LeaseRuns, D / 2));
+        assert!(voter.promise(Epoch(2), &process("b", 1), D, D * 2).is_ok());
+    }
+
+    #[test]
+    fn after_a_restart_the_recorded_lease_is_waited_for() {
+        let promise = Promise { epoch: Epoch(4), holder: process("a", 1), lease: D * 3 };
+        let voter = acceptor(Some(promise));
+        let other = process("a", 2);
+        assert_eq!(voter.would_promise(Epoch(5), &other, D).unwrap_err().reason, RefuseReason::Quiet);
+        assert!(voter.would_promise(Epoch(5), &process("a", 1), D).is_ok(), "the recorded process itself");
+        assert!(voter.would_promise(Epoch(5), &other, D * 3).is_ok());
+    }
+
+    #[test]
+    fn a_stale_write_is_refused_and_a_newer_one_is_a_promise() {
+        let (a, b) = (process("a", 1), process("b", 1));
+        let mut voter = acceptor(None);
+        voter.promise(Epoch(3), &a, D, D).unwrap();
+        assert!(voter.write(Epoch(2), Seq(1), &[], &b).is_err());
+        assert!(voter.write(Epoch(3), Seq(1), &[], &b).is_err(), "same epoch, another process");
+        assert!(matches!(voter.write(Epoch(4), Seq(1), &[], &b).unwrap()[..], [Change::Promise(_)]));
+        assert!(voter.write(Epoch(3), Seq(9), &[], &a).is_err());
+    }
+
+    #[test]
+    fn applied_counts_without_gaps() {
+        let a = process("a", 1);
+        let mut voter = acceptor(None);
+        voter.promise(Epoch(1), &a, D, D).unwrap();
+        voter.handle_applied(Epoch(1), Seq(2));
+        assert_eq!(voter.applied(), Seq(0));
+        voter.handle_applied(Epoch(1), Seq(1));
+        assert_eq!(voter.applied(), Seq(2));
+        voter.catch_up(Epoch(1), Seq(5), Vec::new(), &a).unwrap();
+        voter.handle_applied(Epoch(1), Seq(6));
+        assert_eq!(voter.applied(), Seq(6));
+    }
+
+    #[test]
+    fn a_rogue_epoch_is_not_believed() {
+        let mut voter = acceptor(None);
+        voter.hear(Epoch(u64::MAX));
+        assert_eq!(voter.highest(), Epoch(0));
+        assert_eq!(voter.would_promise(Epoch(1 << 40), &process("a", 1), D).unwrap_err().reason, RefuseReason::Jump);
+    }
+}

@@ -1,0 +1,353 @@
+//! Every message in, each to its machine; and the voter's answers.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use quorate_proto::Epoch;
+use quorate_proto::message::{Body, Entry, Header, Message, Process, RefuseReason, Register, Round};
+use quorate_proto::{Seq, Stamp};
+
+use super::acceptor::Refusal;
+use super::{After, Leadership, Role, Rule, millis, registers};
+use crate::cluster::Now;
+use crate::cluster::output::Event;
+use crate::cluster::settings::LeadershipMode;
+
+impl Leadership {
+    /// A control message from `addr`, unsealed and decoded. Never trusted beyond that.
+    pub fn handle_message(&mut self, addr: SocketAddr, message: Message, now: Now) {
+        let Message { header, body } = message;
+        if header.from.id == self.me.id {
+            self.handle_namesake(addr, &header, now);
+            return;
+        }
+        if !self.is_of_our_cluster(addr, &header, &body, now) {
+            return;
+        }
+        self.note_process(&header.from);
+        self.note_stranger(addr, &header.from, now);
+        self.dispatch(addr, &header, body, now);
+        self.advance(now);
+    }
+
+    /// Founding messages come from anybody of that name; all others from members of the founded cluster.
+    fn is_of_our_cluster(&mut self, addr: SocketAddr, header: &Header, body: &Body, now: Now) -> bool {
+        match (header.cluster, self.acceptor.durable.cluster) {
+            (Some(theirs), Some(ours)) if theirs != ours => {
+                let text = format!(
+                    "{} ({addr}) belongs to another cluster of the same name ({theirs}, ours is {ours}): \
+                     nothing is exchanged; rename one, or wipe the data directories of the wrong one",
+                    header.from.id
+                );
+                self.alarm(&format!("cluster:{}", header.from.id), text);
+                false
+            }
+            (Some(_), None) if !matches!(body, Body::Found { .. } | Body::Formed { .. } | Body::Conflict { .. }) => {
+                self.ask_to_join(addr, now);
+                false
+            }
+            (None, _) => matches!(body, Body::Found { .. } | Body::Formed { .. } | Body::Conflict { .. }),
+            (Some(_), _) => true,
+        }
+    }
+
+    /// Another process with our name: another instance is a conflict, another boot of ours is our past or a clone.
+    fn handle_namesake(&mut self, addr: SocketAddr, header: &Header, now: Now) {
+        if header.from.instance == self.me.instance {
+            return;
+        }
+        let counts = |instance| self.voters().iter().any(|v| v.id == self.me.id && v.instance == instance);
+        let (ours, theirs) = (counts(self.me.instance), counts(header.from.instance));
+        let text = format!(
+            "two agents call themselves {}: this one (instance {}) and one at {addr} (instance {})",
+            self.me.id, self.me.instance, header.from.instance
+        );
+        self.alarm("conflict", text.clone());
+        if ours {
+            let body = Body::Conflict { id: self.me.id.clone(), instance: self.me.instance };
+            self.send(addr, body);
+        } else if theirs {
+            self.lose("another agent of the same name is the voter", now);
+            self.event(Event::Fatal { text: format!("{text}; the other one is the voter: give this one its own id") });
+        }
+    }
+
+    /// A voter's name with another instance while the voter itself answers: tell the one that does not count.
+    fn note_stranger(&mut self, addr: SocketAddr, from: &Process, now: Now) {
+        let Some(voter) = self.voters().into_iter().find(|v| v.id == from.id) else { return };
+        if voter.instance == from.instance || self.mode == LeadershipMode::Alive {
+            return;
+        }
+        let Role::Leading(leading) = &self.role else { return };
+        if leading.hears(&voter, self.timing.grant, now) {
+            let text = format!(
+                "two agents call themselves {}: instance {} is the voter, instance {} at {addr} is told to stop",
+                from.id, voter.instance, from.instance
+            );
+            self.alarm(&format!("conflict:{}", from.id), text);
+            self.send(addr, Body::Conflict { id: voter.id, instance: voter.instance });
+        }
+    }
+
+    fn dispatch(&mut self, addr: SocketAddr, header: &Header, body: Body, now: Now) {
+        let from = &header.from;
+        match body {
+            Body::PreClaim { epoch, round } => self.handle_pre_claim(addr, header, epoch, round, now),
+            Body::PreGrant { epoch, round } => self.handle_pre_grant(from, epoch, round, now),
+            Body::Claim { epoch, lease_ms, round } => {
+                self.handle_claim(addr, header, epoch, Duration::from_millis(u64::from(lease_ms)), round, now);
+            }
+            Body::Grant { epoch, round, lease_ms, index } => {
+                let lease = Duration::from_millis(u64::from(lease_ms));
+                self.handle_grant(addr, from, header.voters, epoch, round, lease, index, now);
+            }
+            Body::Refuse { epoch, promised, remaining_ms, reason, .. } => {
+                let remaining = Duration::from_millis(u64::from(remaining_ms));
+                self.handle_refuse(from, epoch, promised, remaining, reason, now);
+            }
+            Body::Renew { epoch, round, committed } => self.handle_renew(addr, from, epoch, round, committed, now),
+            Body::Renewed { .. } => self.handle_renewed(from, &body, now),
+            Body::Write { epoch, seq, entries } => self.handle_write(addr, from, epoch, seq, &entries, now),
+            Body::Ack { epoch, seq } => self.handle_ack(from, epoch, seq, now),
+            Body::Release { epoch, holder, successor, leaving } => {
+                self.handle_release(epoch, &holder, successor, leaving, now);
+            }
+            Body::Pull { epoch, round, have } => self.handle_pull(addr, from, epoch, round, &have),
+            Body::Values { epoch, round, registers, .. } => {
+                self.handle_values(from, epoch, round, registers, now);
+            }
+            Body::Found { name, expect, seeds, accepted, acceptances } => {
+                let found = super::founding::Found { name, expect, seeds, accepted, acceptances };
+                self.handle_found(addr, from, found, now);
+            }
+            Body::Formed { proposal } => self.handle_formed(header.cluster, proposal, now),
+            Body::Conflict { id, instance } => {
+                if id == self.me.id && instance != self.me.instance {
+                    self.lose("another agent of the same name is the voter", now);
+                    let text = format!("another agent called {id} is the voter: give this one its own id");
+                    self.event(Event::Fatal { text });
+                }
+            }
+        }
+    }
+
+    // The voter.
+
+    /// Whether a claim of this sender is worth considering: it is a voter here, or knows a newer voter set (R7).
+    fn may_claim(&self, header: &Header) -> bool {
+        self.mode == LeadershipMode::Alive
+            || header.voters > self.acceptor.voters_stamp()
+            || self.voters().iter().any(|v| v.id == header.from.id && v.instance == header.from.instance)
+    }
+
+    fn handle_pre_claim(&mut self, addr: SocketAddr, header: &Header, epoch: Epoch, round: Round, now: Now) {
+        let verdict = self.judge(header, epoch, now);
+        match verdict {
+            Ok(()) => self.send(addr, Body::PreGrant { epoch, round }),
+            Err(refusal) => self.refuse(addr, epoch, round, refusal),
+        }
+    }
+
+    fn judge(&self, header: &Header, epoch: Epoch, now: Now) -> Result<(), Refusal> {
+        if !self.may_claim(header) {
+            return Err(Refusal { reason: RefuseReason::NotAVoter, remaining: Duration::ZERO });
+        }
+        self.acceptor.would_promise(epoch, &header.from, now.mono)
+    }
+
+    fn handle_claim(
+        &mut self,
+        addr: SocketAddr,
+        header: &Header,
+        epoch: Epoch,
+        asked: Duration,
+        round: Round,
+        now: Now,
+    ) {
+        if let Err(refusal) = self.judge(header, epoch, now) {
+            self.refuse(addr, epoch, round, refusal);
+            return;
+        }
+        let claimant = header.from.clone();
+        match self.acceptor.promise(epoch, &claimant, asked, now.mono) {
+            Ok((_, changes)) => {
+                self.yield_to(epoch, now);
+                let after = vec![After::Promised(epoch), After::Grant { to: addr, claimant, epoch, round, asked }];
+                self.persist(changes, after, now);
+            }
+            Err(refusal) => self.refuse(addr, epoch, round, refusal),
+        }
+    }
+
+    /// The promise is durable: the grant may leave, and the lease counts from now (R12).
+    pub(super) fn grant(
+        &mut self,
+        to: SocketAddr,
+        claimant: &Process,
+        epoch: Epoch,
+        round: Round,
+        asked: Duration,
+        now: Now,
+    ) {
+        if !self.acceptor.is_bound_to(epoch, claimant) {
+            return; // A newer promise came meanwhile.
+        }
+        let lease_ms = millis(self.acceptor.extend(asked, now.mono));
+        let index = registers::index_hash(self.acceptor.registers());
+        self.send(to, Body::Grant { epoch, round, lease_ms, index });
+    }
+
+    fn refuse(&mut self, to: SocketAddr, epoch: Epoch, round: Round, refusal: Refusal) {
+        let body = Body::Refuse {
+            epoch,
+            round,
+            promised: self.acceptor.promised(),
+            holder: self.acceptor.holder().map(|p| p.id.clone()),
+            remaining_ms: millis(refusal.remaining),
+            reason: refusal.reason,
+        };
+        self.send(to, body);
+    }
+
+    fn handle_renew(&mut self, addr: SocketAddr, from: &Process, epoch: Epoch, round: Round, committed: Seq, now: Now) {
+        if self.mode == LeadershipMode::Alive && self.contend(addr, from, epoch, now) {
+            return;
+        }
+        self.acceptor.hear(epoch);
+        if self.acceptor.is_bound_to(epoch, from) {
+            let lease_ms = millis(self.acceptor.extend(self.timing.grant, now.mono));
+            let clock_ms = u64::try_from(now.mono.as_millis()).unwrap_or(u64::MAX);
+            let applied = self.acceptor.applied();
+            self.send(addr, Body::Renewed { epoch, round, lease_ms, clock_ms, applied });
+            if applied < committed {
+                self.pull_from_leader(addr, epoch, committed, now);
+            }
+        } else if epoch > self.acceptor.promised() {
+            self.pull_from_leader(addr, epoch, committed, now);
+        } else if epoch < self.acceptor.promised() {
+            self.refuse(addr, epoch, round, Refusal { reason: RefuseReason::Promised, remaining: Duration::ZERO });
+        }
+    }
+
+    /// Catch-up: what the leader has committed and this member lacks (also how a voter that missed a claim joins it).
+    fn pull_from_leader(&mut self, addr: SocketAddr, epoch: Epoch, committed: Seq, now: Now) {
+        if self.pulled_at.is_some_and(|at| now.mono < at + self.timing.retry) {
+            return;
+        }
+        self.pulled_at = Some(now.mono);
+        let have = registers::index(self.acceptor.registers());
+        self.send(addr, Body::Pull { epoch, round: Round(committed.0), have });
+    }
+
+    fn handle_pull(&mut self, addr: SocketAddr, from: &Process, epoch: Epoch, round: Round, have: &[(String, Stamp)]) {
+        let leads = matches!(&self.role, Role::Leading(l) if l.is_active() && l.epoch() == epoch);
+        if !leads && !self.acceptor.is_bound_to(epoch, from) {
+            return;
+        }
+        let registers = registers::newer_than(self.acceptor.registers(), have);
+        let index = registers::index_hash(self.acceptor.registers());
+        self.send(addr, Body::Values { epoch, round, registers, index });
+    }
+
+    fn handle_values(&mut self, from: &Process, epoch: Epoch, round: Round, values: Vec<Register>, now: Now) {
+        if matches!(&self.role, Role::Claiming(c) if c.epoch == epoch) {
+            self.handle_claim_values(from, epoch, values, now);
+            return;
+        }
+        if self.pulled_at.is_none() {
+            return;
+        }
+        let upto = Seq(round.0);
+        if let Ok(changes) = self.acceptor.catch_up(epoch, upto, values, from) {
+            self.pulled_at = None;
+            self.yield_to(epoch, now);
+            self.persist(changes, vec![After::Promised(epoch)], now);
+        }
+    }
+
+    fn handle_write(&mut self, addr: SocketAddr, from: &Process, epoch: Epoch, seq: Seq, entries: &[Entry], now: Now) {
+        if self.mode == LeadershipMode::Alive && self.contend(addr, from, epoch, now) {
+            return;
+        }
+        self.acceptor.hear(epoch);
+        match self.acceptor.write(epoch, seq, entries, from) {
+            Ok(changes) => {
+                self.yield_to(epoch, now);
+                self.persist(changes, vec![After::Promised(epoch), After::Ack { to: addr, epoch, seq }], now);
+            }
+            Err(refusal) => self.refuse(addr, epoch, Round(0), refusal),
+        }
+    }
+
+    fn handle_refuse(
+        &mut self,
+        from: &Process,
+        epoch: Epoch,
+        promised: Epoch,
+        remaining: Duration,
+        reason: RefuseReason,
+        now: Now,
+    ) {
+        self.acceptor.hear(promised);
+        match &self.role {
+            Role::Leading(leading) if leading.epoch() == epoch && promised > epoch => {
+                self.lose(&format!("{} has promised the newer epoch {promised}", from.id), now);
+            }
+            Role::Leading(_) => {}
+            Role::PreClaiming(_) | Role::Claiming(_) | Role::Follower => {
+                self.handle_claim_refused(from, epoch, promised, remaining, reason, now);
+            }
+        }
+    }
+
+    /// This agent has just promised `epoch` to somebody else: whatever it claims or leads below that is over (R10).
+    fn yield_to(&mut self, epoch: Epoch, now: Now) {
+        let below = match &self.role {
+            Role::Leading(l) => l.epoch() < epoch,
+            Role::Claiming(c) => c.epoch < epoch,
+            Role::PreClaiming(_) => true,
+            Role::Follower => false,
+        };
+        if !below {
+            return;
+        }
+        let why = format!("this agent has promised the newer epoch {epoch} to another");
+        if matches!(self.role, Role::Leading(_)) {
+            self.lose(&why, now);
+        } else {
+            self.role = Role::Follower;
+            self.event(Event::ClaimFailed { epoch, why });
+        }
+    }
+
+    /// Mode `alive`, two leaders met: the lower id stays and must have the higher epoch. True: do not follow `from`.
+    fn contend(&mut self, addr: SocketAddr, from: &Process, epoch: Epoch, now: Now) -> bool {
+        let lower = self.me.id < from.id;
+        let Role::Leading(leading) = &self.role else { return false };
+        let mine = leading.epoch();
+        if lower {
+            if epoch >= mine {
+                self.acceptor.hear(epoch);
+                self.lose(&format!("{} led under epoch {epoch} meanwhile: a higher one is needed", from.id), now);
+                self.backoff_until = now.mono;
+            } else {
+                let refusal = Refusal { reason: RefuseReason::Promised, remaining: Duration::ZERO };
+                self.refuse(addr, epoch, Round(0), refusal);
+            }
+            return true;
+        }
+        if epoch < mine {
+            // The lower id leads under an older epoch: it hears of ours and claims a higher one.
+            let refusal = Refusal { reason: RefuseReason::Promised, remaining: Duration::ZERO };
+            self.refuse(addr, epoch, Round(0), refusal);
+        }
+        self.lose(&format!("{} is alive and has the lower id", from.id), now);
+        let me = self.me.clone();
+        self.acceptor.release(mine, &me, now.mono);
+        true
+    }
+
+    pub(super) fn keeps(&self, rule: Rule) -> bool {
+        self.rules.keep(rule)
+    }
+}

@@ -1,0 +1,65 @@
+//! Which safety rules are in force: all of them, always; the simulator may take one away to prove that its
+//! checkers find what then breaks (protocol-safety 11).
+
+/// A rule of protocol-safety that the simulator can remove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// R1: one claimant per epoch.
+    OneClaimantPerEpoch,
+    /// R2 for promises: answered only when durable.
+    PromiseIsDurable,
+    /// R2 for writes: acknowledged only when durable.
+    WriteIsDurable,
+    /// R3: an older epoch is refused.
+    StaleEpochIsRefused,
+    /// R4: the claimant's own promise is durable before it claims.
+    OwnPromiseFirst,
+    /// R8: merge over the granting quorum.
+    MergeOverQuorum,
+    /// R8: write back before acting.
+    WriteBack,
+    /// A majority, not half.
+    Majority,
+    /// R12: quiet period after a restart.
+    QuietPeriod,
+    /// R13: count from before sending.
+    CountFromSending,
+    /// R13: the margin for clock rates.
+    RateMargin,
+    /// R7, R17: the highest voter set seen.
+    HighestVoterSet,
+    /// R18: one voter at a time.
+    OneVoterAtATime,
+    /// R19: state first.
+    StateFirst,
+    /// F3: every own seed is in the proposal.
+    SeedsInProposal,
+    /// F4: all founders, not a majority.
+    AllFounders,
+}
+
+/// The rules in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rules {
+    #[cfg(feature = "mutations")]
+    removed: Option<Rule>,
+}
+
+impl Rules {
+    /// All but one. Only in builds for the simulator.
+    #[cfg(feature = "mutations")]
+    pub fn without(rule: Rule) -> Self {
+        Self { removed: Some(rule) }
+    }
+
+    /// Whether the rule is in force: `true` in every build that users get.
+    pub(crate) fn keep(self, rule: Rule) -> bool {
+        #[cfg(feature = "mutations")]
+        return self.removed != Some(rule);
+        #[cfg(not(feature = "mutations"))]
+        {
+            let _: Rule = rule;
+            true
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! `task`, its conditions and inputs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::RawBuffer;
+use crate::config::read::{Labelled, Many, Spanned, raw};
+use crate::config::tree::Value;
+
+raw! {
+    /// `task`
+    RawTask {
+        name: String = "name",
+        description: String = "description",
+        enabled: bool = "enabled",
+        module: String = "module",
+        command: Value = "command",
+        version: String = "version",
+        providers: Vec<Spanned<String>> = "providers",
+        condition: Many<Labelled> = "condition",
+        module_input: Many<Labelled> = "module_input",
+        variable_files: Vec<Spanned<String>> = "variable_files",
+        variables: BTreeMap<String, Spanned<String>> = "variables",
+        buffer_period: RawBuffer = "buffer_period",
+        working_dir: String = "working_dir",
+        grace: Duration = "grace",
+        timeout: Duration = "timeout",
+        services: Vec<Spanned<String>> = "services",
+        source: String = "source",
+        source_input: Many<Labelled> = "source_input",
+        terraform_version: String = "terraform_version",
+        terraform_cloud_workspace: Value = "terraform_cloud_workspace",
+    }
+    /// `condition "schedule"`
+    RawSchedule { cron: String = "cron" }
+    /// `condition "members"`
+    RawMembers { use_as_module_input: bool = "use_as_module_input" }
+    /// `services` as condition; as input without the last two.
+    RawServices {
+        names: Vec<Spanned<String>> = "names",
+        regexp: String = "regexp",
+        datacenter: String = "datacenter",
+        namespace: String = "namespace",
+        filter: String = "filter",
+        cts_user_defined_meta: BTreeMap<String, Spanned<String>> = "cts_user_defined_meta",
+        use_as_module_input: bool = "use_as_module_input",
+        source_includes_var: bool = "source_includes_var",
+    }
+    /// `catalog-services`
+    RawCatalogServices {
+        regexp: String = "regexp",
+        datacenter: String = "datacenter",
+        namespace: String = "namespace",
+        node_meta: BTreeMap<String, Spanned<String>> = "node_meta",
+        use_as_module_input: bool = "use_as_module_input",
+        source_includes_var: bool = "source_includes_var",
+    }
+    /// `consul-kv`
+    RawConsulKv {
+        path: String = "path",
+        recurse: bool = "recurse",
+        datacenter: String = "datacenter",
+        namespace: String = "namespace",
+        use_as_module_input: bool = "use_as_module_input",
+        source_includes_var: bool = "source_includes_var",
+    }
+}

@@ -1,0 +1,169 @@
+//! `condition` and `module_input` of a task. Kinds that need Consul are typed and refused: a task that never runs
+//! because its condition was passed over would be worse than no agent.
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use crate::config::diagnostic::{Diagnostic, Problems};
+use crate::config::raw::task::{RawCatalogServices, RawConsulKv, RawMembers, RawSchedule, RawServices, RawTask};
+use crate::config::read::{Labelled, Many, Read, Spanned, known, nearest, object};
+use crate::config::source::Span;
+use crate::config::tree::Entry;
+use crate::task::Cron;
+use crate::task::spec::Condition;
+
+const CONDITIONS: [&str; 5] = ["services", "catalog-services", "consul-kv", "schedule", "members"];
+const INPUTS: [&str; 3] = ["services", "consul-kv", "members"];
+
+/// The condition, with the place of its label.
+pub(super) fn condition(task: &RawTask, problems: &mut Problems) -> (Condition, Option<Span>) {
+    let entries = entries(task.condition.as_ref());
+    let Some((first, more)) = entries.split_first() else {
+        // A condition that is there and could not be read is already reported.
+        let said = task.condition.is_some() || task.broken.iter().any(|key| matches!(*key, "condition" | "services"));
+        if let (None, false, Some(name)) = (&task.services, said, &task.name) {
+            let message = format!("task {} has no condition", name.value);
+            let warning = Diagnostic::warning(message).at(&name.span, "runs when a leader begins, and by hand");
+            problems.add(warning.help("add, for example: condition \"schedule\" { cron = \"*/5 * * * *\" }"));
+        }
+        return (Condition::None, None);
+    };
+    if let Some(second) = more.first() {
+        let message = format!("expected only one item in hcl condition but got {}", entries.len());
+        let diagnostic = Diagnostic::error(message).at(&second.key_span, "and this").at(&first.key_span, "this one");
+        problems.add(diagnostic.help("split the task in two, or make one of them a module_input"));
+    }
+    let (value, path) = (&first.value, format!("condition.{}", first.key));
+    let condition = match first.key.as_str() {
+        "schedule" => schedule(first, &path, problems),
+        "members" => {
+            let raw = RawMembers::read(value, &path, problems).unwrap_or_default();
+            Condition::Members { use_as_module_input: raw.use_as_module_input.is_none_or(|it| it.value) }
+        }
+        "services" => {
+            typed::<RawServices>(first, &path, problems);
+            not_yet(first, "condition", problems)
+        }
+        "catalog-services" => {
+            typed::<RawCatalogServices>(first, &path, problems);
+            not_yet(first, "condition", problems)
+        }
+        "consul-kv" => {
+            typed::<RawConsulKv>(first, &path, problems);
+            not_yet(first, "condition", problems)
+        }
+        other => {
+            problems.add(unsupported("condition", other, first, &CONDITIONS));
+            Condition::None
+        }
+    };
+    (condition, Some(first.key_span.clone()))
+}
+
+/// Whether members are given to the task besides its condition.
+pub(super) fn members_input(task: &RawTask, condition: &Condition, problems: &mut Problems) -> bool {
+    if let Some(old) = &task.source_input {
+        let message = "`source_input` is the old name of `module_input`";
+        problems.add(Diagnostic::warning(message).at(&old.key, "deprecated since CTS 0.5"));
+    }
+    let mut entries = entries(task.module_input.as_ref());
+    entries.extend(self::entries(task.source_input.as_ref()));
+    let mut members = false;
+    for (i, entry) in entries.iter().enumerate() {
+        let path = format!("module_input.{}", entry.key);
+        if let Some(first) = entries.iter().take(i).find(|other| other.key == entry.key) {
+            let message = format!("more than one 'module_input' block for the {:?} variable", entry.key);
+            problems
+                .add(Diagnostic::error(message).at(&entry.key_span, "again here").at(&first.key_span, "first here"));
+            continue;
+        }
+        match entry.key.as_str() {
+            "members" => {
+                if let Some(body) = object(&entry.value, &path, problems) {
+                    known(body, &[], &path, problems);
+                }
+                members = true;
+                if let Condition::Members { .. } = condition {
+                    let message = "condition and module_input variable type must be unique";
+                    let diagnostic = Diagnostic::error(message).at(&entry.key_span, "the condition is \"members\" too");
+                    problems.add(diagnostic.help("remove this block: the condition gives the members already"));
+                }
+            }
+            "services" => {
+                typed::<RawServices>(entry, &path, problems);
+                not_yet(entry, "module_input", problems);
+            }
+            "consul-kv" => {
+                typed::<RawConsulKv>(entry, &path, problems);
+                not_yet(entry, "module_input", problems);
+            }
+            other => problems.add(unsupported("module_input", other, entry, &INPUTS)),
+        }
+    }
+    members
+}
+
+fn entries(blocks: Option<&Spanned<Many<Labelled>>>) -> Vec<&Entry> {
+    blocks.iter().flat_map(|blocks| &blocks.value.0).flat_map(|block| &block.value.0).collect()
+}
+
+fn schedule(entry: &Entry, path: &str, problems: &mut Problems) -> Condition {
+    let raw = RawSchedule::read(&entry.value, path, problems).unwrap_or_default();
+    let Some(cron) = raw.cron else {
+        if !raw.broken.contains(&"cron") {
+            let diagnostic =
+                Diagnostic::error("`cron` is required for a schedule").at(&entry.key_span, "no `cron` here");
+            problems.add(diagnostic.help("for example cron = \"*/5 * * * *\" for every five minutes"));
+        }
+        return Condition::None;
+    };
+    if let Err(BadCron { why, part }) = check_cron(&cron.value) {
+        let (span, label) = match part.and_then(|part| inside(&cron, part)) {
+            Some(span) => (span, "this field"),
+            None => (cron.span.clone(), "expected 5, 6 or 7 fields"),
+        };
+        problems
+            .add(Diagnostic::error(format!("`cron` {:?} is not a timetable: {why}", cron.value)).at(&span, label).help(
+            "min hour dom month dow [year], or sec min hour dom month dow year; \"*/5 * * * *\" is every five minutes",
+        ));
+    }
+    Condition::Schedule { cron: cron.value }
+}
+
+/// The place of a part of a text, when it stands in the file as it is: in quotes, without escapes.
+fn inside(text: &Spanned<String>, part: Range<usize>) -> Option<Span> {
+    let Span { file, range } = &text.span;
+    let plain = file.text.get(range.clone())?.strip_prefix('"')?.strip_suffix('"')? == text.value;
+    let start = range.start + 1;
+    (plain && part.end <= text.value.len()).then(|| Span::new(file, start + part.start..start + part.end))
+}
+
+/// Why a text is no timetable, and which bytes of it are to blame.
+struct BadCron {
+    why: String,
+    part: Option<Range<usize>>,
+}
+
+/// Reads the timetable as the task room will.
+fn check_cron(text: &str) -> Result<(), BadCron> {
+    Cron::parse(text).map(drop).map_err(|error| BadCron { why: error.to_string(), part: error.span() })
+}
+
+fn typed<T: Read + Debug>(entry: &Entry, path: &str, problems: &mut Problems) {
+    drop(T::read(&entry.value, path, problems));
+}
+
+fn not_yet(entry: &Entry, keyword: &str, problems: &mut Problems) -> Condition {
+    problems.add(
+        Diagnostic::error(format!("{keyword} {:?} is not supported yet", entry.key))
+            .at(&entry.key_span, "Consul is not read yet")
+            .help("supported now: \"schedule\" and \"members\"; remove the task, or run it with CTS until then"),
+    );
+    Condition::None
+}
+
+fn unsupported(keyword: &str, found: &str, entry: &Entry, known: &[&str]) -> Diagnostic {
+    let help = nearest(found, known)
+        .map_or_else(|| format!("known: {}", known.join(", ")), |near| format!("did you mean \"{near}\"?"));
+    Diagnostic::error(format!("unsupported {keyword} type: {found}")).at(&entry.key_span, "no such type").help(help)
+}

@@ -1,0 +1,168 @@
+//! Raw blocks to settings: defaults filled in, values checked, and checked against each other.
+//!
+//! Every function here goes on after a mistake with some value, so that all mistakes are found in one go; whoever
+//! calls [`settings`] must throw the result away when there was an error.
+
+mod address;
+mod buffer;
+mod cluster;
+mod condition;
+mod driver;
+mod inert;
+mod provider;
+mod seal;
+mod task;
+mod timing;
+mod variables;
+mod work;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Component, Path, PathBuf};
+
+use quorate_proto::MemberId;
+
+use super::diagnostic::{Diagnostic, Problems};
+use super::raw::RawRoot;
+use super::read::{Spanned, nearest};
+use super::settings::{HTTP_ADDR, HTTP_PORT, LogFormat, LogLevel, LogSettings, Settings};
+
+/// What a configuration may depend on besides its text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct World<'a> {
+    pub(super) env: &'a BTreeMap<String, String>,
+    pub(super) hostname: &'a str,
+    pub(super) cwd: &'a Path,
+}
+
+impl World<'_> {
+    /// A path of the configuration, absolute and without `.` and `..`, relative to the process directory as in CTS.
+    fn path(&self, text: &str) -> PathBuf {
+        let mut clean = PathBuf::new();
+        for part in self.cwd.join(text).components() {
+            match part {
+                Component::CurDir => {}
+                Component::ParentDir => drop(clean.pop()),
+                Component::Prefix(_) | Component::RootDir | Component::Normal(_) => clean.push(part),
+            }
+        }
+        clean
+    }
+}
+
+/// Resolves everything. `None` only after an error was added.
+pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems) -> Option<Settings> {
+    inert::notices(raw, problems);
+    let http_addr = http_addr(raw, problems);
+    inert::api_tls(raw, http_addr, problems);
+    let cluster = cluster::high_availability(raw, world, problems);
+    let working_dir = world.path(raw.working_dir.as_ref().map_or("sync-tasks", |dir| &dir.value));
+    let mut terraform = driver::terraform(raw, world, problems);
+    terraform.providers = provider::providers(raw, world, problems);
+    let tasks = task::tasks(raw, &terraform, &working_dir, cluster.is_some(), world, problems);
+    if cluster.is_some() {
+        driver::state_notice(raw, &terraform, &tasks, problems);
+    }
+    Some(Settings {
+        id: id(raw, world, problems)?,
+        http_addr,
+        data_dir: world.path(raw.data_dir.as_ref().map_or("quorate-data", |dir| &dir.value)),
+        working_dir,
+        log: log(raw, problems),
+        cluster,
+        tasks,
+        terraform,
+        warnings: Vec::new(),
+    })
+}
+
+fn id(raw: &RawRoot, world: &World<'_>, problems: &mut Problems) -> Option<MemberId> {
+    let default = format!("cts-{}", world.hostname);
+    let text = raw.id.as_ref().map_or(&default, |id| &id.value);
+    match MemberId::new(text.as_str()) {
+        Ok(id) => Some(id),
+        Err(error) => {
+            problems.add(match &raw.id {
+                Some(id) => Diagnostic::error(format!("`id` {text:?} is no good: {error}"))
+                    .at(&id.span, "expected 1 to 63 of A-Z a-z 0-9 . _ -"),
+                None => Diagnostic::error(format!("no `id` can be made of the host name: {error}"))
+                    .help("set `id`, for example id = \"cts-01\""),
+            });
+            None
+        }
+    }
+}
+
+fn log(raw: &RawRoot, problems: &mut Problems) -> LogSettings {
+    let levels = [
+        ("TRACE", LogLevel::Trace),
+        ("DEBUG", LogLevel::Debug),
+        ("INFO", LogLevel::Info),
+        ("WARN", LogLevel::Warn),
+        ("ERR", LogLevel::Error),
+        ("ERROR", LogLevel::Error),
+    ];
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    LogSettings {
+        level: choice(raw.log_level.as_ref(), "log_level", &levels, LogLevel::Info, problems),
+        format: choice(raw.log_format.as_ref(), "log_format", &formats, LogFormat::Text, problems),
+    }
+}
+
+/// One of some words, without regard to case.
+fn choice<T: Copy>(
+    raw: Option<&Spanned<String>>,
+    name: &str,
+    words: &[(&str, T)],
+    default: T,
+    problems: &mut Problems,
+) -> T {
+    let Some(raw) = raw else { return default };
+    if let Some((_, value)) = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(&raw.value)) {
+        return *value;
+    }
+    let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    let folded: Vec<String> = known.iter().map(|word| word.to_ascii_lowercase()).collect();
+    let near = nearest(&raw.value, &folded.iter().map(String::as_str).collect::<Vec<_>>())
+        .map(|near| format!("did you mean \"{near}\"?"));
+    problems.add(
+        Diagnostic::error(format!("`{name}` has no {:?}", raw.value))
+            .at(&raw.span, format!("expected one of: {}", known.join(", ")))
+            .help(near.unwrap_or_else(|| format!("use one of: {}", known.join(", ")))),
+    );
+    default
+}
+
+/// `http_addr` and `port`. The port alone moves only the port, as in CTS; an address with a port must agree with it.
+fn http_addr(raw: &RawRoot, problems: &mut Problems) -> SocketAddr {
+    let port = raw.port.as_ref().map_or(HTTP_PORT, |port| port.value);
+    let Some(text) = &raw.http_addr else { return SocketAddr::new(HTTP_ADDR.ip(), port) };
+    let trimmed = text.value.trim_start_matches("http://");
+    let addr = match address::socket(trimmed, IpAddr::V4(Ipv4Addr::LOCALHOST), port) {
+        Ok(addr) => addr,
+        Err(why) => {
+            problems.add(
+                Diagnostic::error(format!("`http_addr` {:?} {why}", text.value))
+                    .at(&text.span, "expected an IP address and a port")
+                    .help(format!("for example \"{HTTP_ADDR}\", or \"0.0.0.0:{HTTP_PORT}\" for all interfaces")),
+            );
+            return HTTP_ADDR;
+        }
+    };
+    if let Some(port) = raw.port.as_ref().filter(|port| port.value != addr.port() && port.span.file == text.span.file) {
+        problems.add(
+            Diagnostic::error(format!("`port` {} and `http_addr` {addr} name different ports", port.value))
+                .at(&port.span, "one port here")
+                .at(&text.span, "another one here")
+                .help("keep one of the two"),
+        );
+    }
+    if !addr.ip().is_loopback() {
+        problems.add(
+            Diagnostic::warning(format!("the API listens on {addr} without credentials"))
+                .at(&text.span, "who reaches this address can control every task")
+                .help("followers forward requests to the leader, so 127.0.0.1 serves the whole cluster"),
+        );
+    }
+    addr
+}

@@ -1,0 +1,69 @@
+//! `encrypt` and `encrypt_file`: the key of the cluster, or the decision to go without.
+
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+
+use super::World;
+use crate::config::diagnostic::{Diagnostic, Problems};
+use crate::config::raw::cluster::RawGossip;
+use crate::config::settings::ClusterKey;
+use crate::config::source::text;
+
+/// How traffic is sealed.
+pub(super) enum Seal {
+    /// With this key.
+    Key(ClusterKey),
+    /// Nothing was said.
+    Missing,
+    /// `encrypt = "none"`.
+    Waived,
+    /// A key was meant, and is not one; that is already said.
+    Broken,
+}
+
+/// What `encrypt` and `encrypt_file` ask for.
+pub(super) fn seal(gossip: &RawGossip, world: &World<'_>, problems: &mut Problems) -> Seal {
+    let (given, place, what) = match (&gossip.encrypt, &gossip.encrypt_file) {
+        (Some(encrypt), Some(file)) if encrypt.span.file == file.span.file => {
+            let message = "`encrypt` and `encrypt_file` are both given";
+            problems.add(Diagnostic::error(message).at(&file.key, "and here").at(&encrypt.key, "the key is here"));
+            return Seal::Broken;
+        }
+        // Where the command line and a file speak, the later one, the command line, wins.
+        (_, Some(file)) => {
+            let path = Path::new(&file.value);
+            let mut unread = Problems::default();
+            let Some(text) = text(path, &world.path(&file.value), &mut unread) else {
+                let why = unread.into_sorted().first().map_or_else(String::new, |it| it.message.clone());
+                let help = format!("make a key with: quorate keygen > {}", file.value);
+                problems.add(Diagnostic::error(why).at(&file.span, "`encrypt_file` names this").help(help));
+                return Seal::Broken;
+            };
+            (text.trim().to_owned(), &file.span, "the file")
+        }
+        (Some(encrypt), None) => (encrypt.value.trim().to_owned(), &encrypt.span, "it"),
+        (None, None) if gossip.broken.iter().any(|key| key.starts_with("encrypt")) => return Seal::Broken,
+        (None, None) => return Seal::Missing,
+    };
+    if given == "none" {
+        let message = "traffic between the agents is not encrypted and not authenticated";
+        let warning = Diagnostic::warning(message).at(place, "switched off here");
+        problems.add(warning.help("who reaches the port can join, lead and run tasks; `quorate keygen` makes a key"));
+        return Seal::Waived;
+    }
+    let wrong = match STANDARD.decode(&given).or_else(|_| STANDARD_NO_PAD.decode(&given)) {
+        Ok(bytes) => match <[u8; 32]>::try_from(bytes.as_slice()) {
+            Ok(bytes) => return Seal::Key(ClusterKey::new(bytes)),
+            Err(_) => format!("{what} holds {} bytes", bytes.len()),
+        },
+        Err(_) => format!("{what} is not base64"),
+    };
+    problems.add(
+        Diagnostic::error("the key of the cluster must be 32 bytes in base64")
+            .at(place, wrong)
+            .help("make one with `quorate keygen` and give the same to every agent; \"none\" goes without"),
+    );
+    Seal::Broken
+}

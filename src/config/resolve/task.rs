@@ -1,0 +1,141 @@
+//! `task`: one thing to run, and when.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{World, buffer, condition, provider, work};
+use crate::config::diagnostic::{Diagnostic, Problems};
+use crate::config::raw::RawRoot;
+use crate::config::raw::task::RawTask;
+use crate::config::read::Spanned;
+use crate::config::source::Span;
+use crate::task::spec::{Buffer, Condition, Retry, TaskSpec, Work};
+use crate::terraform;
+
+/// Longest task name: it names a directory and a Terraform workspace.
+const NAME_MAX: usize = 64;
+/// How long an interrupted command may take to end by itself.
+const COMMAND_GRACE: Duration = Duration::from_secs(10);
+/// The same for Terraform, which finishes the resource at hand and writes its state.
+const TERRAFORM_GRACE: Duration = Duration::from_secs(30);
+/// All tasks in order.
+pub(super) fn tasks(
+    raw: &RawRoot,
+    terraform: &terraform::Settings,
+    working_dir: &Path,
+    in_cluster: bool,
+    world: &World<'_>,
+    problems: &mut Problems,
+) -> Vec<TaskSpec> {
+    let global = buffer::global(raw.buffer_period.as_ref(), problems);
+    let mut specs = Vec::new();
+    let mut names: Vec<(String, &Span)> = Vec::new();
+    for block in raw.task.iter().flat_map(|tasks| &tasks.value.0) {
+        let task = &block.value;
+        if let Some(name) = &task.name {
+            let folded = name.value.to_ascii_lowercase();
+            if let Some((_, first)) = names.iter().find(|(other, _)| *other == folded) {
+                let message = format!("duplicate task name: {}", name.value);
+                let diagnostic = Diagnostic::error(message)
+                    .at(&name.span, "this name again")
+                    .at(first, "the first task of that name");
+                problems.add(diagnostic.help("names are compared without regard to case; rename one of the two"));
+            }
+            names.push((folded, &name.span));
+        }
+        specs.push(one(block, global, terraform, working_dir, in_cluster, world, problems));
+    }
+    specs
+}
+
+fn one(
+    block: &Spanned<RawTask>,
+    global: Option<Buffer>,
+    terraform: &terraform::Settings,
+    working_dir: &Path,
+    in_cluster: bool,
+    world: &World<'_>,
+    problems: &mut Problems,
+) -> TaskSpec {
+    let task = &block.value;
+    refuse_old(task, problems);
+    refuse_templates(task, problems);
+    let name = name(block, problems);
+    let (condition, kind) = condition::condition(task, problems);
+    if let (Condition::Members { .. }, Some(kind), false) = (&condition, &kind, in_cluster) {
+        let message = "the members of a single agent never change";
+        let warning = Diagnostic::warning(message).at(kind, "runs when the agent starts, and by hand");
+        problems.add(warning.help("add `high_availability { cluster { gossip { .. } } }`"));
+    }
+    let members_input = condition::members_input(task, &condition, problems);
+    let work = work::work(block, terraform, world, problems);
+    let grace = match work {
+        Work::Command { .. } => COMMAND_GRACE,
+        Work::Terraform(_) => TERRAFORM_GRACE,
+    };
+    TaskSpec {
+        description: task.description.as_ref().map(|it| it.value.clone()).unwrap_or_default(),
+        enabled: task.enabled.as_ref().is_none_or(|it| it.value),
+        buffer: buffer::task(task.buffer_period.as_ref(), global, &condition, problems),
+        retry: Retry::default(),
+        grace: task.grace.as_ref().map_or(grace, |it| it.value),
+        timeout: task.timeout.as_ref().map(|it| it.value).filter(|timeout| !timeout.is_zero()),
+        working_dir: task.working_dir.as_ref().map_or_else(|| working_dir.join(&name), |dir| world.path(&dir.value)),
+        name,
+        condition,
+        members_input,
+        work,
+    }
+}
+
+fn name(block: &Spanned<RawTask>, problems: &mut Problems) -> String {
+    let Some(name) = &block.value.name else {
+        if !block.value.broken.contains(&"name") {
+            let diagnostic = Diagnostic::error("a task needs a `name`").at(&block.key, "no `name` in this task");
+            problems.add(diagnostic.help("for example name = \"render-haproxy\""));
+        }
+        return "unnamed".to_owned();
+    };
+    let text = &name.value;
+    let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let good = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    if !starts || !good || text.len() > NAME_MAX {
+        problems.add(
+            Diagnostic::error(format!("{text:?} cannot name a task"))
+                .at(&name.span, format!("expected a letter or `_`, then letters, digits, `_`, `-`; at most {NAME_MAX}"))
+                .help("the name becomes a directory, a Terraform module and a workspace"),
+        );
+        return "unnamed".to_owned();
+    }
+    text.clone()
+}
+
+fn refuse_old(task: &RawTask, problems: &mut Problems) {
+    if let Some(services) = task.services.as_ref().filter(|services| !services.value.is_empty()) {
+        let diagnostic =
+            Diagnostic::error("`services` is not supported yet").at(&services.key, "Consul is not read yet");
+        problems.add(diagnostic.help("supported now: condition \"schedule\" and condition \"members\""));
+    }
+    for (name, key) in [
+        ("terraform_version", task.terraform_version.as_ref().map(|it| &it.key)),
+        ("terraform_cloud_workspace", task.terraform_cloud_workspace.as_ref().map(|it| &it.key)),
+    ] {
+        if let Some(key) = key {
+            let message = format!("`{name}` is not supported: it is for Terraform Cloud");
+            problems.add(Diagnostic::error(message).at(key, "CTS Enterprise only").help("remove it"));
+        }
+    }
+}
+
+/// CTS allows templates in providers only; as text they would go to the module unnoticed.
+fn refuse_templates(task: &RawTask, problems: &mut Problems) {
+    let texts = [&task.name, &task.description, &task.module, &task.version, &task.working_dir];
+    let variables = task.variables.iter().flat_map(|map| map.value.values());
+    for text in texts.into_iter().flatten().chain(variables).filter(|text| provider::is_template(&text.value)) {
+        problems.add(
+            Diagnostic::error("dynamic configuration is supported only in `terraform_provider`")
+                .at(&text.span, "a template")
+                .help("write the value itself"),
+        );
+    }
+}

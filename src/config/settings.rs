@@ -1,0 +1,139 @@
+//! What a configuration comes to: every room's settings, resolved, and what was odd about the text.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use quorate_proto::MemberId;
+
+use super::diagnostic::Diagnostic;
+use crate::{cluster, task, terraform};
+
+/// Port of the API.
+pub const HTTP_PORT: u16 = 8558;
+/// Port of gossip (UDP) and control (TCP).
+pub const GOSSIP_PORT: u16 = 8559;
+/// Name of a cluster that was given none.
+pub const CLUSTER_NAME: &str = "quorate";
+/// Where the API listens by default: nobody else can reach it.
+pub const HTTP_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HTTP_PORT);
+
+/// A whole configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Who this agent is.
+    pub id: MemberId,
+    /// Where the API listens.
+    pub http_addr: SocketAddr,
+    /// Where the promise and the replicated state live; absolute.
+    pub data_dir: PathBuf,
+    /// Parent of the tasks' directories; absolute.
+    pub working_dir: PathBuf,
+    /// What is logged, and how.
+    pub log: LogSettings,
+    /// `None`: a single agent that leads at once, as CTS.
+    pub cluster: Option<HighAvailability>,
+    /// In order of configuration.
+    pub tasks: Vec<task::spec::TaskSpec>,
+    /// The driver and its providers.
+    pub terraform: terraform::Settings,
+    /// Warnings and notes; none of them stops the agent.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSettings {
+    /// From which level on.
+    pub level: LogLevel,
+    /// In which form.
+    pub format: LogFormat,
+}
+
+/// CTS's levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Everything.
+    Trace,
+    /// For a hunt.
+    Debug,
+    /// The story.
+    Info,
+    /// Look at it tomorrow.
+    Warn,
+    /// Look at it now.
+    Error,
+}
+
+impl LogLevel {
+    /// Its word, as `tracing` knows it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// `high_availability`: the cluster this agent belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HighAvailability {
+    /// For the core.
+    pub cluster: cluster::Settings,
+    /// Which profile the timing came from.
+    pub profile: cluster::settings::Profile,
+    /// Where gossip and control listen.
+    pub bind: SocketAddr,
+    /// Where others reach them. `None`: bind is unspecified, so the runtime takes the first address of this machine
+    /// that is not loopback.
+    pub advertise: Option<SocketAddr>,
+    /// What seals all traffic.
+    pub key: Option<ClusterKey>,
+    /// `instance { address }`: what others are told about the API's host; empty when not configured.
+    pub instance_address: String,
+    /// What a follower does with a request that only the leader can answer.
+    pub follower_requests: FollowerRequests,
+}
+
+/// The cluster's shared key. Never shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ClusterKey([u8; 32]);
+
+impl ClusterKey {
+    /// Takes the bytes.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, for the seal.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ClusterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClusterKey(..)")
+    }
+}
+
+/// What a follower does with a request for the leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FollowerRequests {
+    /// Asks the leader and passes its answer on.
+    Forward,
+    /// Answers 400 with the leader's address, as CTS Enterprise.
+    Redirect,
+}

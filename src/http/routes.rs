@@ -1,0 +1,175 @@
+//! From a request to the function that answers it, and its answer back to the client.
+
+use std::time::Duration;
+
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::error::{Shape, error, json, text};
+use super::forward::{self, Answer};
+use super::reply::Left;
+use super::tasks::{handle_request, is_task_path};
+use super::{Face, body, cluster};
+use crate::runtime::handle::{ApiRequest, ApiResponse, Request};
+use crate::runtime::metrics;
+
+/// Answers everything.
+pub(super) async fn respond(request: HttpRequest, payload: web::Payload, face: web::Data<Face>) -> HttpResponse {
+    let request_id = uuid::Uuid::new_v4().to_string();
+    let path = request.path().to_owned();
+    let answer = dispatch(&request, payload, &face, &path, &request_id).await;
+    face.handle.metrics.http_request(pattern(&path), answer.response.status);
+    tracing::debug!(method = %request.method(), path, status = answer.response.status, request_id, "answered");
+    write(answer)
+}
+
+async fn dispatch(request: &HttpRequest, payload: web::Payload, face: &Face, path: &str, request_id: &str) -> Answer {
+    if let Err(why) = face.guard.check(request) {
+        return error(StatusCode::FORBIDDEN, Shape::of(path), &why, request_id).into();
+    }
+    if *request.method() == Method::OPTIONS {
+        return ApiResponse { status: 200, content_type: String::new(), body: Vec::new() }.into();
+    }
+    if is_task_path(path) {
+        let body = match body::read(request, payload).await {
+            Ok(body) => body,
+            Err((status, why)) => return error(status, Shape::of(path), &why, request_id).into(),
+        };
+        let target = request.uri().path_and_query().map_or(path, |target| target.as_str());
+        let method = if *request.method() == Method::HEAD { "GET" } else { request.method().as_str() };
+        let request = ApiRequest {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            body,
+            request_id: request_id.to_owned(),
+        };
+        return forward::resolve(&face.handle, face.follower_requests, request).await;
+    }
+    own(request, face, path, request_id).await.into()
+}
+
+/// What every agent answers for itself.
+async fn own(request: &HttpRequest, face: &Face, path: &str, request_id: &str) -> ApiResponse {
+    let method = request.method();
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    let allowed = match path {
+        "/v1/status/cluster" | "/status/cluster" | "/v1/cluster" | "/v1/health" | "/livez" | "/readyz" | "/leader"
+        | "/metrics" => reads,
+        "/v1/cluster/leave" => *method == Method::POST,
+        _ => return text(StatusCode::NOT_FOUND, "404 page not found"),
+    };
+    if !allowed {
+        let why = format!("'{method}' is not a method of {path}");
+        return error(StatusCode::METHOD_NOT_ALLOWED, Shape::WithId, &why, request_id);
+    }
+    match path {
+        "/v1/status/cluster" | "/status/cluster" => cluster::status(face, request.query_string(), request_id).await,
+        "/v1/cluster" => cluster::overview(face, request.query_string(), request_id).await,
+        "/v1/cluster/leave" => leave(face, request_id).await,
+        "/v1/health" => match face.handle.health().not_ready {
+            None => json(StatusCode::OK, &serde_json::json!({})),
+            Some(why) => error(StatusCode::SERVICE_UNAVAILABLE, Shape::Plain, &why, request_id),
+        },
+        "/readyz" => match face.handle.health().not_ready {
+            None => text(StatusCode::OK, "ready"),
+            Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {why}")),
+        },
+        "/leader" => leader(face),
+        "/metrics" => ApiResponse {
+            status: 200,
+            content_type: metrics::CONTENT_TYPE.to_owned(),
+            body: face.handle.metrics.text().into_bytes(),
+        },
+        _ => text(StatusCode::OK, "alive"),
+    }
+}
+
+/// For load balancers: 200 on the agent whose own lease is live.
+fn leader(face: &Face) -> ApiResponse {
+    let snapshot = face.handle.cluster();
+    let view = &snapshot.view;
+    if snapshot.leading {
+        return text(StatusCode::OK, &format!("{} leads with epoch {}", view.observer, view.epoch));
+    }
+    let why = match (&view.leader, view.reason.as_str()) {
+        (Some(leader), _) if *leader != view.observer => format!("{} follows {leader}", view.observer),
+        (_, "") => format!("{} does not lead", view.observer),
+        (_, reason) => format!("{} does not lead: {reason}", view.observer),
+    };
+    text(StatusCode::SERVICE_UNAVAILABLE, &why)
+}
+
+async fn leave(face: &Face, request_id: &str) -> ApiResponse {
+    match handle_request(&face.handle, Request::Leave).await {
+        Ok(Ok(())) => {
+            let left = face.handle.cluster().view.observer.to_string();
+            json(StatusCode::OK, &Left { left, request_id: request_id.to_owned() })
+        }
+        Ok(Err(why)) => error(StatusCode::CONFLICT, Shape::WithId, &why, request_id),
+        Err(silence) => error(silence.status(), Shape::WithId, silence.text(), request_id),
+    }
+}
+
+/// The path as a label of metrics: a bounded set, whatever clients send.
+fn pattern(path: &str) -> &'static str {
+    match path {
+        "/v1/status" => "/v1/status",
+        "/v1/status/cluster" | "/status/cluster" => "/v1/status/cluster",
+        "/v1/status/tasks" => "/v1/status/tasks",
+        "/v1/tasks" => "/v1/tasks",
+        "/v1/health" => "/v1/health",
+        "/v1/cluster" => "/v1/cluster",
+        "/v1/cluster/tasks" => "/v1/cluster/tasks",
+        "/v1/cluster/step-down" => "/v1/cluster/step-down",
+        "/v1/cluster/leave" => "/v1/cluster/leave",
+        "/livez" => "/livez",
+        "/readyz" => "/readyz",
+        "/leader" => "/leader",
+        "/metrics" => "/metrics",
+        _ if path.starts_with("/v1/status/tasks/") => "/v1/status/tasks/{name}",
+        _ if path.starts_with("/v1/tasks/") => "/v1/tasks/{name}",
+        _ => "other",
+    }
+}
+
+fn write(answer: Answer) -> HttpResponse {
+    let Answer { response, retry_after } = answer;
+    // The status and the type of a forwarded answer come from another agent.
+    let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut builder = HttpResponse::build(status);
+    if let Ok(content_type) = header::HeaderValue::try_from(response.content_type.as_str())
+        && !response.content_type.is_empty()
+    {
+        builder.insert_header((header::CONTENT_TYPE, content_type));
+    }
+    if let Some(after) = retry_after {
+        builder.insert_header((header::RETRY_AFTER, whole_seconds(after).to_string()));
+    }
+    // Answers are of the moment; and nothing here is a page.
+    builder.insert_header((header::CACHE_CONTROL, "no-store"));
+    builder.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    builder.body(response.body)
+}
+
+/// Rounded up: `Retry-After: 0` would make clients spin.
+fn whole_seconds(after: Duration) -> u64 {
+    (after.as_secs() + u64::from(after.subsec_nanos() > 0)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_never_zero() {
+        assert_eq!(whole_seconds(Duration::ZERO), 1);
+        assert_eq!(whole_seconds(Duration::from_millis(1001)), 2);
+        assert_eq!(whole_seconds(Duration::from_secs(3)), 3);
+    }
+
+    #[test]
+    fn what_clients_invent_is_one_label() {
+        assert_eq!(pattern("/v1/tasks/a"), pattern("/v1/tasks/b"));
+        assert_eq!(pattern("/x"), pattern("/y"));
+    }
+}

@@ -1,0 +1,381 @@
+//! What a task request means: the one place, for requests of local clients and for forwarded ones.
+//!
+//! It answers as the leader. When this agent is not (any more), it says so with 503 and never forwards: a request makes
+//! one hop at most.
+
+use std::borrow::Cow;
+
+use actix_web::http::StatusCode;
+use chrono::{DateTime, Local, SecondsFormat};
+
+use super::cluster::form_pairs;
+use super::error::{Shape, error, json};
+use super::reply::{
+    Activity as ActivityBody, EnabledCounts, Event, EventConfig, Message, Overall, RunNow, StatusCounts, SteppedDown,
+    TaskNow, TaskStatus, TaskStatuses, TaskSummary, TasksNow,
+};
+use super::{forward, limits, patch};
+use crate::runtime::handle::{ApiRequest, ApiResponse, Handle, Request, TasksSnapshot};
+use crate::task::report::{Activity, RunEvent, Status, TaskReport};
+
+/// A task request, taken apart. Nothing in it is trusted: it may come from another agent.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) query: &'a str,
+    pub(super) body: &'a [u8],
+    pub(super) request_id: &'a str,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(request: &'a ApiRequest) -> Self {
+        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        Self { method: &request.method, path, query, body: &request.body, request_id: &request.request_id }
+    }
+
+    pub(super) fn error(&self, status: StatusCode, shape: Shape, message: &str) -> ApiResponse {
+        error(status, shape, message, self.request_id)
+    }
+
+    /// CTS's 405 of the paths that it had first.
+    fn unsupported(&self, api: &str, method: &str) -> ApiResponse {
+        let text = format!(
+            "'{}' in an unsupported method. The {api} API currently supports the method(s): '{method}'",
+            self.method
+        );
+        self.error(StatusCode::METHOD_NOT_ALLOWED, Shape::Plain, &text)
+    }
+}
+
+/// Whether a path is one that only the leader answers.
+pub(super) fn is_task_path(path: &str) -> bool {
+    matches!(path, "/v1/status" | "/v1/status/tasks" | "/v1/tasks" | "/v1/cluster/tasks" | "/v1/cluster/step-down")
+        || path.starts_with("/v1/status/tasks/")
+        || path.starts_with("/v1/tasks/")
+}
+
+/// Answers a task request as the leader. Never fails: what went wrong is in the answer.
+pub async fn answer(handle: &Handle, request: ApiRequest) -> ApiResponse {
+    let call = Call::new(&request);
+    if request.body.len() > limits::BODY {
+        let text = format!("the request's body may have {} bytes at most", limits::BODY);
+        return call.error(StatusCode::PAYLOAD_TOO_LARGE, Shape::of(call.path), &text);
+    }
+    let cluster = handle.cluster();
+    if cluster.high_availability && !cluster.leading {
+        return forward::no_leader(&call, &cluster);
+    }
+    let tasks = handle.tasks();
+    match (call.method, call.path) {
+        ("GET", "/v1/status") => overall(&tasks),
+        (_, "/v1/status") => call.unsupported("overallStatus", "GET"),
+        ("GET", "/v1/cluster/tasks") => {
+            let body = TasksNow {
+                answered_by: cluster.view.observer.to_string(),
+                tasks: tasks.tasks.iter().map(now_body).collect(),
+                request_id: call.request_id.to_owned(),
+            };
+            json(StatusCode::OK, &body)
+        }
+        ("POST", "/v1/cluster/step-down") => step_down(handle, &call).await,
+        (_, "/v1/cluster/tasks" | "/v1/cluster/step-down") => {
+            let text = format!("'{}' is not a method of {}", call.method, call.path);
+            call.error(StatusCode::METHOD_NOT_ALLOWED, Shape::WithId, &text)
+        }
+        (method, path) => {
+            if let Some(name) = below(path, "/v1/status/tasks") {
+                if method == "GET" { statuses(&call, &tasks, name) } else { call.unsupported("task status", "GET") }
+            } else if let Some(name) = below(path, "/v1/tasks") {
+                match method {
+                    "PATCH" => patch::patch(handle, &call, &tasks, name).await,
+                    "GET" | "POST" | "DELETE" => {
+                        let text =
+                            format!("{method} {path} comes in a later version; this one has PATCH, enabled only");
+                        call.error(StatusCode::NOT_IMPLEMENTED, Shape::WithId, &text)
+                    }
+                    _ => call.unsupported("task", "PATCH"),
+                }
+            } else {
+                call.error(StatusCode::NOT_FOUND, Shape::WithId, &format!("there is no {path}"))
+            }
+        }
+    }
+}
+
+/// The last part of a path: `Some("")` for the whole collection.
+fn below<'a>(path: &'a str, collection: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix(collection)?;
+    if rest.is_empty() { Some("") } else { rest.strip_prefix('/') }
+}
+
+/// A task's name out of a path. `Err`: it has a slash, or is not text.
+pub(super) fn name_in_path<'a>(call: &Call<'_>, raw: &'a str) -> Result<Cow<'a, str>, String> {
+    let bad = || format!("unsupported path '{}': the name of a task has no '/'", call.path);
+    let name = percent_decode(raw).ok_or_else(bad)?;
+    if name.contains('/') { Err(bad()) } else { Ok(name) }
+}
+
+fn percent_decode(raw: &str) -> Option<Cow<'_, str>> {
+    if !raw.contains('%') {
+        return Some(Cow::Borrowed(raw));
+    }
+    let mut bytes = Vec::with_capacity(raw.len());
+    let mut rest = raw.as_bytes();
+    while let [first, tail @ ..] = rest {
+        if *first == b'%' {
+            let [high, low, tail @ ..] = tail else { return None };
+            let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            bytes.push(digit(*high)? * 16 + digit(*low)?);
+            rest = tail;
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+fn overall(tasks: &TasksSnapshot) -> ApiResponse {
+    let mut status = StatusCounts::default();
+    let mut enabled = EnabledCounts::default();
+    for task in &tasks.tasks {
+        *match task.status {
+            Status::Successful => &mut status.successful,
+            Status::Errored => &mut status.errored,
+            Status::Critical => &mut status.critical,
+            Status::Unknown => &mut status.unknown,
+        } += 1;
+        *if task.enabled { &mut enabled.yes } else { &mut enabled.no } += 1;
+    }
+    json(StatusCode::OK, &Overall { task_summary: TaskSummary { status, enabled } })
+}
+
+/// What a client wants of the task statuses.
+#[derive(Debug, Default)]
+struct Filter {
+    events: bool,
+    status: Option<Status>,
+}
+
+impl Filter {
+    fn parse(query: &str) -> Result<Self, String> {
+        let mut filter = Self::default();
+        let (mut includes, mut statuses) = (0, 0);
+        for (key, value) in form_pairs(query) {
+            match key.as_str() {
+                "include" => {
+                    includes += 1;
+                    if value != "events" {
+                        return Err(format!("unsupported include value '{value}': only 'events' is supported"));
+                    }
+                    filter.events = true;
+                }
+                "status" => {
+                    statuses += 1;
+                    let known = [Status::Successful, Status::Errored, Status::Critical, Status::Unknown];
+                    filter.status = known.into_iter().find(|status| value.eq_ignore_ascii_case(status.as_str()));
+                    if filter.status.is_none() {
+                        return Err(format!(
+                            "unsupported status value '{value}': only 'successful', 'errored', 'critical' and 'unknown' \
+                             are supported"
+                        ));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if includes > 1 {
+            return Err("cannot support more than one include parameter".to_owned());
+        }
+        if statuses > 1 {
+            return Err("cannot support more than one status query parameter".to_owned());
+        }
+        Ok(filter)
+    }
+
+    fn keeps(&self, task: &TaskReport) -> bool {
+        self.status.is_none_or(|status| status == task.status)
+    }
+}
+
+fn statuses(call: &Call<'_>, tasks: &TasksSnapshot, raw_name: &str) -> ApiResponse {
+    let bad = |text: &str| call.error(StatusCode::BAD_REQUEST, Shape::Plain, text);
+    let name = match name_in_path(call, raw_name) {
+        Ok(name) => name,
+        Err(text) => return bad(&text),
+    };
+    let filter = match Filter::parse(call.query) {
+        Ok(filter) => filter,
+        Err(text) => return bad(&text),
+    };
+    let body: TaskStatuses = if name.is_empty() {
+        let kept = tasks.tasks.iter().filter(|task| filter.keeps(task));
+        kept.map(|task| (task.name.clone(), status_body(task, filter.events))).collect()
+    } else {
+        let Some(task) = tasks.tasks.iter().find(|task| task.name == name) else {
+            let text = unknown_task(&name);
+            return call.error(StatusCode::NOT_FOUND, Shape::Plain, &text);
+        };
+        // CTS ignores the filter for a named task that has not run yet.
+        let kept = task.events.is_empty() || filter.keeps(task);
+        kept.then(|| (task.name.clone(), status_body(task, filter.events))).into_iter().collect()
+    };
+    json(StatusCode::OK, &body)
+}
+
+/// CTS's text for a name that no task has.
+pub(super) fn unknown_task(name: &str) -> String {
+    format!("a task with name '{name}' does not exist or has not been initialized yet")
+}
+
+fn status_body(task: &TaskReport, events: bool) -> TaskStatus {
+    let ran = !task.events.is_empty();
+    TaskStatus {
+        task_name: task.name.clone(),
+        status: task.status.as_str().to_owned(),
+        enabled: task.enabled,
+        providers: if ran { task.providers.clone() } else { Vec::new() },
+        services: Vec::new(),
+        events_url: if ran { format!("/v1/status/tasks/{}?include=events", task.name) } else { String::new() },
+        events: (events && ran).then(|| task.events.iter().map(|event| event_body(task, event)).collect()),
+    }
+}
+
+fn event_body(task: &TaskReport, event: &RunEvent) -> Event {
+    Event {
+        id: event.id.to_string(),
+        success: event.success,
+        start_time: nanos(event.start_time),
+        end_time: nanos(event.end_time),
+        task_name: task.name.clone(),
+        error: event.error.clone().map(|message| Message { message }),
+        config: EventConfig { providers: task.providers.clone(), services: Vec::new(), source: task.source.clone() },
+    }
+}
+
+fn now_body(task: &TaskReport) -> TaskNow {
+    let (mut since, mut until, mut why) = (None, None, None);
+    let state = match &task.activity {
+        Activity::Idle => "idle",
+        Activity::Buffering(at) => {
+            until = Some(nanos(*at));
+            "buffering"
+        }
+        Activity::Running(at) => {
+            since = Some(nanos(*at));
+            "running"
+        }
+        Activity::Retrying(at) => {
+            until = Some(nanos(*at));
+            "retrying"
+        }
+        Activity::Waiting(text) => {
+            why = Some(text.clone());
+            "waiting"
+        }
+    };
+    TaskNow {
+        name: task.name.clone(),
+        status: task.status.as_str().to_owned(),
+        enabled: task.enabled,
+        activity: ActivityBody { state: state.to_owned(), since, until, why },
+        next_run: task.next_run.map(nanos),
+        source: task.source.clone(),
+        providers: task.providers.clone(),
+        events: task.events.iter().map(run_body).collect(),
+    }
+}
+
+fn run_body(event: &RunEvent) -> RunNow {
+    RunNow {
+        id: event.id.to_string(),
+        success: event.success,
+        start_time: nanos(event.start_time),
+        end_time: nanos(event.end_time),
+        error: event.error.clone(),
+        epoch: event.epoch,
+        trigger: event.trigger.clone(),
+    }
+}
+
+fn nanos(at: DateTime<Local>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Nanos, true)
+}
+
+async fn step_down(handle: &Handle, call: &Call<'_>) -> ApiResponse {
+    match handle_request(handle, Request::StepDown).await {
+        Ok(Ok(successor)) => {
+            let body = SteppedDown {
+                former: handle.cluster().view.observer.to_string(),
+                successor: successor.map(|id| id.to_string()),
+                request_id: call.request_id.to_owned(),
+            };
+            json(StatusCode::OK, &body)
+        }
+        Ok(Err(why)) => call.error(StatusCode::CONFLICT, Shape::WithId, &why),
+        Err(silence) => call.error(silence.status(), Shape::WithId, silence.text()),
+    }
+}
+
+/// Why the agent gave no answer to a [`Request`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// It is going down. Nothing was done.
+    Stopping,
+    /// It took too long, or went down meanwhile. Whether it was done is unknown.
+    Unknown,
+}
+
+impl Silence {
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unknown => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Stopping => "this agent is stopping; nothing was done",
+            Self::Unknown => "the agent did not say in time whether it was done; look at the status",
+        }
+    }
+}
+
+/// Asks the agent and waits, at most [`limits::COMMAND`].
+pub(super) async fn handle_request<T>(
+    handle: &Handle,
+    make: impl FnOnce(tokio::sync::oneshot::Sender<T>) -> Request,
+) -> Result<T, Silence> {
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    let ask = async {
+        handle.requests.send(make(reply)).await.map_err(|_| Silence::Stopping)?;
+        answer.await.map_err(|_| Silence::Unknown)
+    };
+    tokio::time::timeout(limits::COMMAND, ask).await.unwrap_or(Err(Silence::Unknown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percent_encoding_is_decoded_or_refused() {
+        assert_eq!(percent_decode("a%2Fb").as_deref(), Some("a/b"));
+        assert_eq!(percent_decode("web").as_deref(), Some("web"));
+        for bad in ["%", "%2", "%zz", "%+1", "%ff"] {
+            assert_eq!(percent_decode(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_leader_paths_are_task_paths() {
+        for path in ["/v1/status", "/v1/status/tasks", "/v1/status/tasks/x", "/v1/tasks/x", "/v1/cluster/step-down"] {
+            assert!(is_task_path(path), "{path}");
+        }
+        for path in ["/v1/status/cluster", "/v1/health", "/v1/statusx", "/v1/tasksx", "/v1/cluster/leave", "/livez"] {
+            assert!(!is_task_path(path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Control connections: TCP between agents, on the same port number as gossip, sealed by Noise when there is a key.
+//!
+//! They carry what does not fit a datagram, and the requests that followers forward to the leader. A connection is made
+//! when it is needed and kept while it is used. Nothing here is trusted to arrive: the core repeats its messages by
+//! timer, and a forwarded request that gets no answer is reported as unknown.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_proto::bincode_derive::{Decode, Encode};
+use quorate_proto::{MemberId, codec};
+use quorate_proto::noise::{Channel, Handshake};
+use quorate_proto::seal::Key;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::core::Command;
+use super::handle::{ApiRequest, ApiResponse, Forwarded};
+
+/// A peer that takes longer to connect or to prove itself is not there.
+const CONNECT: Duration = Duration::from_secs(2);
+/// A connection on which nothing happened for this long is closed.
+const IDLE: Duration = Duration::from_secs(60);
+/// Connections accepted at once; more wait in the backlog.
+const ACCEPTED_MAX: usize = 256;
+/// Messages queued for one peer; the core repeats what is dropped.
+const QUEUE: usize = 64;
+
+/// A message that does not fit a datagram.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The peer's gossip address.
+    pub to: SocketAddr,
+    /// The encoded control message.
+    pub message: Vec<u8>,
+}
+
+/// What a frame holds.
+#[derive(Debug, Encode, Decode)]
+#[bincode(crate = "quorate_proto::bincode_derive")]
+enum Frame {
+    /// First on every connection: the gossip address of the side that dialled, where answers to its messages go.
+    Hello(SocketAddr),
+    /// A control message.
+    Message(Vec<u8>),
+    /// A forwarded request.
+    Request(u64, ApiRequest),
+    /// Its answer.
+    Answer(u64, ApiResponse),
+    /// To the leader: this member leaves for good and wants to be no voter any more.
+    Remove(MemberId),
+}
+
+type Waiting = Arc<Mutex<BTreeMap<u64, oneshot::Sender<ApiResponse>>>>;
+
+/// One connection that this agent dialled.
+#[derive(Debug, Clone)]
+struct Link {
+    frames: mpsc::Sender<Frame>,
+    waiting: Waiting,
+}
+
+/// The control plane of one agent. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Control {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: String,
+    key: Option<Key>,
+    own: SocketAddr,
+    links: Mutex<BTreeMap<SocketAddr, Link>>,
+    commands: mpsc::Sender<Command>,
+    forwarded: mpsc::Sender<Forwarded>,
+    next_request: std::sync::atomic::AtomicU64,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("own", &self.own).finish_non_exhaustive()
+    }
+}
+
+impl Control {
+    /// `own`: the gossip address that others know.
+    pub fn new(
+        name: String,
+        key: Option<Key>,
+        own: SocketAddr,
+        commands: mpsc::Sender<Command>,
+        forwarded: mpsc::Sender<Forwarded>,
+    ) -> Self {
+        let next_request = std::sync::atomic::AtomicU64::new(1);
+        let links = Mutex::new(BTreeMap::new());
+        Self { shared: Arc::new(Shared { name, key, own, links, commands, forwarded, next_request }) }
+    }
+
+    /// Accepts connections for ever.
+    pub async fn accept(self, listener: TcpListener) {
+        let room = Arc::new(Semaphore::new(ACCEPTED_MAX));
+        loop {
+            let Ok(permit) = room.clone().acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    let this = self.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = this.serve(stream).await {
+                            debug!(%peer, %error, "control connection closed");
+                        }
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    debug!(%error, "accept failed");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    /// Sends what the core gives, for ever.
+    pub async fn send_outgoing(self, mut outgoing: mpsc::Receiver<Outgoing>) {
+        while let Some(Outgoing { to, message }) = outgoing.recv().await {
+            let link = self.link(to).await;
+            // A full queue is a slow peer: dropped, the core repeats.
+            drop(link.frames.try_send(Frame::Message(message)));
+        }
+    }
+
+    /// Asks a peer; `None` when no answer came in time: then the outcome is unknown.
+    pub async fn ask(&self, to: SocketAddr, request: ApiRequest, limit: Duration) -> Option<ApiResponse> {
+        let number = self.shared.next_request.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (reply, answer) = oneshot::channel();
+        let link = self.link(to).await;
+        link.waiting.lock().await.insert(number, reply);
+        let sent = link.frames.send(Frame::Request(number, request)).await;
+        let answer = match sent {
+            Ok(()) => timeout(limit, answer).await.ok().and_then(Result::ok),
+            Err(_) => None,
+        };
+        link.waiting.lock().await.remove(&number);
+        answer
+    }
+
+    /// Asks the leader to remove a member from the voters. The view tells when it has.
+    pub async fn ask_to_be_removed(&self, leader: SocketAddr, id: MemberId) {
+        let link = self.link(leader).await;
+        drop(link.frames.try_send(Frame::Remove(id)));
+    }
+
+    async fn link(&self, to: SocketAddr) -> Link {
+        let mut links = self.shared.links.lock().await;
+        if let Some(link) = links.get(&to).filter(|link| !link.frames.is_closed()) {
+            return link.clone();
+        }
+        let (frames, queue) = mpsc::channel(QUEUE);
+        let link = Link { frames, waiting: Waiting::default() };
+        links.insert(to, link.clone());
+        let (this, waiting) = (self.clone(), link.waiting.clone());
+        tokio::spawn(async move {
+            if let Err(error) = this.dial(to, queue, &waiting).await {
+                debug!(%to, %error, "control connection ended");
+            }
+            // Whoever still waits gets no answer.
+            waiting.lock().await.clear();
+        });
+        link
+    }
+
+    async fn dial(&self, to: SocketAddr, mut queue: mpsc::Receiver<Frame>, waiting: &Waiting) -> std::io::Result<()> {
+        let mut stream = timeout(CONNECT, TcpStream::connect(to)).await??;
+        let mut channel = timeout(CONNECT, self.handshake(&mut stream, true)).await??;
+        write(&mut stream, &mut channel, &Frame::Hello(self.shared.own)).await?;
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            tokio::select! {
+                frame = queue.recv() => match frame {
+                    Some(frame) => write(&mut stream, &mut channel, &frame).await?,
+                    None => return Ok(()),
+                },
+                read = timeout(IDLE, stream.read(&mut buffer)) => {
+                    let size = read??;
+                    if size == 0 {
+                        return Ok(());
+                    }
+                    channel.feed(&buffer[..size]);
+                    while let Some(frame) = next(&mut channel)? {
+                        if let Frame::Answer(number, response) = frame
+                            && let Some(reply) = waiting.lock().await.remove(&number)
+                        {
+                            drop(reply.send(response));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let mut channel = timeout(CONNECT, self.handshake(&mut stream, false)).await??;
+        let (answers, mut ready) = mpsc::channel::<Frame>(QUEUE);
+        let mut buffer = vec![0; 16 * 1024];
+        let mut peer: Option<SocketAddr> = None;
+        loop {
+            tokio::select! {
+                Some(frame) = ready.recv() => write(&mut stream, &mut channel, &frame).await?,
+                read = timeout(IDLE, stream.read(&mut buffer)) => {
+                    let size = read??;
+                    if size == 0 {
+                        return Ok(());
+                    }
+                    channel.feed(&buffer[..size]);
+                    while let Some(frame) = next(&mut channel)? {
+                        self.handle(frame, &mut peer, &answers).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn handle(&self, frame: Frame, peer: &mut Option<SocketAddr>, answers: &mpsc::Sender<Frame>) {
+        match frame {
+            Frame::Hello(addr) => *peer = Some(addr),
+            Frame::Message(bytes) => {
+                if let Some(from) = *peer {
+                    drop(self.shared.commands.send(Command::Frame { from, bytes }).await);
+                }
+            }
+            Frame::Request(number, request) => {
+                let (reply, answer) = oneshot::channel();
+                if self.shared.forwarded.send(Forwarded { request, reply }).await.is_err() {
+                    return;
+                }
+                let answers = answers.clone();
+                tokio::spawn(async move {
+                    if let Ok(response) = answer.await {
+                        drop(answers.send(Frame::Answer(number, response)).await);
+                    }
+                });
+            }
+            Frame::Remove(id) => {
+                let (reply, answer) = oneshot::channel();
+                drop(self.shared.commands.send(Command::RemoveVoter(id.clone(), reply)).await);
+                if let Ok(Err(why)) = answer.await {
+                    debug!(%id, why, "not removed from the voters");
+                }
+            }
+            Frame::Answer(..) => debug!("an answer to nothing asked here"),
+        }
+    }
+
+    async fn handshake(&self, stream: &mut TcpStream, dialled: bool) -> std::io::Result<Channel> {
+        stream.set_nodelay(true)?;
+        let (name, key) = (self.shared.name.as_str(), self.shared.key.as_ref());
+        let begun = if dialled { Handshake::initiator(name, key) } else { Handshake::responder(name, key) };
+        let mut handshake = begun.map_err(std::io::Error::other)?;
+        let mut buffer = [0; 256];
+        loop {
+            while let Some(bytes) = handshake.poll_output() {
+                stream.write_all(&bytes).await?;
+            }
+            if handshake.is_finished() {
+                return handshake.finish().map_err(std::io::Error::other);
+            }
+            let size = stream.read(&mut buffer).await?;
+            if size == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            handshake.feed(&buffer[..size]).map_err(std::io::Error::other)?;
+        }
+    }
+}
+
+async fn write(stream: &mut TcpStream, channel: &mut Channel, frame: &Frame) -> std::io::Result<()> {
+    let bytes = codec::encode(frame).map_err(std::io::Error::other)?;
+    let sealed = channel.seal_frame(&bytes).map_err(std::io::Error::other)?;
+    timeout(IDLE, stream.write_all(&sealed)).await?
+}
+
+fn next(channel: &mut Channel) -> std::io::Result<Option<Frame>> {
+    match channel.next_frame().map_err(std::io::Error::other)? {
+        Some(bytes) => codec::decode_frame(&bytes).map(Some).map_err(std::io::Error::other),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,376 @@
+//! The thread that owns the cluster core and the UDP socket. Nothing else runs on it, and nothing on it blocks: no DNS,
+//! no disk, no log pipe, no request handler (gossip rules R1 and R2).
+//!
+//! Wakes for: datagrams, the core's deadline, commands of the agent. Then: obey the outputs in order.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_proto::message::Entry;
+use quorate_proto::seal::{Kind, Opener, PLAIN_MAX, Sealer};
+use quorate_proto::{Epoch, Generation, MemberId};
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{debug, warn};
+
+use super::clock;
+use super::control::Outgoing;
+use super::metrics::{Direction, Metrics};
+use super::persist::Store;
+use crate::cluster::leadership::Lease;
+use crate::cluster::membership::Stats;
+use crate::cluster::{Cluster, Event, Output, Ticket, View, WriteId};
+
+/// Datagrams taken from the socket before timers are looked at again.
+const DATAGRAMS_PER_WAKE: usize = 256;
+/// Receive buffer asked for: a pause of a second at 50 members must not lose packets.
+const RECEIVE_BUFFER: usize = 1 << 21;
+/// Wall clock against boot clock: a jump of more than this between two wakes is a frozen or moved machine.
+const FROZEN: Duration = Duration::from_millis(500);
+/// How often the clocks are compared when nothing else wakes the thread.
+const IDLE_WAKE: Duration = Duration::from_secs(1);
+
+/// What the agent tells the core.
+#[derive(Debug)]
+pub enum Command {
+    /// What the seeds resolve to.
+    Seeds(BTreeMap<String, Vec<SocketAddr>>),
+    /// A control message that came over a control connection; answers go to `from`.
+    Frame {
+        /// The peer's gossip address.
+        from: SocketAddr,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// These changes are on disk.
+    Persisted(Ticket),
+    /// The adopted generation is on disk.
+    Generation(Generation),
+    /// Write registers on a majority.
+    Propose(Vec<Entry>, oneshot::Sender<Result<(), ProposeError>>),
+    /// Hand over.
+    StepDown {
+        /// For people.
+        why: String,
+        /// This process never leads again.
+        leaving: bool,
+    },
+    /// Nothing runs any more.
+    RunsStopped,
+    /// Remove a voter that leaves for good.
+    RemoveVoter(MemberId, oneshot::Sender<Result<(), String>>),
+    /// Say goodbye and end the thread.
+    Leave,
+}
+
+/// Why a write was not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// Nothing was written.
+    #[error("this agent does not lead")]
+    NotLeader,
+    /// It may or may not have taken effect.
+    #[error("the leadership ended before a majority had acknowledged the write; its outcome is unknown")]
+    Unknown,
+}
+
+/// What the core tells the agent.
+#[derive(Debug)]
+pub enum Notice {
+    /// The agent leads now: what the journal says, and which epoch was released last.
+    Led {
+        /// Its authority.
+        lease: Lease,
+        /// Every register under `run/`.
+        journal: BTreeMap<String, Vec<u8>>,
+        /// Highest released epoch.
+        released: Option<Epoch>,
+    },
+    /// Everything else that happened.
+    Event(Event),
+    /// The goodbye is sent; the thread has ended.
+    Left,
+}
+
+/// Everything the thread needs.
+pub struct Core {
+    /// The machine.
+    pub cluster: Cluster,
+    /// Bound.
+    pub socket: UdpSocket,
+    /// Seals what goes out.
+    pub sealer: Sealer,
+    /// Opens what comes in.
+    pub opener: Opener,
+    /// From the agent.
+    pub commands: mpsc::Receiver<Command>,
+    /// To the agent.
+    pub notices: mpsc::UnboundedSender<Notice>,
+    /// To the control connections.
+    pub control: mpsc::Sender<Outgoing>,
+    /// To the disk.
+    pub store: Store,
+    /// To everybody who looks.
+    pub view: watch::Sender<Arc<View>>,
+    /// Sealed release datagrams for the guardian, renewed while leading.
+    pub last_will: watch::Sender<Vec<(SocketAddr, Vec<u8>)>>,
+    /// Makes the guardian's sealer: another session, so that no nonce is used twice.
+    pub will_sealer: Sealer,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// What of the gossip machine is counted already.
+    pub counted: Stats,
+}
+
+impl Core {
+    /// Runs until `Command::Leave` is carried out or the agent is gone.
+    pub async fn run(mut self) {
+        let mut buffer = vec![0_u8; 65_536];
+        let mut waiting: BTreeMap<WriteId, oneshot::Sender<Result<(), ProposeError>>> = BTreeMap::new();
+        let mut drift = Drift::new();
+        self.obey(&mut waiting);
+        loop {
+            let now = clock::now();
+            let deadline = self.cluster.poll_timeout().map(|(at, _)| at);
+            let sleep = deadline.map_or(IDLE_WAKE, |at| at.saturating_sub(now.mono)).min(IDLE_WAKE);
+            tokio::select! {
+                biased;
+                ready = self.socket.readable() => {
+                    if let Err(error) = ready {
+                        warn!(%error, "the gossip socket failed");
+                    }
+                    self.receive(&mut buffer);
+                }
+                command = self.commands.recv() => {
+                    let Some(command) = command else { return };
+                    self.command(command, &mut waiting);
+                }
+                () = tokio::time::sleep(sleep) => {}
+            }
+            let now = clock::now();
+            if drift.jumped() {
+                self.cluster.distrust_clock(now);
+            }
+            if let Some(at) = self.cluster.poll_timeout().map(|(at, _)| at).filter(|at| *at <= now.mono) {
+                self.metrics.timer_lateness(now.mono.saturating_sub(at));
+                self.cluster.handle_timeout(now);
+            }
+            self.obey(&mut waiting);
+            if self.cluster.has_left() {
+                drop(self.notices.send(Notice::Left));
+                return;
+            }
+        }
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) {
+        for _ in 0..DATAGRAMS_PER_WAKE {
+            let (size, from) = match self.socket.try_recv_from(buffer) {
+                Ok(received) => received,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    debug!(%error, "receive failed");
+                    return;
+                }
+            };
+            self.metrics.packet(Direction::In, size);
+            let opened = match self.opener.open(&buffer[..size]) {
+                Ok(opened) => opened,
+                Err(reason) => {
+                    self.metrics.dropped(reason.as_str());
+                    debug!(%from, reason = reason.as_str(), "datagram dropped");
+                    continue;
+                }
+            };
+            let now = clock::now();
+            match opened.kind {
+                Kind::Gossip => self.cluster.handle_gossip(from, &opened.plain, now),
+                Kind::Control => {
+                    if let Err(error) = self.cluster.handle_control(from, &opened.plain, now) {
+                        self.metrics.dropped("malformed");
+                        debug!(%from, %error, "datagram dropped");
+                    }
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command, waiting: &mut BTreeMap<WriteId, oneshot::Sender<Result<(), ProposeError>>>) {
+        let now = clock::now();
+        match command {
+            Command::Seeds(seeds) => self.cluster.handle_seeds(seeds, now),
+            Command::Frame { from, bytes } => {
+                if let Err(error) = self.cluster.handle_control(from, &bytes, now) {
+                    self.metrics.dropped("malformed");
+                    debug!(%from, %error, "frame dropped");
+                }
+            }
+            Command::Persisted(ticket) => self.cluster.handle_persisted(ticket, now),
+            Command::Generation(generation) => self.cluster.handle_generation(generation, now),
+            Command::Propose(entries, reply) => match self.cluster.propose(entries, now) {
+                Some(id) => {
+                    waiting.insert(id, reply);
+                }
+                None => drop(reply.send(Err(ProposeError::NotLeader))),
+            },
+            Command::StepDown { why, leaving } => self.cluster.step_down(&why, leaving, now),
+            Command::RunsStopped => self.cluster.runs_stopped(now),
+            Command::RemoveVoter(id, reply) => {
+                drop(reply.send(self.cluster.remove_voter(&id, now).map_err(str::to_owned)));
+            }
+            Command::Leave => self.cluster.leave(now),
+        }
+    }
+
+    /// Carries out what the core asked for, in order.
+    fn obey(&mut self, waiting: &mut BTreeMap<WriteId, oneshot::Sender<Result<(), ProposeError>>>) {
+        while let Some(output) = self.cluster.poll_output() {
+            match output {
+                Output::Transmit { to, plain } => self.transmit(to, &plain),
+                Output::Persist { ticket, changes } => self.store.persist(ticket, changes),
+                Output::Event(Event::Committed(id)) => {
+                    if let Some(reply) = waiting.remove(&id) {
+                        drop(reply.send(Ok(())));
+                    }
+                }
+                Output::Event(Event::Unknown(id)) => {
+                    if let Some(reply) = waiting.remove(&id) {
+                        drop(reply.send(Err(ProposeError::Unknown)));
+                    }
+                }
+                Output::Event(Event::LeaseGained(lease)) => {
+                    let runs = self.cluster.registers().range("run/".to_owned().."run0".to_owned());
+                    let journal = runs.filter_map(|(k, (_, v))| Some((k.clone(), v.clone()?))).collect();
+                    let released = self.cluster.released();
+                    self.renew_last_will();
+                    drop(self.notices.send(Notice::Led { lease, journal, released }));
+                }
+                Output::Event(event) => drop(self.notices.send(Notice::Event(event))),
+            }
+        }
+        if let Some(generation) = self.cluster.adopt() {
+            self.store.adopt(generation);
+        }
+        self.publish();
+    }
+
+    /// Counters of the gossip machine, as differences to what was counted before.
+    fn count_gossip(&mut self) {
+        let stats = self.cluster.gossip_stats();
+        for _ in self.counted.renewals..stats.renewals {
+            self.metrics.renewal();
+        }
+        for (kind, count) in &stats.errors {
+            for _ in self.counted.errors.get(kind).copied().unwrap_or(0)..*count {
+                self.metrics.foca_error(kind);
+            }
+        }
+        if stats.renewals != self.counted.renewals || stats.errors != self.counted.errors {
+            self.counted = stats.clone();
+        }
+    }
+
+    fn publish(&mut self) {
+        let changed = self.view.borrow().index != self.cluster.view().index;
+        if changed {
+            self.view.send_replace(Arc::new(self.cluster.view().clone()));
+            self.renew_last_will();
+        }
+        self.count_gossip();
+    }
+
+    /// What the guardian sends when this process has died: sealed now, because the key dies with the process.
+    fn renew_last_will(&mut self) {
+        let Some((plain, to)) = self.cluster.last_will() else {
+            if !self.last_will.borrow().is_empty() {
+                self.last_will.send_replace(Vec::new());
+            }
+            return;
+        };
+        let sealed = to.into_iter().filter_map(|addr| Some((addr, self.will_sealer.seal_plain(&plain).ok()?)));
+        self.last_will.send_replace(sealed.collect());
+    }
+
+    fn transmit(&mut self, to: SocketAddr, plain: &[u8]) {
+        if plain.len() > PLAIN_MAX {
+            if self.control.try_send(Outgoing { to, message: plain[1..].to_vec() }).is_err() {
+                self.metrics.dropped("control_queue_full");
+            }
+            return;
+        }
+        let Ok(datagram) = self.sealer.seal_plain(plain) else {
+            self.metrics.dropped("seal");
+            return;
+        };
+        match self.socket.try_send_to(&datagram, to) {
+            Ok(size) => self.metrics.packet(Direction::Out, size),
+            // Dropped like any lost packet: everything is repeated by timer.
+            Err(error) => {
+                self.metrics.dropped("send");
+                debug!(%to, %error, "send failed");
+            }
+        }
+    }
+}
+
+/// Notices that the machine stood still: then the wall clock jumps against the boot clock (protocol-safety 10).
+struct Drift {
+    wall: chrono::DateTime<chrono::Utc>,
+    boot: Duration,
+}
+
+impl Drift {
+    fn new() -> Self {
+        Self { wall: clock::utc(), boot: clock::now().boot }
+    }
+
+    fn jumped(&mut self) -> bool {
+        let (wall, boot) = (clock::utc(), clock::now().boot);
+        let wall_passed = (wall - self.wall).to_std().unwrap_or_default();
+        let boot_passed = boot.saturating_sub(self.boot);
+        (self.wall, self.boot) = (wall, boot);
+        wall_passed > boot_passed + FROZEN
+    }
+}
+
+/// Binds the gossip socket with a receive buffer that survives a pause.
+pub fn bind(addr: SocketAddr) -> std::io::Result<std::net::UdpSocket> {
+    let domain = socket2::Domain::for_address(addr);
+    let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, None)?;
+    if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
+        debug!(%error, "receive buffer not enlarged");
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
+
+/// Starts the thread. It runs before others where the system allows it: late timers are false suspicions.
+pub fn start(core: Core) -> std::io::Result<()> {
+    let socket = core.socket.into_std()?;
+    let work = move || {
+        prefer_this_thread();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+        match runtime {
+            Ok(runtime) => runtime.block_on(async move {
+                match UdpSocket::from_std(socket) {
+                    Ok(socket) => Core { socket, ..core }.run().await,
+                    Err(error) => warn!(%error, "the gossip socket cannot be used"),
+                }
+            }),
+            Err(error) => warn!(%error, "the gossip thread cannot start"),
+        }
+    };
+    std::thread::Builder::new().name("gossip".to_owned()).stack_size(1 << 20).spawn(work)?;
+    Ok(())
+}
+
+/// A better nice value for this thread alone (Linux keeps it per thread); without the right to it, nothing changes.
+fn prefer_this_thread() {
+    let thread = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(thread), -10) {
+        debug!(%error, "the gossip thread keeps the usual priority");
+    }
+}

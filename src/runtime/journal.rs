@@ -1,0 +1,103 @@
+//! The journal of runs: what was started under which epoch, kept on a majority before it starts and after it ends.
+//!
+//! One register per task, `run/<task>`. It is the task's fence as well: its epoch never falls (I8), because only a
+//! leader writes it and only under a newer epoch. A new leader reads it to learn what was in flight (protocol-safety 7).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate_proto::bincode_derive::{Decode, Encode};
+use quorate_proto::message::Entry;
+use quorate_proto::{Epoch, MemberId, codec};
+
+/// Clock bound ρ, as in `cluster::leadership`.
+const RATE_BOUND: f64 = 0.01;
+/// What killing and reaping may take after the grace.
+const KILL_LATENCY: Duration = Duration::from_secs(1);
+
+/// The newest run of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "quorate_proto::bincode_derive")]
+pub struct Entered {
+    /// The fencing token: epoch and run.
+    pub epoch: Epoch,
+    /// The run.
+    pub run: [u8; 16],
+    /// Who runs it.
+    pub agent: MemberId,
+    /// SIGINT to SIGKILL, in milliseconds.
+    pub grace_ms: u64,
+    /// Over.
+    pub finished: bool,
+}
+
+impl Entered {
+    /// As a register.
+    pub fn entry(&self, task: &str) -> Option<Entry> {
+        Some(Entry { key: format!("run/{task}"), value: Some(codec::encode(self).ok()?) })
+    }
+}
+
+/// A run of a former leader that may still be alive: its task waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Which task.
+    pub task: String,
+    /// How long from now at most: W of protocol-safety 7.
+    pub wait: Duration,
+    /// For people.
+    pub text: String,
+}
+
+/// What was in flight when the new leadership `epoch` began, and is not surely over.
+///
+/// A run of an epoch that its holder (or its guardian) released is over: a release is sent only when nothing runs.
+pub fn unfinished(journal: &BTreeMap<String, Vec<u8>>, released: Option<Epoch>, epoch: Epoch) -> Vec<Unfinished> {
+    let entered = journal.iter().filter_map(|(key, value)| {
+        Some((key.strip_prefix("run/")?, codec::decode_frame::<Entered>(value).ok()?))
+    });
+    entered
+        .filter(|(_, e)| !e.finished && e.epoch < epoch && released.is_none_or(|r| r < e.epoch))
+        .map(|(task, e)| {
+            let grace = Duration::from_millis(e.grace_ms);
+            Unfinished {
+                task: task.to_owned(),
+                wait: grace.mul_f64((1.0 + RATE_BOUND) / (1.0 - RATE_BOUND)) + KILL_LATENCY,
+                text: format!("waiting for the interrupted run of {} (epoch {})", e.agent, e.epoch),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal(epoch: u64, finished: bool) -> BTreeMap<String, Vec<u8>> {
+        let agent = MemberId::new("a1").unwrap();
+        let entered = Entered { epoch: Epoch(epoch), run: [7; 16], agent, grace_ms: 10_000, finished };
+        let entry = entered.entry("fw").unwrap();
+        BTreeMap::from([(entry.key, entry.value.unwrap())])
+    }
+
+    #[test]
+    fn a_run_in_flight_is_waited_for_until_it_is_surely_over() {
+        let found = unfinished(&journal(6, false), None, Epoch(7));
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].task, "fw");
+        assert!(found[0].wait > Duration::from_secs(11) && found[0].wait < Duration::from_secs(12));
+        assert_eq!(found[0].text, "waiting for the interrupted run of a1 (epoch 6)");
+    }
+
+    #[test]
+    fn a_finished_or_released_run_is_not_waited_for() {
+        assert!(unfinished(&journal(6, true), None, Epoch(7)).is_empty());
+        assert!(unfinished(&journal(6, false), Some(Epoch(6)), Epoch(7)).is_empty());
+        assert_eq!(unfinished(&journal(6, false), Some(Epoch(5)), Epoch(7)).len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_run() {
+        assert!(unfinished(&BTreeMap::from([("run/x".to_owned(), vec![1, 2])]), None, Epoch(7)).is_empty());
+    }
+}

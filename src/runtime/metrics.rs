@@ -1,0 +1,435 @@
+//! The numbers of this process, rendered as text for a Prometheus server.
+//!
+//! One [`Metrics`] lives as long as the agent. Rooms that know something call a plain setter; nobody else sees the
+//! library behind it. Names begin with `quorate_`, times are in seconds, sizes in bytes. What comes from a
+//! [`View`] is set all at once by [`Metrics::observe_view`], so that two of its gauges never contradict each other for long.
+//!
+//! The text is OpenMetrics: see [`CONTENT_TYPE`].
+//!
+//! # Not here
+//!
+//! Labels made from what a client or a peer sent: every label below has a bounded set of values (task names are
+//! bounded by the configuration).
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::clock;
+use super::handle::MetricsText;
+use crate::cluster::View;
+use crate::cluster::view::MemberState;
+
+/// The `Content-Type` of the text.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A label whose value one of our own enums or literals gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Word(&'static str);
+
+impl EncodeLabelValue for Word {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        EncodeLabelValue::encode(&self.0, encoder)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByState {
+    state: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByDirection {
+    direction: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReason {
+    reason: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByKind {
+    kind: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByTask {
+    task: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByTaskAndOutcome {
+    task: String,
+    outcome: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByEndpointAndStatus {
+    endpoint: Word,
+    status: u16,
+}
+
+/// Which way a packet went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// To this agent.
+    In,
+    /// From this agent.
+    Out,
+}
+
+impl Direction {
+    fn word(self) -> Word {
+        Word(match self {
+            Self::In => "in",
+            Self::Out => "out",
+        })
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It did its work.
+    Success,
+    /// It did not.
+    Failure,
+    /// It was stopped because the lease ended, at a hand-over or at shutdown.
+    Interrupted,
+}
+
+impl Outcome {
+    fn word(self) -> Word {
+        Word(match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Interrupted => "interrupted",
+        })
+    }
+}
+
+#[derive(Debug, Clone)]
+struct RunSeconds;
+
+impl MetricConstructor<Histogram> for RunSeconds {
+    /// From a script of 50 ms to an apply of an hour.
+    fn new_metric(&self) -> Histogram {
+        Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0])
+    }
+}
+
+/// All metrics of one process. Setters never fail and never wait.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    members: Family<ByState, Gauge>,
+    is_leader: Gauge,
+    quorum_held: Gauge,
+    epoch: Gauge<u64, AtomicU64>,
+    lease_left: Gauge<f64, AtomicU64>,
+    /// When the lease ends, on `CLOCK_BOOTTIME`.
+    lease_end: Mutex<Option<Duration>>,
+    elections: Counter,
+    suspicions: Counter,
+    refutations: Counter,
+    renewals: Counter,
+    packets: Family<ByDirection, Counter>,
+    bytes: Family<ByDirection, Counter>,
+    dropped: Family<ByReason, Counter>,
+    foca_errors: Family<ByKind, Counter>,
+    timer_lateness: Gauge<f64, AtomicU64>,
+    runs_started: Family<ByTask, Counter>,
+    runs_finished: Family<ByTaskAndOutcome, Counter>,
+    run_seconds: Family<ByTask, Histogram, RunSeconds>,
+    commit_seconds: Histogram,
+    http_requests: Family<ByEndpointAndStatus, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("quorate"),
+            members: Family::default(),
+            is_leader: Gauge::default(),
+            quorum_held: Gauge::default(),
+            epoch: Gauge::default(),
+            lease_left: Gauge::default(),
+            lease_end: Mutex::new(None),
+            elections: Counter::default(),
+            suspicions: Counter::default(),
+            refutations: Counter::default(),
+            renewals: Counter::default(),
+            packets: Family::default(),
+            bytes: Family::default(),
+            dropped: Family::default(),
+            foca_errors: Family::default(),
+            timer_lateness: Gauge::default(),
+            runs_started: Family::default(),
+            runs_finished: Family::default(),
+            run_seconds: Family::new_with_constructor(RunSeconds),
+            // From a write that only touches the page cache to a disk in trouble.
+            commit_seconds: Histogram::new([0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0]),
+            http_requests: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("members", "Members by gossip state, this agent included", self.members.clone());
+        r.register("is_leader", "1 while the lease of this agent is live", self.is_leader.clone());
+        r.register("quorum_held", "1 while this agent leads or follows a live lease", self.quorum_held.clone());
+        r.register("epoch", "Highest epoch seen", self.epoch.clone());
+        r.register("lease_seconds_left", "What is left of the lease of this agent", self.lease_left.clone());
+        r.register("elections", "Claims of an epoch by this agent", self.elections.clone());
+        r.register("suspicions", "Members that became suspect here", self.suspicions.clone());
+        r.register("refutations", "Suspicions that were refuted", self.refutations.clone());
+        r.register("identity_renewals", "Times this agent had to renew its gossip identity", self.renewals.clone());
+        r.register("packets", "Datagrams by direction", self.packets.clone());
+        r.register("packet_bytes", "Bytes of datagrams by direction", self.bytes.clone());
+        r.register("packets_dropped", "Datagrams refused, by reason", self.dropped.clone());
+        r.register("foca_errors", "Errors of the gossip library, by kind", self.foca_errors.clone());
+        r.register("timer_lateness_max_seconds", "The latest that a timer ever fired", self.timer_lateness.clone());
+        r.register("runs_started", "Runs started, by task", self.runs_started.clone());
+        r.register("runs_finished", "Runs ended, by task and outcome", self.runs_finished.clone());
+        r.register("run_duration_seconds", "How long runs took, by task", self.run_seconds.clone());
+        r.register("store_commit_duration_seconds", "How long durable writes took", self.commit_seconds.clone());
+        r.register("http_requests", "Requests answered, by endpoint and status", self.http_requests.clone());
+    }
+
+    /// Takes over members, epoch and leadership from a view. `leading`: the lease of this agent is live.
+    pub fn observe_view(&self, view: &View, leading: bool) {
+        for state in [MemberState::Alive, MemberState::Suspect, MemberState::Down, MemberState::Left] {
+            let count = view.members.iter().filter(|member| member.state == state).count();
+            let label = ByState { state: Word(state.as_str()) };
+            self.members.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        self.epoch.set(view.epoch.0);
+        self.quorum_held.set(i64::from(view.held));
+        self.is_leader.set(i64::from(leading));
+    }
+
+    /// When the lease of this agent ends, on `CLOCK_BOOTTIME` ([`crate::cluster::Now::boot`]); `None`: it has none.
+    pub fn set_lease_end(&self, end: Option<Duration>) {
+        if let Ok(mut slot) = self.lease_end.lock() {
+            *slot = end;
+        }
+    }
+
+    /// This agent asked for an epoch.
+    pub fn election(&self) {
+        self.elections.inc();
+    }
+
+    /// A member became suspect.
+    pub fn suspicion(&self) {
+        self.suspicions.inc();
+    }
+
+    /// A suspect proved that it lives.
+    pub fn refutation(&self) {
+        self.refutations.inc();
+    }
+
+    /// This agent renewed its gossip identity.
+    pub fn renewal(&self) {
+        self.renewals.inc();
+    }
+
+    /// One datagram of this size.
+    pub fn packet(&self, direction: Direction, bytes: usize) {
+        let label = ByDirection { direction: direction.word() };
+        self.packets.get_or_create(&label).inc();
+        self.bytes.get_or_create(&label).inc_by(bytes as u64);
+    }
+
+    /// A datagram was refused; `reason` is a short fixed word such as `bad-seal`.
+    pub fn dropped(&self, reason: &'static str) {
+        self.dropped.get_or_create(&ByReason { reason: Word(reason) }).inc();
+    }
+
+    /// The gossip library refused something; `kind` is a short fixed word.
+    pub fn foca_error(&self, kind: &'static str) {
+        self.foca_errors.get_or_create(&ByKind { kind: Word(kind) }).inc();
+    }
+
+    /// A timer fired this late. The greatest is kept.
+    pub fn timer_lateness(&self, late: Duration) {
+        // Positive floats order like their bits, so this is a maximum without a lock.
+        self.timer_lateness.inner().fetch_max(late.as_secs_f64().to_bits(), std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// A run of this task began.
+    pub fn run_started(&self, task: &str) {
+        self.runs_started.get_or_create(&ByTask { task: task.to_owned() }).inc();
+    }
+
+    /// A run of this task ended.
+    pub fn run_finished(&self, task: &str, outcome: Outcome, took: Duration) {
+        let label = ByTaskAndOutcome { task: task.to_owned(), outcome: outcome.word() };
+        self.runs_finished.get_or_create(&label).inc();
+        self.run_seconds.get_or_create(&ByTask { task: task.to_owned() }).observe(took.as_secs_f64());
+    }
+
+    /// A durable write took this long.
+    pub fn store_commit(&self, took: Duration) {
+        self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    fn refresh_lease(&self) {
+        let end = self.lease_end.lock().ok().and_then(|slot| *slot);
+        let left = end.map_or(Duration::ZERO, |end| end.saturating_sub(clock::now().boot));
+        self.lease_left.set(left.as_secs_f64());
+    }
+}
+
+impl MetricsText for Metrics {
+    fn text(&self) -> String {
+        self.refresh_lease();
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            // Writing to a string does not fail; a scraper must in any case not take half a text for the whole.
+            Err(error) => format!("# cannot render the metrics: {error}\n"),
+        }
+    }
+
+    fn http_request(&self, endpoint: &'static str, status: u16) {
+        self.http_requests.get_or_create(&ByEndpointAndStatus { endpoint: Word(endpoint), status }).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_proto::{Epoch, Instance, MemberId};
+
+    use super::*;
+    use crate::cluster::settings::LeadershipMode;
+    use crate::cluster::view::MemberView;
+
+    fn has(text: &str, line: &str) {
+        assert!(text.lines().any(|l| l == line), "no line {line:?} in\n{text}");
+    }
+
+    #[test]
+    fn every_setter_shows_in_the_text() {
+        let metrics = Metrics::new();
+        metrics.election();
+        metrics.suspicion();
+        metrics.refutation();
+        metrics.renewal();
+        metrics.packet(Direction::In, 100);
+        metrics.packet(Direction::Out, 30);
+        metrics.packet(Direction::Out, 30);
+        metrics.dropped("bad-seal");
+        metrics.foca_error("indirect");
+        metrics.run_started("web");
+        metrics.run_finished("web", Outcome::Failure, Duration::from_secs(2));
+        metrics.store_commit(Duration::from_millis(3));
+        metrics.http_request("/livez", 200);
+        let text = metrics.text();
+        has(&text, "quorate_elections_total 1");
+        has(&text, "quorate_suspicions_total 1");
+        has(&text, "quorate_refutations_total 1");
+        has(&text, "quorate_identity_renewals_total 1");
+        has(&text, "quorate_packets_total{direction=\"out\"} 2");
+        has(&text, "quorate_packet_bytes_total{direction=\"out\"} 60");
+        has(&text, "quorate_packet_bytes_total{direction=\"in\"} 100");
+        has(&text, "quorate_packets_dropped_total{reason=\"bad-seal\"} 1");
+        has(&text, "quorate_foca_errors_total{kind=\"indirect\"} 1");
+        has(&text, "quorate_runs_started_total{task=\"web\"} 1");
+        has(&text, "quorate_runs_finished_total{task=\"web\",outcome=\"failure\"} 1");
+        has(&text, "quorate_run_duration_seconds_bucket{le=\"2.5\",task=\"web\"} 1");
+        has(&text, "quorate_store_commit_duration_seconds_bucket{le=\"0.0025\"} 0");
+        has(&text, "quorate_store_commit_duration_seconds_bucket{le=\"0.005\"} 1");
+        has(&text, "quorate_http_requests_total{endpoint=\"/livez\",status=\"200\"} 1");
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn a_view_sets_every_state_also_to_nothing() {
+        let member = |name: &str, state| MemberView {
+            id: MemberId::new(name).unwrap(),
+            instance: Instance([0; 16]),
+            state,
+            generation: 1,
+            incarnation: 0,
+            gossip_addr: ([127, 0, 0, 1], 1).into(),
+            api_addr: ([127, 0, 0, 1], 2).into(),
+            address: String::new(),
+            software: (0, 1, 0),
+            voter: true,
+            leader: false,
+        };
+        let mut view = View {
+            index: 1,
+            name: "edge".to_owned(),
+            observer: MemberId::new("a").unwrap(),
+            members: vec![member("a", MemberState::Alive), member("b", MemberState::Suspect)],
+            leader: None,
+            epoch: Epoch(7),
+            mode: LeadershipMode::Quorum,
+            voters: 2,
+            voters_alive: 2,
+            needed: 2,
+            formed: true,
+            held: true,
+            reason: String::new(),
+            alarms: Vec::new(),
+        };
+        let metrics = Metrics::new();
+        metrics.observe_view(&view, true);
+        let text = metrics.text();
+        has(&text, "quorate_members{state=\"alive\"} 1");
+        has(&text, "quorate_members{state=\"suspect\"} 1");
+        has(&text, "quorate_members{state=\"down\"} 0");
+        has(&text, "quorate_is_leader 1");
+        has(&text, "quorate_quorum_held 1");
+        has(&text, "quorate_epoch 7");
+        view.members[1].state = MemberState::Down;
+        metrics.observe_view(&view, false);
+        let text = metrics.text();
+        has(&text, "quorate_members{state=\"suspect\"} 0");
+        has(&text, "quorate_members{state=\"down\"} 1");
+        has(&text, "quorate_is_leader 0");
+    }
+
+    #[test]
+    fn the_greatest_lateness_is_kept() {
+        let metrics = Metrics::new();
+        for ms in [5, 250, 20] {
+            metrics.timer_lateness(Duration::from_millis(ms));
+        }
+        has(&metrics.text(), "quorate_timer_lateness_max_seconds 0.25");
+    }
+
+    #[test]
+    fn what_is_left_of_a_lease_is_computed_when_asked() {
+        let metrics = Metrics::new();
+        has(&metrics.text(), "quorate_lease_seconds_left 0.0");
+        metrics.set_lease_end(Some(clock::now().boot + Duration::from_secs(1000)));
+        let text = metrics.text();
+        let line = text.lines().find(|l| l.starts_with("quorate_lease_seconds_left ")).unwrap();
+        let left: f64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+        assert!((900.0..=1000.0).contains(&left), "{line}");
+        metrics.set_lease_end(None);
+        has(&metrics.text(), "quorate_lease_seconds_left 0.0");
+    }
+}

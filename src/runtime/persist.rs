@@ -1,0 +1,93 @@
+//! The thread that owns the store: one transaction after the other, in the order asked for, each answered when it is on
+//! disk. The gossip thread never waits for it.
+//!
+//! When a write fails the process ends with a clear message (rule R6): a promise is never kept in memory only.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use quorate_proto::{Generation, MemberId};
+use tracing::error;
+
+use super::clock;
+use super::core::Command;
+use super::metrics::Metrics;
+use crate::cluster::Ticket;
+use crate::cluster::durable::Change;
+
+/// To the thread. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store(mpsc::Sender<Job>);
+
+#[derive(Debug)]
+enum Job {
+    Persist(Ticket, Vec<Change>),
+    Adopt(Generation),
+    AddressBook(Vec<(MemberId, SocketAddr)>),
+}
+
+impl Store {
+    /// Queues a transaction; `Command::Persisted` follows.
+    pub fn persist(&self, ticket: Ticket, changes: Vec<Change>) {
+        self.send(Job::Persist(ticket, changes));
+    }
+
+    /// Queues a newer generation; `Command::Generation` follows.
+    pub fn adopt(&self, generation: Generation) {
+        self.send(Job::Adopt(generation));
+    }
+
+    /// Remembers where the others are: a hint for the next start.
+    pub fn remember(&self, peers: Vec<(MemberId, SocketAddr)>) {
+        self.send(Job::AddressBook(peers));
+    }
+
+    fn send(&self, job: Job) {
+        // The thread ends only with the process.
+        drop(self.0.send(job));
+    }
+}
+
+/// Starts the thread. `failed` is told why the disk refused; nothing is written after that.
+pub fn start(
+    mut store: crate::store::Store,
+    commands: tokio::sync::mpsc::Sender<Command>,
+    failed: tokio::sync::mpsc::UnboundedSender<String>,
+    metrics: Arc<Metrics>,
+) -> std::io::Result<Store> {
+    let (sender, jobs) = mpsc::channel();
+    let work = move || {
+        while let Ok(job) = jobs.recv() {
+            let begun = clock::now().mono;
+            let done = match job {
+                Job::Persist(ticket, changes) => store.commit(&changes).map(|()| Some(Command::Persisted(ticket))),
+                Job::Adopt(generation) => {
+                    store.adopt_generation(generation).map(|()| Some(Command::Generation(generation)))
+                }
+                Job::AddressBook(peers) => store.put_address_book(&peers).map(|()| None),
+            };
+            match done {
+                Ok(answer) => {
+                    metrics.store_commit(clock::now().mono.saturating_sub(begun));
+                    if let Some(command) = answer
+                        && commands.blocking_send(command).is_err()
+                    {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    error!(%error, "the store refused a write: this agent stops, so that no promise lives in memory only");
+                    drop(failed.send(format!("failed to write to the data directory: {error}")));
+                    return;
+                }
+            }
+        }
+    };
+    std::thread::Builder::new().name("store".to_owned()).stack_size(1 << 20).spawn(work)?;
+    Ok(Store(sender))
+}
+
+/// How often the address book is written at most.
+pub const ADDRESS_BOOK_PERIOD: Duration = Duration::from_secs(10);

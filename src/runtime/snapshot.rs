@@ -1,0 +1,74 @@
+//! What the faces are shown of the cluster: the core's view with the wall-clock times that people ask for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use quorate_proto::MemberId;
+
+use super::clock;
+use super::handle::ClusterSnapshot;
+use crate::cluster::View;
+use crate::cluster::view::MemberState;
+
+/// Remembers when what it was shown began.
+#[derive(Debug, Default)]
+pub(super) struct Chronicle {
+    states: BTreeMap<MemberId, (MemberState, DateTime<Utc>)>,
+    leader: Option<MemberId>,
+    leader_since: Option<DateTime<Utc>>,
+    why: String,
+    high_availability: bool,
+}
+
+impl Chronicle {
+    pub(super) fn new(high_availability: bool) -> Self {
+        Self { high_availability, ..Self::default() }
+    }
+
+    /// The snapshot of a view. `leading`: the lease of this agent is live.
+    pub(super) fn snapshot(&mut self, view: &View, leading: bool) -> Arc<ClusterSnapshot> {
+        let now = clock::utc();
+        for member in &view.members {
+            let entry = self.states.entry(member.id.clone()).or_insert((member.state, now));
+            if entry.0 != member.state {
+                *entry = (member.state, now);
+            }
+        }
+        self.states.retain(|id, _| view.members.iter().any(|m| m.id == *id));
+        if view.leader != self.leader {
+            if let Some(leader) = &view.leader {
+                self.why = self.explain(leader, view);
+                self.leader_since = Some(now);
+                self.leader = Some(leader.clone());
+            } else {
+                // The last leader is kept: the next one's reason speaks of it.
+                self.leader_since = None;
+            }
+        } else if self.leader_since.is_none() && view.leader.is_some() {
+            self.leader_since = Some(now);
+        }
+        Arc::new(ClusterSnapshot {
+            view: view.clone(),
+            since: self.states.iter().map(|(id, (_, since))| (id.clone(), *since)).collect(),
+            leader_since: self.leader_since.filter(|_| view.leader.is_some()),
+            leader_why: if view.leader.is_some() { self.why.clone() } else { String::new() },
+            high_availability: self.high_availability,
+            leading,
+        })
+    }
+
+    /// Why this one leads, from what is left of the one before.
+    fn explain(&self, leader: &MemberId, view: &View) -> String {
+        let Some(before) = self.leader.as_ref().filter(|before| *before != leader) else {
+            return "lowest id alive".to_owned();
+        };
+        match view.members.iter().find(|m| m.id == *before).map(|m| m.state) {
+            Some(MemberState::Down) => format!("{before} is down"),
+            Some(MemberState::Suspect) => format!("{before} did not answer"),
+            Some(MemberState::Left) => format!("{before} has left"),
+            Some(MemberState::Alive) => format!("{before} gave leadership up"),
+            None => format!("{before} is gone"),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The cluster's members, from this agent's own view of it.
+//!
+//! The task room and the cluster room do not know each other; this translates. A suspected member counts as here: most
+//! suspicions are refuted, and a task should not run twice for one.
+
+use std::fmt::Write as _;
+
+use crate::cluster::view::{MemberState, MemberView, View};
+use crate::task::MemberInput;
+
+/// All members that are here, the observer included.
+pub fn members(view: &View) -> Vec<MemberInput> {
+    view.members.iter().filter(|member| is_here(member.state)).map(input).collect()
+}
+
+fn is_here(state: MemberState) -> bool {
+    match state {
+        MemberState::Alive | MemberState::Suspect => true,
+        MemberState::Down | MemberState::Left => false,
+    }
+}
+
+fn input(member: &MemberView) -> MemberInput {
+    let (major, minor, patch) = member.software;
+    MemberInput {
+        id: member.id.to_string(),
+        instance: hex(&member.instance.0),
+        address: if member.address.is_empty() { member.gossip_addr.ip().to_string() } else { member.address.clone() },
+        api_address: member.api_addr.to_string(),
+        gossip_address: member.gossip_addr.to_string(),
+        version: format!("{major}.{minor}.{patch}"),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _written = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_proto::{Epoch, Instance, MemberId};
+
+    use super::*;
+    use crate::cluster::settings::LeadershipMode;
+
+    #[test]
+    fn the_down_and_the_departed_are_not_fed() {
+        let view = view(&[MemberState::Alive, MemberState::Suspect, MemberState::Down, MemberState::Left]);
+        let ids: Vec<_> = members(&view).into_iter().map(|member| member.id).collect();
+        assert_eq!(ids, ["m0", "m1"]);
+    }
+
+    #[test]
+    fn suspicion_leadership_votes_and_restarts_change_nothing() {
+        let before = view(&[MemberState::Alive, MemberState::Alive]);
+        let mut after = view(&[MemberState::Alive, MemberState::Suspect]);
+        for member in &mut after.members {
+            member.leader = !member.leader;
+            member.voter = !member.voter;
+            member.generation += 1;
+            member.incarnation += 1;
+        }
+        after.epoch = Epoch(9);
+        assert_eq!(members(&before), members(&after));
+    }
+
+    #[test]
+    fn another_address_is_a_change() {
+        let before = view(&[MemberState::Alive]);
+        let mut after = before.clone();
+        after.members[0].api_addr = "10.0.0.9:8558".parse().unwrap();
+        assert_ne!(members(&before), members(&after));
+        assert_eq!(members(&after)[0].api_address, "10.0.0.9:8558");
+        assert_eq!(members(&after)[0].instance, "07".repeat(16));
+    }
+
+    fn view(states: &[MemberState]) -> View {
+        let member = |(n, state): (usize, &MemberState)| MemberView {
+            id: MemberId::new(format!("m{n}")).unwrap(),
+            instance: Instance([7; 16]),
+            state: *state,
+            generation: 1,
+            incarnation: 0,
+            gossip_addr: "10.0.0.1:8559".parse().unwrap(),
+            api_addr: "10.0.0.1:8558".parse().unwrap(),
+            address: String::new(),
+            software: (0, 1, 0),
+            voter: true,
+            leader: n == 0,
+        };
+        View {
+            index: 1,
+            name: "edge".to_owned(),
+            observer: MemberId::new("m0").unwrap(),
+            members: states.iter().enumerate().map(member).collect(),
+            leader: None,
+            epoch: Epoch(1),
+            mode: LeadershipMode::Quorum,
+            voters: 3,
+            voters_alive: 2,
+            needed: 2,
+            formed: true,
+            held: true,
+            reason: String::new(),
+            alarms: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! All that this room can ask of the world, and the words it uses for it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use quorate_proto::Epoch;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::spec::TaskSpec;
+
+/// One thing to do, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Start this now, under the lease of this epoch; report its end once to `handle_run_finished`.
+    Start(Start),
+    /// What `reports` says has changed.
+    Changed,
+    /// To be logged.
+    Log(Log),
+}
+
+/// One try of one run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    /// Name of the task.
+    pub task: String,
+    /// The run. Its tries share it; they never overlap.
+    pub run: RunId,
+    /// The leadership it was decided under. Refuse it if the lease at hand has another.
+    pub epoch: Epoch,
+    /// Why it runs.
+    pub trigger: Trigger,
+    /// 0, then the number of the retry.
+    pub attempt: u32,
+    /// What to run, as configured when it was decided.
+    pub spec: Arc<TaskSpec>,
+    /// What to feed it.
+    pub inputs: Inputs,
+}
+
+impl Start {
+    /// The input of a command: one JSON object with `task`, `epoch`, `run_id`, `trigger` and what `inputs` holds.
+    pub fn document(&self) -> Value {
+        let mut fields = Map::new();
+        fields.insert("task".to_owned(), self.task.clone().into());
+        fields.insert("epoch".to_owned(), self.epoch.0.into());
+        fields.insert("run_id".to_owned(), self.run.to_string().into());
+        fields.insert("trigger".to_owned(), self.trigger.as_str().into());
+        if let Some(members) = &self.inputs.members {
+            fields.insert("members".to_owned(), members.clone());
+        }
+        Value::Object(fields)
+    }
+}
+
+/// The newest of what a task is fed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Inputs {
+    /// The members as [`super::members::render`] gives them; `None`: this task is not fed them.
+    pub members: Option<Value>,
+}
+
+/// Names one run for ever: a version 4 UUID, also the id of its event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(pub Uuid);
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What made a task run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trigger {
+    /// This agent began to lead.
+    TakeOver,
+    /// Its timetable.
+    Schedule,
+    /// The members it is fed changed.
+    Members,
+    /// Somebody asked.
+    Request,
+}
+
+impl Trigger {
+    /// The word in events, inputs and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TakeOver => "take-over",
+            Self::Schedule => "schedule",
+            Self::Members => "members",
+            Self::Request => "request",
+        }
+    }
+}
+
+/// How a try ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Well.
+    Success,
+    /// It ran and failed; the cause, for people.
+    Failure(String),
+    /// It was stopped, or never started, because its authority ended: the task is not to blame. Why, for people.
+    Interrupted(String),
+}
+
+/// A line for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Who must wake up.
+    pub level: Level,
+    /// Which task it is about.
+    pub task: String,
+    /// Which run, if one.
+    pub run: Option<RunId>,
+    /// What happened, a lowercase fragment.
+    pub text: String,
+}
+
+/// Level of a [`Log`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Belongs to the story.
+    Info,
+    /// Somebody should look at it in daylight.
+    Warn,
+    /// A task failed.
+    Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::command;
+    use super::*;
+
+    #[test]
+    fn the_document_names_members_only_when_they_are_fed() {
+        let mut start = Start {
+            task: "render".to_owned(),
+            run: RunId(Uuid::nil()),
+            epoch: Epoch(7),
+            trigger: Trigger::TakeOver,
+            attempt: 0,
+            spec: Arc::new(command("render")),
+            inputs: Inputs { members: None },
+        };
+        let bare =
+            r#"{"task":"render","epoch":7,"run_id":"00000000-0000-0000-0000-000000000000","trigger":"take-over""#;
+        assert_eq!(start.document().to_string(), format!("{bare}}}"));
+        start.inputs.members = Some(Value::Object(Map::new()));
+        assert_eq!(start.document().to_string(), format!("{bare},\"members\":{{}}}}"));
+    }
+}

@@ -1,0 +1,271 @@
+//! One task: what it wants, what holds it back, what it does.
+//!
+//! Three things are independent. A *wish* to run (a trigger that was not served yet, perhaps still gathering others in
+//! its buffer period), a *hold* (a run of a former leader that may still live), and a *run* (a process under way, or the
+//! pause between two tries). A task starts when it has something to start and nothing that forbids it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Local, TimeDelta};
+use quorate_proto::Epoch;
+
+use super::cron::Cron;
+use super::history::{History, failure_text};
+use super::output::{RunId, Trigger};
+use super::report::{Activity, RunEvent, TaskReport};
+use super::spec::{Buffer, Condition, TaskSpec, Work};
+
+/// A moment on both scales: for timers, and for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment {
+    pub(super) mono: Duration,
+    pub(super) wall: DateTime<Local>,
+}
+
+impl Moment {
+    pub(super) fn plus(self, wait: Duration) -> Self {
+        let wall = TimeDelta::from_std(wait).ok().and_then(|wait| self.wall.checked_add_signed(wait));
+        Self { mono: self.mono.saturating_add(wait), wall: wall.unwrap_or(self.wall) }
+    }
+
+    fn earlier(self, other: Self) -> Self {
+        if other.mono < self.mono { other } else { self }
+    }
+}
+
+/// A trigger that no run has served.
+#[derive(Debug)]
+pub(super) struct Wish {
+    pub(super) trigger: Trigger,
+    pub(super) ripeness: Ripeness,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ripeness {
+    /// In its buffer period, which ends at `ripe` and never later than `latest`.
+    Gathering { ripe: Moment, latest: Moment },
+    /// May start, since.
+    Due(Duration),
+}
+
+/// A run of a former leader that may still live.
+#[derive(Debug)]
+pub(super) struct Hold {
+    pub(super) until: Duration,
+    pub(super) text: String,
+}
+
+/// A run under way: one process after another until one ends well or the tries are used up.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) id: RunId,
+    pub(super) trigger: Trigger,
+    pub(super) epoch: Epoch,
+    pub(super) began: DateTime<Local>,
+    pub(super) attempt: u32,
+    pub(super) causes: Vec<String>,
+    pub(super) step: Step,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step {
+    /// A process is under way.
+    Started,
+    /// Pauses until then.
+    Pausing(Moment),
+    /// The next try may start, since.
+    Due(Duration),
+}
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) spec: Arc<TaskSpec>,
+    pub(super) cron: Option<Cron>,
+    pub(super) enabled: bool,
+    /// No longer configured; stays until its process has ended.
+    pub(super) removed: bool,
+    pub(super) history: History,
+    pub(super) hold: Option<Hold>,
+    pub(super) wish: Option<Wish>,
+    pub(super) run: Option<Run>,
+    /// The next tick of the timetable, known while nothing else is going on.
+    pub(super) next: Option<DateTime<Local>>,
+    /// The last tick that came: no tick comes twice.
+    pub(super) last_tick: Option<DateTime<Local>>,
+}
+
+impl Slot {
+    pub(super) fn new(spec: TaskSpec, cron: Option<Cron>) -> Self {
+        Self {
+            enabled: spec.enabled,
+            spec: Arc::new(spec),
+            cron,
+            removed: false,
+            history: History::default(),
+            hold: None,
+            wish: None,
+            run: None,
+            next: None,
+            last_tick: None,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// Whether it is fed the members.
+    pub(super) fn takes_members(&self) -> bool {
+        self.spec.members_input || matches!(self.spec.condition, Condition::Members { use_as_module_input: true })
+    }
+
+    pub(super) fn is_started(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| matches!(run.step, Step::Started))
+    }
+
+    /// Takes note of a trigger. `buffer` gathers; without it the wish is due now, whatever was gathering.
+    pub(super) fn ask(&mut self, trigger: Trigger, buffer: Option<Buffer>, at: Moment) {
+        let gathered = self.wish.as_ref().map(|wish| wish.ripeness);
+        let ripeness = match (gathered, buffer) {
+            (Some(Ripeness::Due(_)), _) => return,
+            (_, None) => Ripeness::Due(at.mono),
+            (None, Some(buffer)) => {
+                let latest = at.plus(buffer.max);
+                Ripeness::Gathering { ripe: at.plus(buffer.min).earlier(latest), latest }
+            }
+            (Some(Ripeness::Gathering { latest, .. }), Some(buffer)) => {
+                Ripeness::Gathering { ripe: at.plus(buffer.min).earlier(latest), latest }
+            }
+        };
+        match &mut self.wish {
+            // Still the trigger that it began with; one that cannot wait takes its name.
+            Some(wish) if matches!(ripeness, Ripeness::Gathering { .. }) => wish.ripeness = ripeness,
+            wish => *wish = Some(Wish { trigger, ripeness }),
+        }
+    }
+
+    /// Lets timers that have passed take effect. Returns whether anything changed, and the text of a hold that ended.
+    pub(super) fn ripen(&mut self, now: Duration) -> (bool, Option<String>) {
+        let mut changed = false;
+        let over = self.hold.take_if(|hold| hold.until <= now).map(|hold| hold.text);
+        changed |= over.is_some();
+        if let Some(wish) = &mut self.wish
+            && let Ripeness::Gathering { ripe, .. } = wish.ripeness
+            && ripe.mono <= now
+        {
+            wish.ripeness = Ripeness::Due(ripe.mono);
+            changed = true;
+        }
+        if let Some(run) = &mut self.run
+            && let Step::Pausing(until) = run.step
+            && until.mono <= now
+        {
+            run.step = Step::Due(until.mono);
+            changed = true;
+        }
+        (changed, over)
+    }
+
+    /// Since when it could start, if it can.
+    pub(super) fn ready(&self) -> Option<Duration> {
+        if !self.enabled || self.removed || self.hold.is_some() {
+            return None;
+        }
+        match (&self.run, &self.wish) {
+            (Some(Run { step: Step::Due(since), .. }), _)
+            | (None, Some(Wish { ripeness: Ripeness::Due(since), .. })) => Some(*since),
+            _ => None,
+        }
+    }
+
+    /// Its timers: when, and why.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = (Duration, &'static str)> {
+        let hold = self.hold.as_ref().map(|hold| (hold.until, "unfinished run over"));
+        let wish = self.wish.as_ref().and_then(|wish| match wish.ripeness {
+            Ripeness::Gathering { ripe, .. } => Some((ripe.mono, "buffer period over")),
+            Ripeness::Due(_) => None,
+        });
+        let run = self.run.as_ref().and_then(|run| match run.step {
+            Step::Pausing(until) => Some((until.mono, "retry")),
+            Step::Started | Step::Due(_) => None,
+        });
+        [hold, wish, run].into_iter().flatten()
+    }
+
+    /// Forgets all that came with a lease. A process under way stays known until its end is reported.
+    pub(super) fn forget(&mut self) {
+        self.hold = None;
+        self.wish = None;
+        self.next = None;
+        self.run.take_if(|run| !matches!(run.step, Step::Started));
+    }
+
+    /// Drops what waits to run. A run between two tries ends here, as the failure it was.
+    pub(super) fn stand_down(&mut self, at: Moment) {
+        self.wish = None;
+        self.next = None;
+        if !self.is_started() {
+            self.conclude(false, at);
+        }
+    }
+
+    /// Finds the next tick of an idle task. It is computed after each run, so ticks that passed meanwhile are skipped.
+    pub(super) fn schedule(&mut self, at: Moment) {
+        let idle = self.enabled && self.hold.is_none() && self.wish.is_none() && self.run.is_none();
+        if idle
+            && self.next.is_none()
+            && let Some(cron) = &self.cron
+        {
+            self.next = cron.next_after(&self.last_tick.map_or(at.wall, |tick| tick.max(at.wall)));
+        }
+    }
+
+    /// Ends the run with an event. Returns the error's text.
+    pub(super) fn conclude(&mut self, success: bool, at: Moment) -> Option<String> {
+        let run = self.run.take()?;
+        let error = (!success).then(|| failure_text(&run.causes));
+        self.history.record(RunEvent {
+            id: run.id.0,
+            success,
+            start_time: run.began,
+            end_time: at.wall,
+            error: error.clone(),
+            epoch: run.epoch.0,
+            trigger: run.trigger.as_str().to_owned(),
+        });
+        error
+    }
+
+    /// Told to people. `queued` says what a task that could start waits for.
+    pub(super) fn report(&self, queued: &str) -> TaskReport {
+        let (source, providers) = match &self.spec.work {
+            Work::Command { argv } => (argv.join(" "), Vec::new()),
+            Work::Terraform(work) => (work.module.clone(), work.providers.clone()),
+        };
+        TaskReport {
+            name: self.spec.name.clone(),
+            enabled: self.enabled,
+            status: self.history.status(),
+            events: self.history.events(),
+            activity: self.activity(queued),
+            source,
+            providers,
+            next_run: self.next,
+        }
+    }
+
+    fn activity(&self, queued: &str) -> Activity {
+        match (&self.run, &self.hold, &self.wish) {
+            (Some(Run { step: Step::Started, began, .. }), ..) => Activity::Running(*began),
+            (_, Some(hold), Some(_)) => Activity::Waiting(hold.text.clone()),
+            (Some(Run { step: Step::Pausing(until), .. }), ..) => Activity::Retrying(until.wall),
+            (Some(Run { step: Step::Due(_), .. }), ..)
+            | (None, None, Some(Wish { ripeness: Ripeness::Due(_), .. })) => Activity::Waiting(queued.to_owned()),
+            (None, None, Some(Wish { ripeness: Ripeness::Gathering { ripe, .. }, .. })) => {
+                Activity::Buffering(ripe.wall)
+            }
+            (None, _, None) => Activity::Idle,
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! The machine over all tasks: inputs and the time go in, [`Output`]s come out.
+//!
+//! - **A lease begins**: every enabled task gets a wish, in the order of configuration; a task whose run of a former leader may
+//!   still live waits for that, alone. Unlike CTS's once phase a failed first run is repeated like any other, because
+//!   here a failure is logged and never ends the process.
+//! - **A lease ends**: wishes, timers and retries are forgotten; the next leader runs every task anyway. Processes under
+//!   way are remembered until their end is reported, so that a lease regained meanwhile does not start a second one.
+//! - **An interrupted run** is nobody's failure: no event. If this agent leads (still or again), the task runs again.
+//! - **First due, first started**, at most `max_parallel` processes at a time.
+//!
+//! # Steps of the wall clock
+//!
+//! A tick of a timetable is a moment in time and comes once. The clock is looked at again every [`RECHECK`], so a step
+//! forward past a tick makes it come once, late by at most that. After a step back, ticks that came do not come again
+//! and the task waits for the next new one; only a step back of more than three hours is taken as the correction of a
+//! clock that was wrong, and the timetable begins anew from the corrected time.
+
+mod flow;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use chrono::{DateTime, Local};
+use quorate_proto::Epoch;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde_json::Value;
+
+use super::cron::Cron;
+use super::members::{self, MemberInput};
+use super::output::{Level, Log, Outcome, Output, RunId, Trigger};
+use super::report::TaskReport;
+use super::slot::{Hold, Moment, Run, Slot, Step};
+use super::spec::{Condition, TaskSpec};
+use crate::cluster::Now;
+
+/// Longest time between two looks at the wall clock while a timetable waits. Timers do not notice when it is set.
+const RECHECK: Duration = Duration::from_secs(30);
+
+/// Settings of this room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Processes at a time over all tasks. More finish a take-over sooner and load the machine and the APIs that they
+    /// talk to more. At least 1 counts.
+    pub max_parallel: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { max_parallel: 8 }
+    }
+}
+
+/// A run that a former leader started and nobody saw the end of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Name of the task.
+    pub task: String,
+    /// It may live until this moment of `Now::mono` (protocol-safety 7, W).
+    pub until: Duration,
+    /// What is waited for, for people.
+    pub text: String,
+}
+
+/// Why a command to the tasks was refused. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TaskError {
+    /// No such task.
+    #[error("a task with name '{0}' does not exist or has not been initialized yet")]
+    Unknown(String),
+    /// A process of it is under way; try again when it has ended.
+    #[error("task '{0}' is active and cannot be updated at this time")]
+    Active(String),
+    /// Enable it first.
+    #[error("task '{0}' is disabled, enable it to run it")]
+    Disabled(String),
+    /// Ask the leader.
+    #[error("this agent does not lead")]
+    NotLeading,
+    /// Ask the next leader, who is about to begin and runs every enabled task then.
+    #[error("leadership is being handed over")]
+    HandingOver,
+}
+
+/// All tasks of the configuration.
+#[derive(Debug)]
+pub struct Tasks {
+    pub(super) settings: Settings,
+    rng: StdRng,
+    slots: Vec<Slot>,
+    lease: Option<Epoch>,
+    stopping: bool,
+    pub(super) members: Option<Value>,
+    outputs: VecDeque<Output>,
+    /// The last reading.
+    last: Option<Moment>,
+}
+
+impl Tasks {
+    /// Takes the tasks in order of configuration. `seed` makes run ids and jitter: it must differ between processes.
+    pub fn new(specs: Vec<TaskSpec>, settings: Settings, seed: [u8; 32]) -> Self {
+        let mut tasks = Self {
+            settings,
+            rng: StdRng::from_seed(seed),
+            slots: Vec::new(),
+            lease: None,
+            stopping: false,
+            members: None,
+            outputs: VecDeque::new(),
+            last: None,
+        };
+        tasks.replace(specs);
+        tasks
+    }
+
+    /// This agent leads from now on: every enabled task runs once.
+    pub fn handle_lease(&mut self, epoch: Epoch, unfinished: Vec<Unfinished>, now: Now, wall: DateTime<Local>) {
+        let at = Moment { mono: now.mono, wall };
+        self.handle_lease_lost();
+        self.lease = Some(epoch);
+        for Unfinished { task, until, text } in unfinished {
+            match self.slots.iter_mut().find(|slot| slot.name() == task) {
+                Some(slot) => {
+                    let until = slot.hold.as_ref().map_or(until, |hold| hold.until.max(until));
+                    slot.hold = Some(Hold { until, text: text.clone() });
+                    self.log(Level::Info, &task, None, format!("waits: {text}"));
+                }
+                None => self.log(Level::Warn, &task, None, "has an unfinished run but is not configured".to_owned()),
+            }
+        }
+        for slot in self.slots.iter_mut().filter(|slot| slot.enabled) {
+            slot.ask(Trigger::TakeOver, None, at);
+        }
+        self.settle(true, at);
+    }
+
+    /// The unfinished run of this task is known to be over; what was held back may start.
+    pub fn handle_unfinished_over(&mut self, task: &str, now: Now, wall: DateTime<Local>) {
+        let at = Moment { mono: now.mono, wall };
+        let held = self.slots.iter_mut().find(|slot| slot.name() == task).and_then(|slot| slot.hold.take());
+        self.settle(held.is_some(), at);
+    }
+
+    /// This agent leads no longer: nothing starts until the next `handle_lease`.
+    pub fn handle_lease_lost(&mut self) {
+        self.lease = None;
+        self.stopping = false;
+        self.slots.iter_mut().for_each(Slot::forget);
+        self.changed();
+    }
+
+    /// The members that are here, leader or not. Tasks with the condition `members` run when this differs from before;
+    /// all others that are fed them get the newest at their next start.
+    pub fn handle_members(&mut self, members: &[MemberInput], now: Now, wall: DateTime<Local>) {
+        let at = Moment { mono: now.mono, wall };
+        let rendered = members::render(members);
+        let differs = self.members.as_ref().is_some_and(|before| *before != rendered);
+        let first = self.members.is_none();
+        if differs && self.lease.is_some() {
+            let watches = |slot: &&mut Slot| matches!(slot.spec.condition, Condition::Members { .. }) && slot.enabled;
+            for slot in self.slots.iter_mut().filter(watches) {
+                slot.ask(Trigger::Members, slot.spec.buffer, at);
+            }
+        }
+        self.members = Some(rendered);
+        self.settle(differs || first, at);
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Now, wall: DateTime<Local>) {
+        self.settle(false, Moment { mono: now.mono, wall });
+    }
+
+    /// When `handle_timeout` is due, and why.
+    pub fn poll_timeout(&self) -> Option<(Duration, &'static str)> {
+        self.lease?;
+        let last = self.last?;
+        let ticks = self.slots.iter().filter_map(|slot| slot.next).map(|next| {
+            let wait = (next - last.wall).to_std().unwrap_or_default();
+            if wait > RECHECK { (RECHECK, "look at the wall clock") } else { (wait, "schedule") }
+        });
+        let ticks = ticks.map(|(wait, why)| (last.mono.saturating_add(wait), why));
+        self.slots.iter().flat_map(Slot::deadlines).chain(ticks).min()
+    }
+
+    /// A process that a [`Output::Start`] asked for has ended, or could not be started. Once per `Start`.
+    pub fn handle_run_finished(&mut self, run: RunId, outcome: Outcome, now: Now, wall: DateTime<Local>) {
+        let at = Moment { mono: now.mono, wall };
+        let is_it = |slot: &Slot| slot.is_started() && slot.run.as_ref().is_some_and(|here| here.id == run);
+        let Some(index) = self.slots.iter().position(is_it) else {
+            self.log(Level::Warn, "", Some(run), "the end of a run that is not under way was reported".to_owned());
+            return;
+        };
+        match outcome {
+            Outcome::Success => {
+                self.slots[index].conclude(true, at);
+                self.log_at(index, Level::Info, run, "run succeeded".to_owned());
+            }
+            Outcome::Interrupted(why) => self.interrupted(index, run, &why, at),
+            Outcome::Failure(cause) => self.failed(index, run, &cause, at),
+        }
+        self.slots.retain(|slot| !slot.removed || slot.is_started());
+        self.settle(true, at);
+    }
+
+    /// Enables or disables a task. Disabling drops what waits to run; enabling runs nothing until the next trigger.
+    pub fn set_enabled(&mut self, task: &str, enabled: bool, now: Now, wall: DateTime<Local>) -> Result<(), TaskError> {
+        let at = Moment { mono: now.mono, wall };
+        self.lease.ok_or(TaskError::NotLeading)?;
+        let index = self.index(task)?;
+        let slot = &mut self.slots[index];
+        if slot.enabled == enabled {
+            return Ok(());
+        }
+        if slot.is_started() {
+            return Err(TaskError::Active(task.to_owned()));
+        }
+        slot.enabled = enabled;
+        slot.stand_down(at);
+        self.log(Level::Info, task, None, if enabled { "enabled" } else { "disabled" }.to_owned());
+        self.settle(true, at);
+        Ok(())
+    }
+
+    /// Runs a task at once, by hand. While a process of it is under way: once more afterwards. Between two tries: the
+    /// next try begins now.
+    pub fn trigger(&mut self, task: &str, now: Now, wall: DateTime<Local>) -> Result<(), TaskError> {
+        let at = Moment { mono: now.mono, wall };
+        self.lease.ok_or(TaskError::NotLeading)?;
+        if self.stopping {
+            return Err(TaskError::HandingOver);
+        }
+        let index = self.index(task)?;
+        let slot = &mut self.slots[index];
+        if !slot.enabled {
+            return Err(TaskError::Disabled(task.to_owned()));
+        }
+        match &mut slot.run {
+            Some(Run { step: step @ Step::Pausing(_), .. }) => *step = Step::Due(at.mono),
+            Some(Run { step: Step::Due(_), .. }) => {}
+            Some(Run { step: Step::Started, .. }) | None => slot.ask(Trigger::Request, None, at),
+        }
+        self.settle(true, at);
+        Ok(())
+    }
+
+    /// Hand-over: what runs may end, nothing new starts, retries included.
+    pub fn stop_starting(&mut self) {
+        self.stopping = true;
+        self.changed();
+    }
+
+    /// The hand-over was given up: what waited starts.
+    pub fn resume_starting(&mut self, now: Now, wall: DateTime<Local>) {
+        self.stopping = false;
+        self.settle(true, Moment { mono: now.mono, wall });
+    }
+
+    /// Takes a new configuration. A task of the same name keeps its events and its run; the new settings count from its
+    /// next start, its `enabled` only if that changed in the configuration. A new task waits for its first trigger. A
+    /// removed one starts nothing more and goes when its process has ended.
+    pub fn replace(&mut self, specs: Vec<TaskSpec>) {
+        let mut old = std::mem::take(&mut self.slots);
+        for spec in specs {
+            if self.slots.iter().any(|slot| slot.name() == spec.name) {
+                self.log(Level::Error, &spec.name, None, "is configured twice, the second is ignored".to_owned());
+                continue;
+            }
+            let cron = self.timetable(&spec);
+            let slot = match old.iter().position(|slot| slot.name() == spec.name) {
+                None => Slot::new(spec, cron),
+                Some(index) => {
+                    let mut slot = old.remove(index);
+                    if slot.removed || slot.spec.enabled != spec.enabled {
+                        slot.enabled = spec.enabled;
+                    }
+                    if let Some(last) = self.last.filter(|_| !slot.enabled) {
+                        slot.stand_down(last);
+                    }
+                    slot.spec = spec.into();
+                    (slot.cron, slot.next, slot.removed) = (cron, None, false);
+                    slot
+                }
+            };
+            self.slots.push(slot);
+        }
+        for mut slot in old.into_iter().filter(Slot::is_started) {
+            slot.forget();
+            slot.removed = true;
+            self.slots.push(slot);
+        }
+        if let Some(last) = self.last {
+            self.settle(true, last);
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// All tasks, in order of configuration.
+    pub fn reports(&self) -> Vec<TaskReport> {
+        let queued = |slot: &Slot| {
+            if self.stopping {
+                "for the next leader"
+            } else if self.lacks_inputs(slot) {
+                "for the first view of the members"
+            } else {
+                "for a free place among the runs under way"
+            }
+        };
+        self.slots.iter().filter(|slot| !slot.removed).map(|slot| slot.report(queued(slot))).collect()
+    }
+
+    /// Processes under way.
+    pub fn running(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.is_started()).count()
+    }
+
+    fn index(&self, task: &str) -> Result<usize, TaskError> {
+        let found = self.slots.iter().position(|slot| slot.name() == task && !slot.removed);
+        found.ok_or_else(|| TaskError::Unknown(task.to_owned()))
+    }
+
+    fn timetable(&mut self, spec: &TaskSpec) -> Option<Cron> {
+        let Condition::Schedule { cron } = &spec.condition else { return None };
+        match Cron::parse(cron) {
+            Ok(cron) => Some(cron),
+            Err(error) => {
+                self.log(Level::Error, &spec.name, None, format!("has no timetable: {error}"));
+                None
+            }
+        }
+    }
+
+    fn changed(&mut self) {
+        if self.outputs.back() != Some(&Output::Changed) {
+            self.outputs.push_back(Output::Changed);
+        }
+    }
+
+    fn log_at(&mut self, index: usize, level: Level, run: RunId, text: String) {
+        let task = self.slots[index].name().to_owned();
+        self.log(level, &task, Some(run), text);
+    }
+
+    fn log(&mut self, level: Level, task: &str, run: Option<RunId>, text: String) {
+        self.outputs.push_back(Output::Log(Log { level, task: task.to_owned(), run, text }));
+    }
+}

@@ -1,0 +1,158 @@
+//! How a wish becomes a start and a start an event: what every input of [`Tasks`] ends with.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Local, TimeDelta};
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt};
+
+use super::Tasks;
+use crate::task::output::{Inputs, Level, Output, RunId, Start, Trigger};
+use crate::task::slot::{Moment, Run, Slot, Step};
+use crate::task::spec::{Buffer, Retry};
+
+/// A step back of the wall clock beyond this is a correction, not a repeated hour (Vixie's cron draws the same line).
+const SET_BACK: TimeDelta = TimeDelta::hours(3);
+
+/// Pause before an interrupted run starts again under the same lease: whatever refused it gets time to settle.
+const INTERRUPTED_PAUSE: Duration = Duration::from_secs(1);
+
+impl Tasks {
+    pub(super) fn interrupted(&mut self, index: usize, run: RunId, why: &str, at: Moment) {
+        let leads = self.lease.is_some();
+        let slot = &mut self.slots[index];
+        let trigger = slot.run.take().map_or(Trigger::TakeOver, |run| run.trigger);
+        if leads && slot.enabled && !slot.removed && slot.wish.is_none() {
+            slot.ask(trigger, Some(Buffer { min: INTERRUPTED_PAUSE, max: INTERRUPTED_PAUSE }), at);
+        }
+        self.log_at(index, Level::Warn, run, format!("run interrupted: {why}"));
+    }
+
+    pub(super) fn failed(&mut self, index: usize, run: RunId, cause: &str, at: Moment) {
+        let lease = self.lease;
+        let slot = &mut self.slots[index];
+        let retry = slot.spec.retry;
+        let Some(here) = &mut slot.run else { return };
+        here.causes.push(cause.to_owned());
+        if lease == Some(here.epoch) && !slot.removed && here.attempt < retry.retries {
+            let wait = pause(retry, here.attempt, &mut self.rng);
+            here.step = Step::Pausing(at.plus(wait));
+            here.attempt += 1;
+            let text = format!("run failed, tries again in {:.1} s: {cause}", wait.as_secs_f64());
+            self.log_at(index, Level::Warn, run, text);
+        } else {
+            let error = slot.conclude(false, at).unwrap_or_default();
+            let text = format!("could not apply changes for task {}: {error}", slot.name());
+            self.log_at(index, Level::Error, run, text);
+        }
+    }
+
+    /// After each input: timers, ticks, starts, the next ticks; then tells if anything changed.
+    pub(super) fn settle(&mut self, mut changed: bool, at: Moment) {
+        let set_back = self.last.replace(at).is_some_and(|last| is_set_back(last, at));
+        let leads = self.lease.is_some();
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
+            if set_back {
+                (slot.next, slot.last_tick) = (None, None);
+            }
+            if !leads {
+                continue;
+            }
+            let (ripened, over) = slot.ripen(at.mono);
+            let ticked = slot.next.take_if(|next| *next <= at.wall);
+            changed |= ripened || ticked.is_some();
+            if let Some(text) = over {
+                let name = self.slots[index].name().to_owned();
+                self.log(Level::Info, &name, None, format!("waits no longer: {text}"));
+            }
+            if let Some(tick) = ticked {
+                self.tick(index, tick, at);
+            }
+        }
+        if leads && !self.stopping {
+            while let Some(index) = self.next_to_start() {
+                self.start(index, at);
+                changed = true;
+            }
+        }
+        if leads {
+            for slot in &mut self.slots {
+                let before = slot.next;
+                slot.schedule(at);
+                changed |= slot.next != before;
+            }
+        }
+        if changed {
+            self.changed();
+        }
+    }
+
+    fn tick(&mut self, index: usize, tick: DateTime<Local>, at: Moment) {
+        let slot = &mut self.slots[index];
+        slot.last_tick = Some(tick);
+        if let Some(run) = &slot.run {
+            let (run, name) = (run.id, slot.name().to_owned());
+            let text = format!("task '{name}' is active and cannot be run at this time");
+            self.log(Level::Error, &name, Some(run), text);
+        } else {
+            slot.ask(Trigger::Schedule, None, at);
+        }
+    }
+
+    /// First due, first started; at equal times in order of configuration.
+    fn next_to_start(&self) -> Option<usize> {
+        if self.running() >= self.settings.max_parallel.max(1) {
+            return None;
+        }
+        let ready = self.slots.iter().enumerate().filter(|(_, slot)| !self.lacks_inputs(slot));
+        ready.filter_map(|(index, slot)| slot.ready().map(|since| (since, index))).min().map(|(_, index)| index)
+    }
+
+    /// A task that is fed the members does not run before they are known.
+    pub(super) fn lacks_inputs(&self, slot: &Slot) -> bool {
+        slot.takes_members() && self.members.is_none()
+    }
+
+    fn start(&mut self, index: usize, at: Moment) {
+        let Some(epoch) = self.lease else { return };
+        let slot = &mut self.slots[index];
+        // The newest inputs go with any try, so it serves all triggers so far.
+        let trigger = slot.wish.take().map_or(Trigger::Request, |wish| wish.trigger);
+        let rng = &mut self.rng;
+        let run = slot.run.get_or_insert_with(|| Run {
+            id: run_id(rng),
+            trigger,
+            epoch,
+            began: at.wall,
+            attempt: 0,
+            causes: Vec::new(),
+            step: Step::Started,
+        });
+        run.step = Step::Started;
+        let (id, trigger, attempt) = (run.id, run.trigger, run.attempt);
+        let inputs = Inputs { members: self.members.clone().filter(|_| slot.takes_members()) };
+        let (task, spec) = (slot.name().to_owned(), slot.spec.clone());
+        self.outputs.push_back(Output::Start(Start { task, run: id, epoch, trigger, attempt, spec, inputs }));
+    }
+}
+
+/// Whether the wall clock went back by more than a repeated hour could explain.
+fn is_set_back(last: Moment, at: Moment) -> bool {
+    last.plus(at.mono.saturating_sub(last.mono)).wall - at.wall > SET_BACK
+}
+
+/// CTS's back-off before retry `n`, from 0: a doubling step plus up to half of it at random, never above the cap.
+fn pause(retry: Retry, n: u32, rng: &mut StdRng) -> Duration {
+    let step = retry.base.saturating_mul(2_u32.saturating_pow(n));
+    if step >= retry.cap {
+        return retry.cap;
+    }
+    (step + (step / 2).mul_f64(rng.random::<f64>())).min(retry.cap)
+}
+
+fn run_id(rng: &mut StdRng) -> RunId {
+    let mut bytes = [0; 16];
+    rng.fill_bytes(&mut bytes);
+    RunId(uuid::Builder::from_random_bytes(bytes).into_uuid())
+}

@@ -1,0 +1,189 @@
+//! Whether a task's directory is still as `init` left it, so that a run can begin at `apply`.
+//!
+//! `init`, both `workspace` steps and `validate` read the configuration, the module tree, the lock file and the
+//! program. A hash of all these is kept beside what `init` made, in `.terraform`; while it is unchanged the four steps
+//! would do nothing. The module tree is the one that Terraform itself wrote down (`modules.json`): it names every
+//! directory that modules are read from, local ones too, so an edited module is seen.
+//!
+//! A wrong "yes" is harmless: `apply` itself refuses to start on what is not initialised, and the run then begins again
+//! from `init` (see [`super::run`]). A wrong "no" costs the four steps.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::Binary;
+use super::directory::{Directory, DirectoryError};
+
+/// The file that remembers, in `.terraform`: removing that directory forgets it.
+const FILE: &str = "quorate-initialised";
+
+/// Largest file and most files that are hashed. Beyond them a directory never counts as initialised.
+const FILE_MAX: u64 = 16 * 1024 * 1024;
+const FILES_MAX: usize = 10_000;
+
+/// Whether `init` and what follows it can be skipped. Reads the disk.
+pub fn is_initialised(dir: &Path, task: &str, binary: &Binary) -> bool {
+    let workspace = read(&dir.join(".terraform/environment")).unwrap_or_default();
+    let remembered = read(&dir.join(".terraform").join(FILE)).unwrap_or_default();
+    workspace.trim_ascii() == task.as_bytes()
+        && fingerprint(dir, binary).is_ok_and(|now| now.as_bytes() == remembered.as_slice())
+}
+
+/// Notes that the directory is initialised as it is now.
+pub fn remember(dir: &Path, binary: &Binary) -> Result<(), DirectoryError> {
+    let inside = dir.join(".terraform");
+    let now = fingerprint(dir, binary).map_err(|source| DirectoryError::Io {
+        what: "read the modules of",
+        path: dir.to_owned(),
+        source,
+    })?;
+    Directory::open(&inside)?.replace(FILE, now.as_bytes()).map(|_| ())
+}
+
+#[derive(Deserialize)]
+struct Modules {
+    #[serde(rename = "Modules")]
+    modules: Vec<Module>,
+}
+
+#[derive(Deserialize)]
+struct Module {
+    #[serde(rename = "Dir")]
+    dir: String,
+}
+
+fn fingerprint(dir: &Path, binary: &Binary) -> io::Result<String> {
+    let mut hash = blake3::Hasher::new();
+    let mut add = |bytes: &[u8]| {
+        hash.update(&(bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    add(binary.path.as_os_str().as_encoded_bytes());
+    add(binary.version.to_string().as_bytes());
+    add(&read(&dir.join(".terraform.lock.hcl")).or_else(absent)?);
+    let tree = read(&dir.join(".terraform/modules/modules.json"))?;
+    add(&tree);
+    let tree: Modules = serde_json::from_slice(&tree)?;
+    let mut count = 0;
+    for module in tree.modules {
+        // The directory of the task itself is `.` and holds what we generated.
+        for (name, content) in configuration(&dir.join(&module.dir))? {
+            count += 1;
+            if count > FILES_MAX {
+                return Err(io::Error::other(format!("more than {FILES_MAX} files")));
+            }
+            add(&name);
+            add(&content);
+        }
+    }
+    Ok(hash.finalize().to_hex().to_string())
+}
+
+fn absent(error: io::Error) -> io::Result<Vec<u8>> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(Vec::new()) } else { Err(error) }
+}
+
+/// The configuration files of one module, sorted by name.
+fn configuration(dir: &Path) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir)?.take(FILES_MAX) {
+        let name = entry?.file_name();
+        let is_configuration = name
+            .to_str()
+            .is_some_and(|name| [".tf", ".tf.json", ".tofu", ".tofu.json"].iter().any(|end| name.ends_with(end)));
+        if is_configuration {
+            files.push((name.as_encoded_bytes().to_owned(), read(&dir.join(&name))?));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = fs::File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut content = Vec::new();
+    file.take(FILE_MAX + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > FILE_MAX {
+        return Err(io::Error::other(format!("larger than {FILE_MAX} bytes")));
+    }
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::binary::Kind;
+    use super::super::version::Version;
+    use super::*;
+
+    #[test]
+    fn every_input_of_init_is_noticed() {
+        let root = tempfile::tempdir().unwrap();
+        let (dir, module) = initialised(root.path());
+        check_forgets(&dir, &module.join("main.tf"), "an edited module");
+        check_forgets(&dir, &module.join("more.tf.json"), "a new file in a module");
+        check_forgets(&dir, &dir.join("main.tf"), "a changed configuration");
+        check_forgets(&dir, &dir.join(".terraform.lock.hcl"), "a changed lock file");
+        check_forgets(&dir, &dir.join(".terraform/environment"), "another workspace");
+    }
+
+    #[test]
+    fn what_init_does_not_read_is_not_noticed() {
+        let root = tempfile::tempdir().unwrap();
+        let (dir, module) = initialised(root.path());
+        fs::write(module.join("README.md"), "new").unwrap();
+        fs::write(dir.join("terraform.tfvars"), "services = {}").unwrap();
+        assert!(is_initialised(&dir, "edge", &binary(11)));
+    }
+
+    #[test]
+    fn another_program_or_task_or_a_removed_directory_is_noticed() {
+        let root = tempfile::tempdir().unwrap();
+        let (dir, _) = initialised(root.path());
+        assert!(!is_initialised(&dir, "edge", &binary(12)));
+        assert!(!is_initialised(&dir, "other", &binary(11)));
+        fs::remove_dir_all(dir.join(".terraform")).unwrap();
+        assert!(!is_initialised(&dir, "edge", &binary(11)));
+        assert!(remember(&dir, &binary(11)).is_err(), "there is nothing to remember");
+    }
+
+    fn check_forgets(dir: &Path, file: &Path, what: &str) {
+        let before = fs::read(file).ok();
+        assert!(is_initialised(dir, "edge", &binary(11)), "before {what}");
+        fs::write(file, "changed").unwrap();
+        assert!(!is_initialised(dir, "edge", &binary(11)), "{what}");
+        match before {
+            Some(before) => fs::write(file, before).unwrap(),
+            None => fs::remove_file(file).unwrap(),
+        }
+    }
+
+    /// As Terraform leaves it: a link to the module, a list of directories, the chosen workspace.
+    fn initialised(root: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
+        let (dir, module) = (root.join("edge"), root.join("module"));
+        fs::create_dir_all(dir.join(".terraform/modules")).unwrap();
+        fs::create_dir_all(&module).unwrap();
+        std::os::unix::fs::symlink(&module, dir.join(".terraform/modules/edge")).unwrap();
+        let tree = r#"{"Modules":[{"Key":"","Source":"","Dir":"."},
+            {"Key":"edge","Source":"file:///m","Dir":".terraform/modules/edge"}]}"#;
+        for (path, text) in [
+            (dir.join(".terraform/modules/modules.json"), tree),
+            (dir.join(".terraform/environment"), "edge"),
+            (dir.join("main.tf"), "main"),
+            (module.join("main.tf"), "module"),
+        ] {
+            fs::write(path, text).unwrap();
+        }
+        remember(&dir, &binary(11)).unwrap();
+        (dir, module)
+    }
+
+    fn binary(minor: u32) -> Binary {
+        Binary { path: "/bin/terraform".into(), kind: Kind::Terraform, version: Version::new(1, minor, 0) }
+    }
+}

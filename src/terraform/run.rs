@@ -1,0 +1,194 @@
+//! One run of a task, step by step: what to start next, and what an exit means.
+//!
+//! It starts nothing itself and knows no time. `next` says what to do, `handle_exit` takes what came of it; the two
+//! alternate until `next` says [`Action::Done`].
+//!
+//! Two detours leave the straight line `init`, `workspace new`, `workspace select`, `validate`, `apply`:
+//!
+//! - `init` refuses to start when the workspace that the directory remembers has no state any more (a lost state
+//!   store, a new backend). Then the workspace is made, and `init` is tried once more.
+//! - A run that skipped `init` is told by `apply` that it should not have. Nothing has been changed then, so the run
+//!   begins again from `init`. (A provisioner that fails and prints `terraform init` looks the same; it gets one try
+//!   more, which is what a retry would do.)
+
+use super::Binary;
+use super::diagnostics::{self, Verdict};
+use super::steps::{self, Step, StepKind};
+
+/// Longest text of Terraform's that is kept in an error, in bytes: its end, where the reason stands.
+pub const ERROR_TEXT_MAX: usize = 16 * 1024;
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+/// What the runtime does next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Run this and give its end to [`Run::handle_exit`].
+    Exec(Step),
+    /// Note that the directory is initialised ([`super::fresh::remember`]), then ask again. Failing to note it costs
+    /// an `init` at the next run, nothing more.
+    Remember,
+    /// The run is over: well, or for this reason.
+    Done(Result<(), String>),
+}
+
+/// Where a run is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stage {
+    At(StepKind),
+    /// Makes the workspace that `init` misses.
+    Rescue,
+    Remember,
+    Over(Result<(), String>),
+}
+
+/// A run under way.
+#[derive(Debug, Clone)]
+pub struct Run {
+    binary: Binary,
+    task: String,
+    stage: Stage,
+    /// `init` ran, or runs, in this run.
+    initialises: bool,
+    /// The workspace was made for `init` already.
+    rescued: bool,
+    warnings: Vec<String>,
+}
+
+impl Run {
+    /// A run of `task`. With `init_needed` it starts at `init`, else it is `apply` alone.
+    pub fn new(binary: Binary, task: &str, init_needed: bool) -> Self {
+        let first = if init_needed { StepKind::Init } else { StepKind::Apply };
+        Self {
+            binary,
+            task: task.to_owned(),
+            stage: Stage::At(first),
+            initialises: init_needed,
+            rescued: false,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// What to do now. Asking again before [`Self::handle_exit`] gives the same step.
+    #[expect(clippy::should_implement_trait, reason = "no iterator: it alternates with handle_exit and never ends")]
+    pub fn next(&mut self) -> Action {
+        match &self.stage {
+            Stage::At(kind) => Action::Exec(steps::step(&self.binary, &self.task, *kind)),
+            Stage::Rescue => Action::Exec(steps::step(&self.binary, &self.task, StepKind::WorkspaceNew)),
+            Stage::Remember => {
+                self.stage = Stage::At(StepKind::Apply);
+                Action::Remember
+            }
+            Stage::Over(result) => Action::Done(result.clone()),
+        }
+    }
+
+    /// What `validate` warned about since the last call; for the log.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    /// The step that [`Self::next`] gave has ended. After the end of the run this changes nothing.
+    pub fn handle_exit(&mut self, exit: Exit, stdout: &[u8], stderr: &[u8]) {
+        let (kind, rescue) = match self.stage {
+            Stage::At(kind) => (kind, false),
+            Stage::Rescue => (StepKind::WorkspaceNew, true),
+            Stage::Remember | Stage::Over(_) => return,
+        };
+        let said = Said { stdout: &String::from_utf8_lossy(stdout), stderr: &String::from_utf8_lossy(stderr) };
+        let step = steps::step(&self.binary, &self.task, kind);
+        let ended_by_itself = matches!(exit, Exit::Code(_));
+        let ok = matches!(exit, Exit::Code(code) if step.ok_exit_codes.contains(&code))
+            || ended_by_itself && step.tolerated.iter().any(|text| said.contains(text));
+        self.stage = match kind {
+            _ if rescue && ok => Stage::At(StepKind::Init),
+            StepKind::Init if ok => Stage::At(StepKind::WorkspaceNew),
+            StepKind::Init if ended_by_itself && !self.rescued && said.misses_workspace() => {
+                self.rescued = true;
+                Stage::Rescue
+            }
+            StepKind::WorkspaceNew if ok => Stage::At(StepKind::WorkspaceSelect),
+            StepKind::WorkspaceSelect if ok => Stage::At(StepKind::Validate),
+            StepKind::Validate if ended_by_itself => self.validated(exit, &said),
+            StepKind::Apply if ok => Stage::Over(Ok(())),
+            StepKind::Apply if ended_by_itself && !self.initialises && said.wants_init() => {
+                self.initialises = true;
+                Stage::At(StepKind::Init)
+            }
+            _ => Stage::Over(Err(self.failure(kind, exit, &said))),
+        };
+    }
+
+    fn validated(&mut self, exit: Exit, said: &Said<'_>) -> Stage {
+        match diagnostics::verdict(&self.task, said.stdout) {
+            Some(Verdict::Valid { warnings }) => {
+                self.warnings.extend(warnings);
+                Stage::Remember
+            }
+            Some(Verdict::Invalid { friendly: Some(text), .. }) => Stage::Over(Err(text)),
+            Some(Verdict::Invalid { friendly: None, text }) => {
+                Stage::Over(Err(format!("error tf-validate for '{}': {}", self.task, tail(&text))))
+            }
+            None => Stage::Over(Err(self.failure(StepKind::Validate, exit, said))),
+        }
+    }
+
+    fn failure(&self, kind: StepKind, exit: Exit, said: &Said<'_>) -> String {
+        let how = match exit {
+            Exit::Code(code) => format!("exit status {code}"),
+            Exit::Signal(signal) => format!("ended by signal {signal}"),
+        };
+        let text = if said.stderr.trim().is_empty() { said.stdout } else { said.stderr };
+        format!("error tf-{} for '{}': {how}\n\n{}", kind.as_str(), self.task, tail(text)).trim_end().to_owned()
+    }
+}
+
+/// What a step printed.
+struct Said<'a> {
+    stdout: &'a str,
+    stderr: &'a str,
+}
+
+impl Said<'_> {
+    fn contains(&self, text: &str) -> bool {
+        self.stderr.contains(text) || self.stdout.contains(text)
+    }
+
+    /// The texts of `init` when the remembered workspace is not in the backend.
+    fn misses_workspace(&self) -> bool {
+        let words = self.stderr.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        words.contains("failed to select workspace")
+            || words.contains("workspace") && (words.contains("does not exist") || words.contains("doesn't exist"))
+    }
+
+    /// Every message about a missing or outdated initialisation says which command to run.
+    fn wants_init(&self) -> bool {
+        let words = self.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        ["terraform init", "tofu init"].iter().any(|command| words.contains(command))
+    }
+}
+
+/// The end of a text, at a line's start when there is one.
+fn tail(text: &str) -> String {
+    let text = text.trim();
+    if text.len() <= ERROR_TEXT_MAX {
+        return text.to_owned();
+    }
+    let mut start = text.len() - ERROR_TEXT_MAX;
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    let end = &text[start..];
+    let whole_lines = end.split_once('\n').map_or(end, |(_, rest)| rest);
+    format!("[{} bytes before this are left out]\n{whole_lines}", text.len() - whole_lines.len())
+}
+
+#[cfg(test)]
+mod tests;

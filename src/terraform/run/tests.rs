@@ -1,0 +1,144 @@
+use super::super::binary::Kind;
+use super::super::version::Version;
+use super::*;
+
+const VALID: &str = r#"{"valid": true, "diagnostics": []}"#;
+
+#[test]
+fn a_first_run_goes_through_every_step_and_remembers_before_apply() {
+    let mut run = run(true);
+    for kind in [StepKind::Init, StepKind::WorkspaceNew, StepKind::WorkspaceSelect] {
+        pass(&mut run, kind);
+    }
+    step(&mut run, StepKind::Validate, Exit::Code(0), VALID, "");
+    assert_eq!(run.next(), Action::Remember);
+    pass(&mut run, StepKind::Apply);
+    assert_eq!(run.next(), Action::Done(Ok(())));
+    run.handle_exit(Exit::Code(1), b"", b"late");
+    assert_eq!(run.next(), Action::Done(Ok(())), "the end is the end");
+}
+
+#[test]
+fn a_later_run_is_apply_alone() {
+    let mut run = run(false);
+    pass(&mut run, StepKind::Apply);
+    assert_eq!(run.next(), Action::Done(Ok(())));
+}
+
+#[test]
+fn an_existing_workspace_is_as_good_as_a_new_one() {
+    let mut run = run(true);
+    pass(&mut run, StepKind::Init);
+    step(&mut run, StepKind::WorkspaceNew, Exit::Code(1), "", "Workspace \"edge\" already exists\n");
+    pass(&mut run, StepKind::WorkspaceSelect);
+}
+
+#[test]
+fn init_is_tried_once_more_after_the_missing_workspace_is_made() {
+    let missing = "Error: Currently selected\nworkspace \"edge\" does not exist";
+    let mut run = run(true);
+    step(&mut run, StepKind::Init, Exit::Code(1), "", missing);
+    pass(&mut run, StepKind::WorkspaceNew);
+    step(&mut run, StepKind::Init, Exit::Code(1), "", missing);
+    failed(&mut run, "error tf-init for 'edge': exit status 1\n\nError: Currently selected");
+}
+
+#[test]
+fn a_missing_module_is_no_missing_workspace() {
+    let mut run = run(true);
+    step(&mut run, StepKind::Init, Exit::Code(1), "", "Error: Unreadable module directory: /m does not exist");
+    failed(&mut run, "error tf-init for 'edge': exit status 1\n\nError: Unreadable");
+}
+
+#[test]
+fn apply_that_asks_for_init_gets_it_once() {
+    let asks = "Error: Module not installed\n\nRun \"terraform\ninit\" to install all modules";
+    let mut run = run(false);
+    step(&mut run, StepKind::Apply, Exit::Code(1), "", asks);
+    for kind in [StepKind::Init, StepKind::WorkspaceNew, StepKind::WorkspaceSelect] {
+        pass(&mut run, kind);
+    }
+    step(&mut run, StepKind::Validate, Exit::Code(0), VALID, "");
+    assert_eq!(run.next(), Action::Remember);
+    step(&mut run, StepKind::Apply, Exit::Code(1), "", asks);
+    failed(&mut run, "error tf-apply for 'edge': exit status 1");
+}
+
+#[test]
+fn a_module_without_services_is_told_in_plain_words() {
+    let answer = r#"{"valid": false, "diagnostics": [{"severity": "error", "summary": "Unsupported argument",
+        "detail": "An argument named \"services\" is not expected here."}]}"#;
+    let mut run = at_validate();
+    step(&mut run, StepKind::Validate, Exit::Code(1), answer, "");
+    failed(&mut run, "module for task \"edge\" is missing the \"services\" variable");
+}
+
+#[test]
+fn validate_without_an_answer_is_a_failure_with_its_stderr() {
+    let mut run = at_validate();
+    step(&mut run, StepKind::Validate, Exit::Code(1), "", "Error: broken");
+    failed(&mut run, "error tf-validate for 'edge': exit status 1\n\nError: broken");
+}
+
+#[test]
+fn warnings_are_kept_for_the_log() {
+    let answer = r#"{"valid": true, "diagnostics": [{"severity": "warning", "summary": "Old", "detail": "It is."}]}"#;
+    let mut run = at_validate();
+    step(&mut run, StepKind::Validate, Exit::Code(0), answer, "");
+    assert_eq!(run.take_warnings(), ["Old: It is."]);
+    assert!(run.take_warnings().is_empty());
+    assert_eq!(run.next(), Action::Remember);
+}
+
+#[test]
+fn a_step_ended_by_a_signal_fails_whatever_it_printed() {
+    for kind in [StepKind::Init, StepKind::Apply] {
+        let mut run = run(kind == StepKind::Init);
+        let text = "workspace does not exist, run terraform init";
+        step(&mut run, kind, Exit::Signal(9), "", text);
+        failed(&mut run, &format!("error tf-{} for 'edge': ended by signal 9", kind.as_str()));
+    }
+    let mut run = at_validate();
+    step(&mut run, StepKind::Validate, Exit::Signal(15), VALID, "");
+    failed(&mut run, "error tf-validate for 'edge': ended by signal 15");
+}
+
+#[test]
+fn a_very_long_error_keeps_its_end() {
+    let mut run = run(false);
+    let text = "é first line\n".repeat(10_000) + "Error: the reason";
+    step(&mut run, StepKind::Apply, Exit::Code(1), "", &text);
+    let Action::Done(Err(error)) = run.next() else { panic!("must fail") };
+    assert!(error.len() < ERROR_TEXT_MAX + 200 && error.ends_with("Error: the reason"), "{}", error.len());
+    assert!(error.contains("bytes before this are left out"));
+}
+
+fn run(init_needed: bool) -> Run {
+    let binary = Binary { path: "/bin/terraform".into(), kind: Kind::Terraform, version: Version::new(1, 11, 4) };
+    Run::new(binary, "edge", init_needed)
+}
+
+fn at_validate() -> Run {
+    let mut run = run(true);
+    for kind in [StepKind::Init, StepKind::WorkspaceNew, StepKind::WorkspaceSelect] {
+        pass(&mut run, kind);
+    }
+    run
+}
+
+fn pass(run: &mut Run, kind: StepKind) {
+    step(run, kind, Exit::Code(0), "", "");
+}
+
+fn step(run: &mut Run, kind: StepKind, exit: Exit, stdout: &str, stderr: &str) {
+    match run.next() {
+        Action::Exec(step) => assert_eq!(step.kind, kind),
+        other => panic!("{other:?} instead of {kind:?}"),
+    }
+    run.handle_exit(exit, stdout.as_bytes(), stderr.as_bytes());
+}
+
+fn failed(run: &mut Run, start: &str) {
+    let Action::Done(Err(error)) = run.next() else { panic!("must have failed") };
+    assert!(error.starts_with(start), "{error}");
+}

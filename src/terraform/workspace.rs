@@ -1,0 +1,160 @@
+//! The generated files of a task: a Terraform root module of one module (`reference/cts.md` 3).
+//!
+//! | file | holds |
+//! |---|---|
+//! | `main.tf` | the terraform block, the providers, the module |
+//! | `variables.tf` | declarations of what the agent renders and of the providers' values |
+//! | `terraform.tfvars` | what the agent renders: data, rewritten before a run when it changed |
+//! | `terraform.tfvars.tmpl` | how it does: for people, never read back |
+//! | `providers.auto.tfvars` | values of the providers, in plain text |
+//! | `variables.module.tf`, `variables.auto.tfvars` | the task's own variables, when it has some |
+//!
+//! Every file begins with the notice that it is generated. All are functions of their arguments; only [`write()`] touches
+//! the disk, and it leaves a file alone whose bytes would stay the same.
+//!
+//! # Not here
+//!
+//! State kept by the cluster itself. Until it is there, a task without a configured backend keeps its state in files
+//! of its own directory, on the agent that ran it.
+
+mod main_tf;
+mod names;
+mod tfvars;
+mod variables;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::task::spec::{TaskSpec, TerraformWork};
+
+use super::directory::{Directory, DirectoryError};
+use super::hcl::Body;
+use super::inputs::Inputs;
+use super::literal::LiteralError;
+use super::{Binary, Settings};
+
+/// The oldest Terraform that a workspace accepts. There is no ceiling: see [`super::binary`].
+const REQUIRED_VERSION: &str = ">= 0.13.0";
+
+/// What [`write()`] did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Names of the files that were written or removed; the others were already right.
+    pub changed: BTreeSet<&'static str>,
+}
+
+impl Written {
+    /// Whether what the module is given (`terraform.tfvars`) has changed.
+    pub fn inputs_changed(&self) -> bool {
+        self.changed.contains(TFVARS)
+    }
+}
+
+const TFVARS: &str = "terraform.tfvars";
+
+/// Why a workspace could not be written. Files that came before the failing one may have been.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkspaceError {
+    /// The directory or a file.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// A name that cannot stand in a Terraform file. Nothing was changed.
+    #[error(
+        "{what} {name:?} is not a Terraform name: start with a letter or `_`, go on with letters, digits, `_`, `-`"
+    )]
+    Name {
+        /// What is named.
+        what: &'static str,
+        /// As configured.
+        name: String,
+    },
+    /// A name that has another meaning here. Nothing was changed.
+    #[error("{what} {name:?} is taken: {why}; choose another name")]
+    Taken {
+        /// What is named.
+        what: &'static str,
+        /// As configured.
+        name: String,
+        /// By what.
+        why: &'static str,
+    },
+    /// A variable of the task. Nothing was changed.
+    #[error("variable {name:?}: {source}")]
+    Variable {
+        /// Which.
+        name: String,
+        /// What is wrong with its value.
+        source: LiteralError,
+    },
+    /// Two instances of one provider. Nothing was changed.
+    #[error("provider {0:?} is named twice: only one provider instance per task")]
+    ProviderTwice(String),
+    /// A value nested so deeply that it is surely a mistake. Nothing was changed.
+    #[error("{what} {name:?} is nested deeper than {} levels", super::hcl::DEPTH_MAX)]
+    Depth {
+        /// What holds it.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Writes or completes the directory of a task: made with 0750, files with 0640, each replaced whole. Blocks on the
+/// disk.
+pub fn write(
+    dir: &Path,
+    task: &TaskSpec,
+    work: &TerraformWork,
+    inputs: &Inputs,
+    binary: &Binary,
+    settings: &Settings,
+) -> Result<Written, WorkspaceError> {
+    let files = files(task, work, inputs, binary, settings)?;
+    let directory = Directory::open(dir)?;
+    let mut changed = BTreeSet::new();
+    for (name, text) in files {
+        let differs = match text {
+            Some(text) => directory.replace(name, text.as_bytes())?,
+            None => directory.remove(name)?,
+        };
+        if differs {
+            changed.insert(name);
+        }
+    }
+    Ok(Written { changed })
+}
+
+/// All files of a task with their text; `None`: the file must not be there.
+fn files(
+    task: &TaskSpec,
+    work: &TerraformWork,
+    inputs: &Inputs,
+    binary: &Binary,
+    settings: &Settings,
+) -> Result<Vec<(&'static str, Option<String>)>, WorkspaceError> {
+    let parts = names::check(task, work, settings)?;
+    let header = header(task);
+    let text = |body: Body| Some(header.to_text() + &body.to_text());
+    Ok(vec![
+        ("main.tf", text(main_tf::body(task, work, &parts, settings))),
+        ("variables.tf", text(variables::rendered(task, &parts, binary))),
+        ("terraform.tfvars.tmpl", Some(header.to_text() + &tfvars::template(task))),
+        ("providers.auto.tfvars", text(tfvars::providers(&parts))),
+        ("variables.module.tf", (!parts.variables.is_empty()).then(|| variables::own(&parts)).and_then(text)),
+        ("variables.auto.tfvars", (!parts.variables.is_empty()).then(|| tfvars::own(&parts)).and_then(text)),
+        (TFVARS, text(tfvars::rendered(task, inputs))),
+    ])
+}
+
+fn header(task: &TaskSpec) -> Body {
+    let mut body = Body::default();
+    body.comment(
+        "Generated by Quorate from its configuration. Changes made here are lost: the file is\n\
+         written again whenever the task is set up or its inputs change.\n",
+    );
+    body.comment(&format!("Task: {}", task.name)).comment(&format!("Description: {}", task.description)).blank();
+    body
+}
+
+#[cfg(test)]
+mod tests;
