@@ -258,7 +258,8 @@ fn a_bad_cron_says_which_fields_there_are() {
 "#,
         )],
         r#"
-  × `cron` "0 3 *" is not a timetable: missing field(s), found 3 of at least 5
+  × `cron` "0 3 *" is not a timetable: missing field(s): a timetable has at least 5 (minute hour
+  │ day-of-month month day-of-week), this one has 3
    ╭─[a.hcl:5:12]
  4 │   condition "schedule" {
  5 │     cron = "0 3 *"

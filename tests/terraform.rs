@@ -14,8 +14,7 @@ use std::time::Duration;
 use quorate::task::MemberInput;
 use quorate::task::spec::{Condition, Retry, TaskSpec, TerraformWork, Work};
 use quorate::terraform::{
-    Action, Binary, Exit, Inputs, Provider, Run, Settings, Step, StepKind, Written, binary, env, fresh,
-    workspace,
+    Action, Binary, Exit, Inputs, Provider, Run, Settings, Step, StepKind, Written, binary, env, fresh, workspace,
 };
 
 const SERVICES: &str = "variable \"services\" {}\n";
@@ -219,7 +218,7 @@ fn the_example_module_writes_the_members() {
     bench.members = vec![member("cts-01"), member("cts-02")];
     let run = bench.run();
     assert_eq!(run.result, Ok(()), "{}", run.printed());
-    let text = "member cts-01 host.example alive\nmember cts-02 host.example alive leads\n";
+    let text = "member cts-01 host.example 127.0.0.1:8559\nmember cts-02 host.example 127.0.0.1:8559\n";
     assert_eq!(fs::read_to_string(&file).unwrap(), text);
 
     bench.members.pop();

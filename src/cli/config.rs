@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::exit::Exit;
 use super::env::World;
+use super::exit::Exit;
 use super::output::{Failure, say};
 use crate::config::{self, Overrides};
 
@@ -39,8 +39,7 @@ pub(super) fn run(command: ConfigCommand) -> ExitCode {
         return failure.exit.into();
     }
     let world = World::read();
-    let check =
-        config::check(&args.config, &Overrides::default(), &world.env, &world.hostname, &world.cwd);
+    let check = config::check(&args.config, &Overrides::default(), &world.env, &world.hostname, &world.cwd);
     let said = if args.json {
         say(&format!("{}\n", serde_json::to_string_pretty(&check).unwrap_or_default()))
     } else {

@@ -360,7 +360,9 @@ impl Cluster {
             })
             .collect();
         let here = |id: &MemberId| {
-            members.iter().any(|m| m.id == *id && matches!(m.state, view::MemberState::Alive | view::MemberState::Suspect))
+            members
+                .iter()
+                .any(|m| m.id == *id && matches!(m.state, view::MemberState::Alive | view::MemberState::Suspect))
         };
         let size = if voters.is_empty() { usize::from(self.settings.expect) } else { voters.len() };
         let needed = match self.settings.mode {

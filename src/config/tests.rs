@@ -311,7 +311,7 @@ fn what_is_wrong_is_named() {
         ),
         (
             task("command = [\"a\"]\n condition \"schedule\" { cron = \"* * *\" }"),
-            "`cron` \"* * *\" is not a timetable: missing field(s), found 3 of at least 5",
+            "`cron` \"* * *\" is not a timetable: missing field(s): a timetable has at least 5 (minute hour day-of-month month day-of-week), this one has 3",
         ),
         (task("module = \"{{ key \\\"x\\\" }}\""), "dynamic configuration is supported only in `terraform_provider`"),
         (task("module = \"a/b\"\n providers = [\"x\", \"x.y\"]"), "only one provider instance per task"),
@@ -358,7 +358,12 @@ fn what_has_no_effect_yet_is_said() {
 #[test]
 fn a_bad_field_of_a_timetable_is_pointed_at() {
     let found = bad(&task("command = [\"a\"]\n condition \"schedule\" { cron = \"0 3 * ! *\" }"));
-    assert_eq!(found, ["test.hcl:4:39: error: `cron` \"0 3 * ! *\" is not a timetable: \"!\" is not a field"]);
+    assert_eq!(
+        found,
+        [
+            "test.hcl:4:39: error: `cron` \"0 3 * ! *\" is not a timetable: syntax error in month field: '!' at column 7: expected *, 1 to 12, a name, a range a-b, a step */n"
+        ]
+    );
 }
 
 #[test]

@@ -17,9 +17,7 @@ use tracing::{error, info, warn};
 
 use super::control::Control;
 use super::core::{Command, Core, Notice};
-use super::handle::{
-    ClusterSnapshot, ForwardError, Forwarded, Handle, Health, MetricsText, Request, TasksSnapshot,
-};
+use super::handle::{ClusterSnapshot, ForwardError, Forwarded, Handle, Health, MetricsText, Request, TasksSnapshot};
 use super::journal::{self, Unfinished};
 use super::metrics::Metrics;
 use super::persist::{self, ADDRESS_BOOK_PERIOD};
@@ -106,8 +104,7 @@ impl Agent {
         let metrics = Arc::new(Metrics::new());
         let unix_ms = u64::try_from(clock::utc().timestamp_millis()).unwrap_or(0);
         let open = Store::open(&settings.data_dir, &settings.id, seed.instance, unix_ms);
-        let (store, opened) =
-            open.map_err(|source| StartError::Store { path: settings.data_dir.clone(), source })?;
+        let (store, opened) = open.map_err(|source| StartError::Store { path: settings.data_dir.clone(), source })?;
         let (bind, key) = match &settings.network {
             Some(network) => (network.bind, network.key.clone()),
             None => (SocketAddr::from(([127, 0, 0, 1], 0)), None),
@@ -417,7 +414,12 @@ impl Loop {
         None
     }
 
-    async fn lead(&mut self, lease: Lease, journal: &BTreeMap<String, Vec<u8>>, released: Option<quorate_proto::Epoch>) {
+    async fn lead(
+        &mut self,
+        lease: Lease,
+        journal: &BTreeMap<String, Vec<u8>>,
+        released: Option<quorate_proto::Epoch>,
+    ) {
         let now = clock::now();
         let unfinished = journal::unfinished(journal, released, lease.epoch());
         for Unfinished { task, wait, text } in &unfinished {

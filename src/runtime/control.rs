@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_proto::bincode_derive::{Decode, Encode};
-use quorate_proto::{MemberId, codec};
 use quorate_proto::noise::{Channel, Handshake};
 use quorate_proto::seal::Key;
+use quorate_proto::{MemberId, codec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};

@@ -197,7 +197,11 @@ impl Core {
         }
     }
 
-    fn command(&mut self, command: Command, waiting: &mut BTreeMap<WriteId, oneshot::Sender<Result<(), ProposeError>>>) {
+    fn command(
+        &mut self,
+        command: Command,
+        waiting: &mut BTreeMap<WriteId, oneshot::Sender<Result<(), ProposeError>>>,
+    ) {
         let now = clock::now();
         match command {
             Command::Seeds(seeds) => self.cluster.handle_seeds(seeds, now),

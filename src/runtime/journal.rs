@@ -53,9 +53,9 @@ pub struct Unfinished {
 ///
 /// A run of an epoch that its holder (or its guardian) released is over: a release is sent only when nothing runs.
 pub fn unfinished(journal: &BTreeMap<String, Vec<u8>>, released: Option<Epoch>, epoch: Epoch) -> Vec<Unfinished> {
-    let entered = journal.iter().filter_map(|(key, value)| {
-        Some((key.strip_prefix("run/")?, codec::decode_frame::<Entered>(value).ok()?))
-    });
+    let entered = journal
+        .iter()
+        .filter_map(|(key, value)| Some((key.strip_prefix("run/")?, codec::decode_frame::<Entered>(value).ok()?)));
     entered
         .filter(|(_, e)| !e.finished && e.epoch < epoch && released.is_none_or(|r| r < e.epoch))
         .map(|(task, e)| {

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quorate_proto::{Epoch, MemberId};
 use quorate_proto::message::Entry;
+use quorate_proto::{Epoch, MemberId};
 use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
@@ -20,8 +20,8 @@ use super::journal::Entered;
 use super::metrics::{Metrics, Outcome as Counted};
 use crate::cluster::leadership::Lease;
 use crate::guardian::{Cause, Exit, Guardian, GuardianError, Notice, Refusal, RunKey, Spawn, Stream, base_env};
-use crate::task::{Outcome, Start};
 use crate::task::spec::{TerraformWork, Work};
+use crate::task::{Outcome, Start};
 use crate::terraform::{self, binary, fresh, workspace};
 
 /// What is kept of a failed command's output for its event, in bytes.
@@ -208,7 +208,9 @@ impl Runner {
         let binary = self.terraform_binary().await?;
         let settings = self.terraform.clone();
         let dir = start.spec.working_dir.clone();
-        let inputs = terraform::Inputs { members: start.inputs.members.as_ref().and_then(|m| m.as_object()).cloned().unwrap_or_default() };
+        let inputs = terraform::Inputs {
+            members: start.inputs.members.as_ref().and_then(|m| m.as_object()).cloned().unwrap_or_default(),
+        };
         let prepared = {
             let (spec, work, binary, dir) = (start.spec.clone(), work.clone(), binary.clone(), dir.clone());
             let write = move || {

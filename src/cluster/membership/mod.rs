@@ -333,10 +333,13 @@ impl Membership {
 
     /// It is known for sure that this process of a member, or an earlier one, has ended: it is down at once.
     pub fn handle_gone(&mut self, id: &MemberId, generation: Generation, now: Now) {
-        let known = self.table.get(id).filter(|(_, member)| {
-            table::is_active(member.state) && member.identity.generation <= generation
-        });
-        let Some(peer) = known.map(|(peer, _)| peer.clone()).filter(|peer| peer != self.swim.identity()) else { return };
+        let known = self
+            .table
+            .get(id)
+            .filter(|(_, member)| table::is_active(member.state) && member.identity.generation <= generation);
+        let Some(peer) = known.map(|(peer, _)| peer.clone()).filter(|peer| peer != self.swim.identity()) else {
+            return;
+        };
         let down = foca::Member::down(peer);
         let result = self.swim.apply_many(std::iter::once(down), true, &mut self.effects);
         self.settle(result, now.mono);

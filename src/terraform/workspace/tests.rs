@@ -8,8 +8,8 @@ use super::super::binary::Kind;
 use super::super::settings::RequiredProvider;
 use super::super::version::Version;
 use super::super::{Backend, Provider};
-use crate::task::MemberInput;
 use super::*;
+use crate::task::MemberInput;
 use crate::task::spec::{Condition, Retry, Work};
 
 const HEADER: &str = "\
@@ -84,25 +84,19 @@ fn members_are_declared_passed_and_rendered_when_asked_for() {
             "terraform.tfvars",
             r#"members = {
   "a.1" = {
-    id             = "a.1"
     address        = "a.example"
     api_address    = "127.0.0.1:8558"
     gossip_address = "127.0.0.1:8559"
-    state          = "alive"
-    healthy        = true
-    leader         = true
-    voter          = true
+    id             = "a.1"
+    instance       = "0a"
     version        = "0.1.0"
   },
   "b" = {
-    id             = "b"
     address        = "a.example"
     api_address    = "127.0.0.1:8558"
     gossip_address = "127.0.0.1:8559"
-    state          = "alive"
-    healthy        = true
-    leader         = true
-    voter          = true
+    id             = "b"
+    instance       = "0a"
     version        = "0.1.0"
   },
 }
@@ -112,7 +106,7 @@ services = {
 "#,
         );
         let declared = "variable \"members\" {\n  description = \"Agents of the cluster that runs the task, by id\"\n  \
-                        type = map(object({\n    id             = string\n";
+                        type = map(object({\n    address        = string\n";
         assert!(text(&files, "variables.tf").contains(declared));
         assert!(text(&files, "terraform.tfvars.tmpl").contains("range $member := $members"));
     }
