@@ -223,7 +223,7 @@ fn the_example_module_writes_the_members() {
 
     bench.members.pop();
     assert_eq!(bench.run().result, Ok(()));
-    assert_eq!(fs::read_to_string(&file).unwrap(), "member cts-01 host.example alive\n");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "member cts-01 host.example 127.0.0.1:8559\n");
 }
 
 /// A task with a module of its own, in a directory of its own.
