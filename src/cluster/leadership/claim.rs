@@ -217,7 +217,7 @@ impl Leadership {
                     started: None,
                     next_send: now.mono,
                 });
-                self.persist(changes, vec![After::Promised(epoch), After::Claim(epoch)], now);
+                self.persist(changes, vec![self.promised(), After::Claim(epoch)], now);
             }
             Err(refusal) => self.fail("this agent has promised otherwise meanwhile", refusal.remaining, now),
         }

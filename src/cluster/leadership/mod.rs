@@ -99,14 +99,16 @@ enum Role {
 /// What waits for a ticket to be on disk.
 #[derive(Debug)]
 enum After {
-    /// The promise of this epoch is durable.
-    Promised(Epoch),
+    /// The promise of this number is durable.
+    Promised(u64),
     /// Grant it to the claimant.
     Grant { to: SocketAddr, claimant: Process, epoch: Epoch, round: Round, asked: Duration },
     /// Our own promise is durable: the claim may be sent (R4).
     Claim(Epoch),
     /// The batch is durable: acknowledge it.
     Ack { to: SocketAddr, epoch: Epoch, seq: Seq },
+    /// What was caught up with is durable.
+    CaughtUp { epoch: Epoch, upto: Seq },
     /// Our own copy of our own batch is durable.
     OwnAck { epoch: Epoch, seq: Seq },
     /// The accepted proposal is durable: say so.
@@ -151,7 +153,7 @@ pub struct Leadership {
     /// Why the last attempt came to nothing: told once, not at every attempt.
     last_failure: String,
     /// Last pull sent as a follower.
-    pulled_at: Option<Duration>,
+    pulling: Option<Pulling>,
     next_round: u64,
     next_ticket: u64,
     next_write: u64,
@@ -169,6 +171,17 @@ struct Withdrawal {
     boot: BootNonce,
     /// `None`: until it comes as another process.
     until: Option<Duration>,
+}
+
+/// A pull that waits for its answer: only that one is believed to come from the leader.
+#[derive(Debug)]
+struct Pulling {
+    from: Process,
+    epoch: Epoch,
+    round: Round,
+    /// What the leader had committed when it was sent: the answer is complete up to there.
+    upto: Seq,
+    at: Duration,
 }
 
 #[derive(Debug)]
@@ -206,7 +219,7 @@ impl Leadership {
             releasing: None,
             retired: false,
             last_failure: String::new(),
-            pulled_at: None,
+            pulling: None,
             next_round: 0,
             next_ticket: 0,
             next_write: 0,
@@ -499,14 +512,14 @@ impl Leadership {
         self.rules.keep(match after {
             After::Promised(_) | After::Grant { .. } => Rule::PromiseIsDurable,
             After::Claim(_) => Rule::OwnPromiseFirst,
-            After::Ack { .. } | After::OwnAck { .. } => Rule::WriteIsDurable,
+            After::Ack { .. } | After::OwnAck { .. } | After::CaughtUp { .. } => Rule::WriteIsDurable,
             After::Accepted | After::Formed => return true,
         })
     }
 
     fn handle_after(&mut self, after: After, now: Now) {
         match after {
-            After::Promised(epoch) => self.acceptor.handle_durable(epoch),
+            After::Promised(number) => self.acceptor.handle_durable(number),
             After::Grant { to, claimant, epoch, round, asked } => {
                 self.grant(to, &claimant, epoch, round, asked, now);
             }
@@ -515,6 +528,7 @@ impl Leadership {
                 self.acceptor.handle_applied(epoch, seq);
                 self.send(to, Body::Ack { epoch, seq });
             }
+            After::CaughtUp { epoch, upto } => self.acceptor.handle_caught_up(epoch, upto),
             After::OwnAck { epoch, seq } => {
                 self.acceptor.handle_applied(epoch, seq);
                 self.handle_own_ack(epoch, seq, now);
@@ -522,6 +536,11 @@ impl Leadership {
             After::Accepted => self.handle_accepted(now),
             After::Formed => self.handle_formed_durable(),
         }
+    }
+
+    /// The newest promise, once it is on disk.
+    fn promised(&self) -> After {
+        After::Promised(self.acceptor.promise_number())
     }
 
     fn header(&self) -> Header {
