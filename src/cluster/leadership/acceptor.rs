@@ -185,9 +185,11 @@ impl Acceptor {
         durable && self.promised() == epoch && self.holder() == Some(holder)
     }
 
-    /// R12: the lease counts from sending the grant or renewal. Returns D.
+    /// R12: the lease counts from sending the grant or renewal. Returns D: never more than what is recorded, because
+    /// that is what would be waited for after a restart.
     pub(crate) fn extend(&mut self, asked: Duration, now: Duration) -> Duration {
-        let lease = self.grant.min(asked);
+        let recorded = self.durable.promised.as_ref().map_or(Duration::ZERO, |p| p.lease);
+        let lease = self.grant.min(asked).min(recorded);
         self.lease_until = self.lease_until.max(now + lease);
         lease
     }
@@ -321,6 +323,14 @@ mod tests {
         assert_eq!(voter.would_promise(Epoch(5), &other, D).unwrap_err().reason, RefuseReason::Quiet);
         assert!(voter.would_promise(Epoch(5), &process("a", 1), D).is_ok(), "the recorded process itself");
         assert!(voter.would_promise(Epoch(5), &other, D * 3).is_ok());
+    }
+
+    #[test]
+    fn a_renewal_is_never_longer_than_what_a_restart_waits_for() {
+        let a = process("a", 1);
+        let mut voter = acceptor(None);
+        voter.promise(Epoch(1), &a, D / 2, D).unwrap();
+        assert_eq!(voter.extend(D, D), D / 2);
     }
 
     #[test]

@@ -128,13 +128,12 @@ impl Leadership {
     /// A majority has granted: recover, then act.
     pub(super) fn become_leader(&mut self, quorum: &Quorum, now: Now) {
         let Role::Claiming(claiming) = std::mem::replace(&mut self.role, Role::Follower) else { return };
-        let window = |sent: Now, lease: Duration| (sent.mono + holder_length(lease, self.rules), sent, lease);
-        let answers = &claiming.answers;
+        let (epoch, rules, answers) = (claiming.epoch, self.rules, &claiming.answers);
         let reached = quorum.reached_by(|voter| {
-            answers.get(&voter.id).filter(|a| a.instance == voter.instance).map(|a| Window(window(a.sent, a.lease)))
+            let answer = answers.get(&voter.id).filter(|a| a.instance == voter.instance)?;
+            Some(Window::new(Lease::new(epoch, answer.sent, holder_length(answer.lease, rules)), now))
         });
-        let Some(Window((_, sent, lease))) = reached else { return };
-        let lease = Lease::new(claiming.epoch, sent, holder_length(lease, self.rules));
+        let Some(Window { lease, .. }) = reached else { return };
         if !lease.is_live(Duration::ZERO, now) {
             self.role = Role::Claiming(claiming);
             self.fail("the grants came after the lease was over", Duration::ZERO, now);
@@ -241,13 +240,14 @@ impl Leadership {
         leading.committed = leading.pending.keys().next().map_or(leading.next_seq, |first| Seq(first.0 - 1));
         let recovered = !leading.active && leading.committed >= leading.recovery;
         self.handle_committed_change(seq);
-        if recovered {
-            self.activate();
-        }
         if let Some(id) = id {
             self.event(Event::Committed(id));
         }
+        // A majority has the write, even if it took longer than the window; but nobody becomes active after it.
         self.watch_window(now);
+        if recovered {
+            self.activate();
+        }
     }
 
     fn activate(&mut self) {
@@ -266,7 +266,7 @@ impl Leadership {
     }
 
     /// R10: when the window is over, so is the leadership.
-    fn watch_window(&mut self, now: Now) {
+    pub(super) fn watch_window(&mut self, now: Now) {
         if let Role::Leading(leading) = &self.role
             && !leading.lease.is_live(Duration::ZERO, now)
         {
@@ -293,7 +293,8 @@ impl Leadership {
         if first {
             leading.round = round;
             leading.rounds.sent(round, now);
-            leading.next_renew = now.mono + renew;
+            // Voters may grant less than this agent would: R = D / 4 of what is granted.
+            leading.next_renew = now.mono + renew.min(leading.lease.length() / 4);
             // Only voters are asked again: a learner's answer is of no use to the lease.
             leading.unanswered = leading.quorum.voters().iter().map(|v| v.id.clone()).collect();
             leading.unanswered.remove(&self.me.id);
@@ -314,7 +315,7 @@ impl Leadership {
     pub(super) fn handle_renewed(&mut self, from: &Process, body: &Body, now: Now) {
         let Body::Renewed { epoch, round, lease_ms, clock_ms, applied } = *body else { return };
         self.note_follower(from, now);
-        let counts_from_sending = self.rules.keep(Rule::CountFromSending);
+        let (counts_from_sending, retry) = (self.rules.keep(Rule::CountFromSending), self.timing.retry);
         let Role::Leading(leading) = &mut self.role else { return };
         if leading.epoch != epoch {
             return;
@@ -323,6 +324,8 @@ impl Leadership {
         if !counts_from_sending {
             sent = now;
         }
+        // An answer that was long under way, or waited for a paused process, says nothing about clocks.
+        let late = round != leading.round || now.since(sent) > retry;
         if round == leading.round {
             leading.unanswered.remove(&from.id);
         }
@@ -332,7 +335,9 @@ impl Leadership {
             }
             follower.applied = follower.applied.max(applied);
         }
-        self.compare_clocks(from, clock_ms, now);
+        if !late {
+            self.compare_clocks(from, clock_ms, now);
+        }
         self.extend_window(now);
     }
 
@@ -340,6 +345,7 @@ impl Leadership {
     fn extend_window(&mut self, now: Now) {
         let (rules, me, grant) = (self.rules, self.me.id.clone(), self.timing.grant);
         let Role::Leading(leading) = &mut self.role else { return };
+        let epoch = leading.epoch;
         let own = leading.rounds.newest().map(|sent| (sent, grant));
         let reached = leading.quorum.reached_by(|voter| {
             let answered = if voter.id == me {
@@ -347,15 +353,14 @@ impl Leadership {
             } else {
                 leading.followers.get(&voter.id).filter(|f| f.instance == voter.instance).and_then(|f| f.answered)
             };
-            answered.map(|(sent, lease)| Window((sent.mono + holder_length(lease, rules), sent, lease)))
+            answered.map(|(sent, lease)| Window::new(Lease::new(epoch, sent, holder_length(lease, rules)), now))
         });
-        let Some(Window((ends, sent, lease))) = reached else { return };
-        if ends <= leading.lease.ends_mono() || !leading.lease.is_live(Duration::ZERO, now) {
+        let Some(Window { left, lease }) = reached else { return };
+        if left <= leading.lease.left(now) || !leading.lease.is_live(Duration::ZERO, now) {
             return;
         }
-        leading.lease = Lease::new(leading.epoch, sent, holder_length(lease, rules));
+        leading.lease = lease;
         if leading.active {
-            let lease = leading.lease;
             self.event(Event::LeaseExtended(lease));
         }
     }
@@ -578,6 +583,12 @@ impl Leadership {
         if self.withdrawn.get(&from.id).is_some_and(|w| w.boot != from.boot) {
             self.withdrawn.remove(&from.id);
         }
+        // A removal that was asked for is about the process that leaves: what comes back is a learner like any other.
+        if let Some(leaver) = self.leavers.get_mut(&from.id)
+            && *leaver.get_or_insert(from.boot) != from.boot
+        {
+            self.leavers.remove(&from.id);
+        }
     }
 
     /// The voter set of the leadership in force, for changes of it.
@@ -586,9 +597,18 @@ impl Leadership {
     }
 }
 
-/// When a window ends, from when it is counted, and D. Ordered by its end.
+/// What one voter's grant is worth now. Ordered by what is left of it, on whichever clock advanced further (R14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Window((Duration, Now, Duration));
+struct Window {
+    left: Duration,
+    lease: Lease,
+}
+
+impl Window {
+    fn new(lease: Lease, now: Now) -> Self {
+        Self { left: lease.left(now), lease }
+    }
+}
 
 impl PartialOrd for Window {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
@@ -598,6 +618,6 @@ impl PartialOrd for Window {
 
 impl Ord for Window {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.0.cmp(&other.0.0)
+        self.left.cmp(&other.left)
     }
 }

@@ -28,7 +28,7 @@ pub mod registers;
 pub mod rules;
 mod voters;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -52,6 +52,9 @@ use crate::cluster::view::MemberState;
 
 /// ρ: how far a clock's rate may be off (protocol-safety 6.1).
 const RATE_BOUND: f64 = 0.01;
+
+/// How many falls of one member are remembered: settle does not double more often than this anyway.
+const FLAPS_MAX: usize = 16;
 
 /// What membership says of one other member. Advice, never safety.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,8 +138,10 @@ pub struct Leadership {
     withdrawn: BTreeMap<MemberId, Withdrawal>,
     /// Whom the last release named; the others hold back until then.
     named_successor: Option<(MemberId, Duration)>,
-    /// Voters that asked to be removed.
-    leavers: BTreeSet<MemberId>,
+    /// Voters that asked to be removed, and the process that did, once it was heard.
+    leavers: BTreeMap<MemberId, Option<BootNonce>>,
+    /// Voters that are not here, and since when.
+    absent: BTreeMap<MemberId, Duration>,
     /// How often a member went down lately: settle doubles with it.
     flaps: BTreeMap<MemberId, VecDeque<Duration>>,
     /// No attempt before this.
@@ -164,6 +169,8 @@ pub struct Leadership {
     alarms: BTreeMap<String, String>,
     /// Why there is no leader, for people.
     reason: String,
+    /// `Event::Fatal` was said: nothing follows it.
+    ended: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,6 +203,9 @@ impl Leadership {
     pub fn new(settings: &Settings, durable: Durable, boot: BootNonce, rules: Rules, seed: [u8; 32], now: Now) -> Self {
         let me = Process { id: durable.id.clone(), instance: durable.instance, boot };
         let founding = FoundingMachine::new(settings, &durable);
+        let mut rng = StdRng::from_seed(seed);
+        // Rounds of an earlier process with this name must not be taken for ours.
+        let next_round = u64::from(rng.random::<u32>()) << 24;
         let mut machine = Self {
             me,
             mode: settings.mode,
@@ -203,14 +213,15 @@ impl Leadership {
             max_voters: settings.max_voters,
             replace_after: settings.replace_after,
             rules,
-            rng: StdRng::from_seed(seed),
+            rng,
             acceptor: Acceptor::new(durable, settings.timing.lease.grant, rules, now.mono),
             founding,
             role: Role::Follower,
             peers: BTreeMap::new(),
             withdrawn: BTreeMap::new(),
             named_successor: None,
-            leavers: BTreeSet::new(),
+            leavers: BTreeMap::new(),
+            absent: BTreeMap::new(),
             flaps: BTreeMap::new(),
             backoff_until: Duration::ZERO,
             leaderless_since: Some(now.mono),
@@ -220,7 +231,7 @@ impl Leadership {
             retired: false,
             last_failure: String::new(),
             pulling: None,
-            next_round: 0,
+            next_round,
             next_ticket: 0,
             next_write: 0,
             after: BTreeMap::new(),
@@ -228,6 +239,7 @@ impl Leadership {
             outputs: VecDeque::new(),
             alarms: BTreeMap::new(),
             reason: String::new(),
+            ended: false,
         };
         machine.begin_founding(now);
         machine
@@ -241,10 +253,15 @@ impl Leadership {
         for (id, peer) in &peers {
             let fell = self.peers.get(id).is_some_and(|before| !gone(before.state)) && gone(peer.state);
             if fell {
-                self.flaps.entry(id.clone()).or_default().push_back(now.mono);
+                let falls = self.flaps.entry(id.clone()).or_default();
+                falls.push_back(now.mono);
+                if falls.len() > FLAPS_MAX {
+                    falls.pop_front();
+                }
             }
         }
         self.peers = peers;
+        self.note_absent(now);
         self.advance(now);
     }
 
@@ -264,8 +281,10 @@ impl Leadership {
 
     // Commands.
 
-    /// Writes registers under the own leadership. `None` when this agent does not lead, or hands over.
+    /// Writes registers under the own leadership. `None` when this agent does not lead. While it hands over, writes
+    /// are still taken: what runs must be able to record its end.
     pub fn propose(&mut self, entries: Vec<quorate_proto::message::Entry>, now: Now) -> Option<WriteId> {
+        self.watch_window(now);
         let id = WriteId(self.next_write);
         let Role::Leading(leading) = &self.role else { return None };
         if !leading.is_active() {
@@ -309,6 +328,9 @@ impl Leadership {
 
     /// When to call `handle_timeout`, and why.
     pub fn poll_timeout(&self) -> Option<(Duration, &'static str)> {
+        if self.ended {
+            return None;
+        }
         let persist = matches!(self.role, Role::Leading(_))
             .then(|| self.persisting.values().min().map(|t| (*t + self.timing.grant, "disk does not answer")))
             .flatten();
@@ -504,7 +526,7 @@ impl Leadership {
         self.next_ticket += 1;
         self.after.insert(ticket, after);
         self.persisting.insert(ticket, now.mono);
-        self.outputs.push_back(Output::Persist { ticket, changes });
+        self.output(Output::Persist { ticket, changes });
     }
 
     /// R2 and R4: everything waits, unless the simulator took the rule away.
@@ -549,11 +571,19 @@ impl Leadership {
 
     fn send(&mut self, to: SocketAddr, body: Body) {
         let message = Message { header: self.header(), body };
-        self.outputs.push_back(Output::Send { to, message });
+        self.output(Output::Send { to, message });
     }
 
     fn event(&mut self, event: Event) {
-        self.outputs.push_back(Output::Event(event));
+        let last = matches!(event, Event::Fatal { .. });
+        self.output(Output::Event(event));
+        self.ended |= last;
+    }
+
+    fn output(&mut self, output: Output) {
+        if !self.ended {
+            self.outputs.push_back(output);
+        }
     }
 
     fn alarm(&mut self, key: &str, text: String) {
