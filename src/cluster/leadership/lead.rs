@@ -343,19 +343,9 @@ impl Leadership {
 
     /// R13: the window ends at the majority-th latest of the answered rounds, the own vote counted.
     fn extend_window(&mut self, now: Now) {
-        let (rules, me, grant) = (self.rules, self.me.id.clone(), self.timing.grant);
+        let Role::Leading(leading) = &self.role else { return };
+        let Some(Window { left, lease }) = self.window_of(&leading.quorum, now) else { return };
         let Role::Leading(leading) = &mut self.role else { return };
-        let epoch = leading.epoch;
-        let own = leading.rounds.newest().map(|sent| (sent, grant));
-        let reached = leading.quorum.reached_by(|voter| {
-            let answered = if voter.id == me {
-                own
-            } else {
-                leading.followers.get(&voter.id).filter(|f| f.instance == voter.instance).and_then(|f| f.answered)
-            };
-            answered.map(|(sent, lease)| Window::new(Lease::new(epoch, sent, holder_length(lease, rules)), now))
-        });
-        let Some(Window { left, lease }) = reached else { return };
         if left <= leading.lease.left(now) || !leading.lease.is_live(Duration::ZERO, now) {
             return;
         }
@@ -363,6 +353,27 @@ impl Leadership {
         if leading.active {
             self.event(Event::LeaseExtended(lease));
         }
+    }
+
+    /// What the answers so far are worth to this quorum.
+    fn window_of(&self, quorum: &Quorum, now: Now) -> Option<Window> {
+        let Role::Leading(leading) = &self.role else { return None };
+        let own = leading.rounds.newest().map(|sent| (sent, self.timing.grant));
+        quorum.reached_by(|voter| {
+            let answered = if voter.id == self.me.id {
+                own
+            } else {
+                leading.followers.get(&voter.id).filter(|f| f.instance == voter.instance).and_then(|f| f.answered)
+            };
+            answered.map(|(sent, d)| Window::new(Lease::new(leading.epoch, sent, holder_length(d, self.rules)), now))
+        })
+    }
+
+    /// Whether this quorum has granted all of the window in hand. A voter set may only change to one that has: a
+    /// majority of the new set that shares no grantor with the window could elect another leader inside it (I6).
+    pub(super) fn is_window_covered_by(&self, quorum: &Quorum, now: Now) -> bool {
+        let Role::Leading(leading) = &self.role else { return false };
+        self.window_of(quorum, now).is_some_and(|window| window.left >= leading.lease.left(now))
     }
 
     fn repeat_writes(&mut self, now: Now) {

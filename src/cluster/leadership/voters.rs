@@ -44,9 +44,13 @@ impl Leadership {
         if self.keeps(Rule::StateFirst) && !self.majority(&new).is_met_by(&ready) {
             return;
         }
+        let joint = Quorum::joint(&old, &new);
+        if self.keeps(Rule::WindowFirst) && !self.is_window_covered_by(&joint, now) {
+            return; // The next renewal makes up for it.
+        }
         let Ok(value) = quorate_proto::codec::encode(&new) else { return };
         if let Role::Leading(leading) = &mut self.role {
-            leading.set_quorum(Quorum::joint(&old, &new));
+            leading.set_quorum(joint);
         }
         self.write_batch(vec![Entry { key: VOTERS_KEY.to_owned(), value: Some(value) }], None, now);
     }
