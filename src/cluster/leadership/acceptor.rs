@@ -152,7 +152,8 @@ impl Acceptor {
     ) -> Result<(Duration, Vec<Change>), Refusal> {
         self.would_promise(epoch, claimant, now)?;
         let lease = self.grant.min(asked);
-        self.lease_until = now + lease;
+        // A claim that comes late may ask for less than a renewal has granted meanwhile: that stands.
+        self.lease_until = self.lease_until.max(now + lease);
         if self.promised() == epoch && self.holder() == Some(claimant) {
             return Ok((lease, Vec::new()));
         }

@@ -72,6 +72,8 @@ pub(super) struct Leading {
     active: bool,
     lease: Lease,
     since: Duration,
+    /// The two sets of a change that waits until both cover the window: meanwhile it grows no further than both allow.
+    next_quorum: Option<Quorum>,
     hand_over: Option<HandOver>,
 }
 
@@ -90,6 +92,10 @@ impl Leading {
 
     pub(super) fn set_quorum(&mut self, quorum: Quorum) {
         self.quorum = quorum;
+    }
+
+    pub(super) fn set_next_quorum(&mut self, quorum: Option<Quorum>) {
+        self.next_quorum = quorum;
     }
 
     pub(super) fn has_nothing_pending(&self) -> bool {
@@ -173,6 +179,7 @@ impl Leadership {
             active: false,
             lease,
             since: now.mono,
+            next_quorum: None,
             hand_over: None,
         }));
         for entries in batches {
@@ -344,7 +351,8 @@ impl Leadership {
     /// R13: the window ends at the majority-th latest of the answered rounds, the own vote counted.
     fn extend_window(&mut self, now: Now) {
         let Role::Leading(leading) = &self.role else { return };
-        let Some(Window { left, lease }) = self.window_of(&leading.quorum, now) else { return };
+        let quorum = leading.next_quorum.as_ref().unwrap_or(&leading.quorum);
+        let Some(Window { left, lease }) = self.window_of(quorum, now) else { return };
         let Role::Leading(leading) = &mut self.role else { return };
         if left <= leading.lease.left(now) || !leading.lease.is_live(Duration::ZERO, now) {
             return;

@@ -35,6 +35,9 @@ impl Leadership {
         if !leading.is_settled() && self.keeps(Rule::OneVoterAtATime) {
             return;
         }
+        if let Role::Leading(leading) = &mut self.role {
+            leading.set_next_quorum(None);
+        }
         let Some(old) = self.leading_voters() else { return };
         let Some(new) = self.wanted_voters(&old, now) else { return };
         // R19: every register on a majority of the new set as well, and the joiner has promised this epoch (it answers
@@ -46,7 +49,10 @@ impl Leadership {
         }
         let joint = Quorum::joint(&old, &new);
         if self.keeps(Rule::WindowFirst) && !self.is_window_covered_by(&joint, now) {
-            return; // The next renewal makes up for it.
+            if let Role::Leading(leading) = &mut self.role {
+                leading.set_next_quorum(Some(joint));
+            }
+            return; // The next renewals make up for it.
         }
         let Ok(value) = quorate_proto::codec::encode(&new) else { return };
         if let Role::Leading(leading) = &mut self.role {

@@ -170,7 +170,7 @@ impl World {
                 let set = h.running.as_ref().map_or(&h.disk.durable, |r| r.machine.durable());
                 let Some((_, Some(value))) = set.registers.get(VOTERS_KEY) else { return true };
                 let Ok(voters) = quorate_proto::codec::decode_frame::<Voters>(value) else { return true };
-                let gone = voters.0.iter().filter(|v| self.lost.contains(&v.instance) || v.instance == instance);
+                let gone = voters.0.iter().filter(|v| self.lost.contains_key(v) || v.instance == instance);
                 gone.count() <= (voters.0.len() - 1) / 2
             })
         };

@@ -3,6 +3,10 @@
 
 use std::time::Duration;
 
+use quorate::cluster::leadership::Leadership;
+
+use quorate_proto::message::{VOTERS_KEY, Voters};
+
 use super::clock::{Flow, Real};
 use super::facts::Violation;
 use super::network::Weather;
@@ -83,7 +87,8 @@ impl World {
         };
         let leaders: Vec<usize> = (0..self.hosts.len()).filter(live).collect();
         let [leader] = leaders[..] else {
-            let reasons: Vec<String> = self.machines().map(|m| format!("{}: {}", m.process().id, m.reason())).collect();
+            let tell = |m: &Leadership| format!("{}: {} (voters {:?})", m.process().id, m.reason(), m.voters());
+            let reasons: Vec<String> = self.machines().map(tell).collect();
             return Some(format!("{} leaders; {}", leaders.len(), reasons.join("; ")));
         };
         let machine = &self.hosts[leader].running.as_ref()?.machine;
@@ -101,12 +106,23 @@ impl World {
         self.agreed_data_is_with(leader).err()
     }
 
-    fn machines(&self) -> impl Iterator<Item = &quorate::cluster::leadership::Leadership> {
+    fn machines(&self) -> impl Iterator<Item = &Leadership> {
         self.hosts.iter().filter_map(|h| h.running.as_ref()).map(|r| &r.machine)
     }
 
-    /// Whether the founding cannot end any more, because a founder's disk was lost before it was over (F5).
-    pub(crate) fn is_stuck_by_a_lost_disk(&self) -> bool {
-        !self.lost.is_empty() && self.hosts.iter().all(|h| h.disk.durable.cluster.is_none())
+    /// Whether nothing can be expected of the cluster, because too many disks were lost: one of a founder before the
+    /// founding was over (F5), or those of a majority of the newest voter set. The faults avoid that, but a disk may be
+    /// lost in the second before a change that counts on it.
+    pub(crate) fn is_stuck_by_lost_disks(&self) -> bool {
+        let newest = self
+            .hosts
+            .iter()
+            .map(|h| h.running.as_ref().map_or(&h.disk.durable, |r| r.machine.durable()))
+            .filter_map(|durable| durable.registers.get(VOTERS_KEY))
+            .max_by_key(|(stamp, _)| *stamp);
+        let Some((_, Some(value))) = newest else { return !self.lost.is_empty() };
+        let Ok(voters) = quorate_proto::codec::decode_frame::<Voters>(value) else { return false };
+        let lost = voters.0.iter().filter(|v| self.lost.contains_key(v)).count();
+        lost * 2 >= voters.0.len()
     }
 }

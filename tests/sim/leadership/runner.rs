@@ -56,8 +56,8 @@ fn live(world: &mut World) -> Result<(), Violation> {
         return Ok(());
     }
     world.end_faults();
-    if world.is_stuck_by_a_lost_disk() {
-        world.stats.count("foundings stuck by a lost disk");
+    if world.is_stuck_by_lost_disks() {
+        world.stats.count("stuck by lost disks");
         return world.run_until(world.real + 5 * super::scenario::SECOND);
     }
     let took = world.run_until_healed()?;

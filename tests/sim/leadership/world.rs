@@ -103,8 +103,8 @@ pub(crate) struct World {
     values: u64,
     next_pause: u32,
     sent_voters: BTreeSet<Stamp>,
-    /// Instances of lost disks.
-    pub(crate) lost: BTreeSet<Instance>,
+    /// Lost disks, and the stamp of the voter set that each held.
+    pub(crate) lost: BTreeMap<Voter, Stamp>,
     /// When a process became an active leader, newest last.
     pub(crate) led: Vec<(Real, Epoch, Who)>,
     pub(crate) stopped_faults: bool,
@@ -146,7 +146,7 @@ impl World {
             values: 0,
             next_pause: 0,
             sent_voters: BTreeSet::new(),
-            lost: BTreeSet::new(),
+            lost: BTreeMap::new(),
             led: Vec::new(),
             stopped_faults: false,
             trace,
@@ -330,7 +330,9 @@ impl World {
 
     /// The directory is gone: another instance from now on.
     pub(crate) fn lose_disk(&mut self, host: usize) {
-        self.lost.insert(self.hosts[host].disk.durable.instance);
+        let durable = &self.hosts[host].disk.durable;
+        let stamp = durable.registers.get(VOTERS_KEY).map_or(Stamp::default(), |(stamp, _)| *stamp);
+        self.lost.insert(Voter { id: durable.id.clone(), instance: durable.instance }, stamp);
         self.hosts[host].disk = self.new_disk(host);
         self.trace(|| format!("n{} has a new disk", host + 1));
     }
@@ -526,14 +528,11 @@ impl World {
 
     fn voters_sent(&mut self, stamp: Stamp, value: &[u8]) {
         let Ok(voters) = quorate_proto::codec::decode_frame::<Voters>(value) else { return };
-        let on_disk: BTreeMap<Voter, Stamp> = self
-            .hosts
-            .iter()
-            .filter_map(|h| {
-                let stamp = h.disk.durable.registers.get(VOTERS_KEY)?.0;
-                Some((Voter { id: h.id.clone(), instance: h.disk.durable.instance }, stamp))
-            })
-            .collect();
+        let mut on_disk = self.lost.clone();
+        on_disk.extend(self.hosts.iter().filter_map(|h| {
+            let stamp = h.disk.durable.registers.get(VOTERS_KEY)?.0;
+            Some((Voter { id: h.id.clone(), instance: h.disk.durable.instance }, stamp))
+        }));
         self.trace(|| format!("voters {stamp}: {voters:?}"));
         self.stats.count("voter sets");
         self.fact(&Fact::VotersSent { stamp, voters: &voters, on_disk: &on_disk });
