@@ -16,7 +16,7 @@ pub mod output;
 pub mod settings;
 pub mod view;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use quorate_proto::codec;
@@ -79,6 +79,7 @@ impl Cluster {
             observer: identity.id.clone(),
             members: Vec::new(),
             leader: None,
+            last_release: None,
             epoch: Epoch(0),
             mode: settings.mode,
             voters: 0,
@@ -235,8 +236,8 @@ impl Cluster {
         &self.leadership.durable().registers
     }
 
-    /// Highest epoch whose holder is known to have released it with nothing of its left running.
-    pub fn released(&self) -> Option<Epoch> {
+    /// Epochs whose holders are known to have released them, with nothing of theirs left running.
+    pub fn released(&self) -> &BTreeSet<Epoch> {
         self.leadership.released()
     }
 
@@ -278,10 +279,23 @@ impl Cluster {
                 leadership::Output::Persist { ticket, changes } => {
                     self.outputs.push_back(Output::Persist { ticket, changes });
                 }
-                leadership::Output::Event(event) => self.outputs.push_back(Output::Event(event)),
+                leadership::Output::Event(event) => {
+                    if let Event::ProcessEnded { id } = &event {
+                        self.handle_process_ended(&id.clone(), now);
+                    }
+                    self.outputs.push_back(Output::Event(event));
+                }
             }
         }
         self.renew_view();
+    }
+
+    /// A guardian said so: membership need not wait for its probes.
+    fn handle_process_ended(&mut self, id: &MemberId, now: Now) {
+        let generation = self.membership.members().find(|m| m.identity.id == *id).map(|m| m.identity.generation);
+        if let Some(generation) = generation {
+            self.membership.handle_gone(id, generation, now);
+        }
     }
 
     fn handle_membership_output(&mut self, output: membership::Output) {
@@ -379,6 +393,7 @@ impl Cluster {
             held: leader.is_some(),
             members,
             leader,
+            last_release: self.leadership.last_release().cloned(),
             epoch: self.leadership.epoch(),
             mode: self.settings.mode,
             formed: self.leadership.is_formed(),

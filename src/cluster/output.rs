@@ -68,6 +68,11 @@ pub enum Event {
         /// Who.
         id: MemberId,
     },
+    /// The guardian of a dead leader says that its process has ended and nothing of it runs.
+    ProcessEnded {
+        /// Who.
+        id: MemberId,
+    },
     /// Others held this agent as down; it joins again under the same name.
     IdentityRenewed {
         /// How often in this process's life.

@@ -71,6 +71,8 @@ pub struct View {
     pub members: Vec<MemberView>,
     /// Who holds a live lease, as this agent knows it.
     pub leader: Option<MemberId>,
+    /// Who released a lease last, and how, for people.
+    pub last_release: Option<(MemberId, &'static str)>,
     /// Highest epoch seen.
     pub epoch: Epoch,
     /// The rule.

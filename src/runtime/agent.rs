@@ -1,7 +1,7 @@
 //! The agent: brings the parts up and carries between them. Leases go to the tasks, runs to the guardian, ends of runs
 //! back; hand-over and shutdown wait here until nothing runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use quorate_proto::identity::Versions;
 use quorate_proto::seal::{Opener, Sealer};
-use quorate_proto::{BootNonce, Identity, Instance, MemberId};
+use quorate_proto::{BootNonce, Epoch, Identity, Instance, MemberId};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -390,7 +390,7 @@ impl Loop {
         match notice {
             Notice::Led { lease, journal, released } => {
                 story::tell(&Event::LeaseGained(lease));
-                self.lead(lease, &journal, released).await;
+                self.lead(lease, &journal, &released).await;
             }
             Notice::Event(event) => {
                 story::tell(&event);
@@ -414,12 +414,7 @@ impl Loop {
         None
     }
 
-    async fn lead(
-        &mut self,
-        lease: Lease,
-        journal: &BTreeMap<String, Vec<u8>>,
-        released: Option<quorate_proto::Epoch>,
-    ) {
+    async fn lead(&mut self, lease: Lease, journal: &BTreeMap<String, Vec<u8>>, released: &BTreeSet<Epoch>) {
         let now = clock::now();
         let unfinished = journal::unfinished(journal, released, lease.epoch());
         for Unfinished { task, wait, text } in &unfinished {

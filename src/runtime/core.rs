@@ -3,7 +3,7 @@
 //!
 //! Wakes for: datagrams, the core's deadline, commands of the agent. Then: obey the outputs in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,8 +48,8 @@ pub enum Command {
     Persisted(Ticket),
     /// The adopted generation is on disk.
     Generation(Generation),
-    /// Write registers on a majority.
-    Propose(Vec<Entry>, oneshot::Sender<Result<(), ProposeError>>),
+    /// Write registers on a majority, under the leadership of this epoch and no other.
+    Propose(Epoch, Vec<Entry>, oneshot::Sender<Result<(), ProposeError>>),
     /// Hand over.
     StepDown {
         /// For people.
@@ -69,7 +69,7 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
     /// Nothing was written.
-    #[error("this agent does not lead")]
+    #[error("this agent does not lead under that epoch any more")]
     NotLeader,
     /// It may or may not have taken effect.
     #[error("the leadership ended before a majority had acknowledged the write; its outcome is unknown")]
@@ -79,14 +79,14 @@ pub enum ProposeError {
 /// What the core tells the agent.
 #[derive(Debug)]
 pub enum Notice {
-    /// The agent leads now: what the journal says, and which epoch was released last.
+    /// The agent leads now: what the journal says, and which epochs were released.
     Led {
         /// Its authority.
         lease: Lease,
         /// Every register under `run/`.
         journal: BTreeMap<String, Vec<u8>>,
-        /// Highest released epoch.
-        released: Option<Epoch>,
+        /// Epochs that were released: nothing of them runs.
+        released: BTreeSet<Epoch>,
     },
     /// Everything else that happened.
     Event(Event),
@@ -213,12 +213,15 @@ impl Core {
             }
             Command::Persisted(ticket) => self.cluster.handle_persisted(ticket, now),
             Command::Generation(generation) => self.cluster.handle_generation(generation, now),
-            Command::Propose(entries, reply) => match self.cluster.propose(entries, now) {
-                Some(id) => {
-                    waiting.insert(id, reply);
+            Command::Propose(epoch, entries, reply) => {
+                let leads = self.cluster.lease(now).is_some_and(|lease| lease.epoch() == epoch);
+                match leads.then(|| self.cluster.propose(entries, now)).flatten() {
+                    Some(id) => {
+                        waiting.insert(id, reply);
+                    }
+                    None => drop(reply.send(Err(ProposeError::NotLeader))),
                 }
-                None => drop(reply.send(Err(ProposeError::NotLeader))),
-            },
+            }
             Command::StepDown { why, leaving } => self.cluster.step_down(&why, leaving, now),
             Command::RunsStopped => self.cluster.runs_stopped(now),
             Command::RemoveVoter(id, reply) => {
@@ -247,7 +250,7 @@ impl Core {
                 Output::Event(Event::LeaseGained(lease)) => {
                     let runs = self.cluster.registers().range("run/".to_owned().."run0".to_owned());
                     let journal = runs.filter_map(|(k, (_, v))| Some((k.clone(), v.clone()?))).collect();
-                    let released = self.cluster.released();
+                    let released = self.cluster.released().clone();
                     self.renew_last_will();
                     drop(self.notices.send(Notice::Led { lease, journal, released }));
                 }

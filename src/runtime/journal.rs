@@ -3,7 +3,7 @@
 //! One register per task, `run/<task>`. It is the task's fence as well: its epoch never falls (I8), because only a
 //! leader writes it and only under a newer epoch. A new leader reads it to learn what was in flight (protocol-safety 7).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use quorate_proto::bincode_derive::{Decode, Encode};
@@ -52,12 +52,12 @@ pub struct Unfinished {
 /// What was in flight when the new leadership `epoch` began, and is not surely over.
 ///
 /// A run of an epoch that its holder (or its guardian) released is over: a release is sent only when nothing runs.
-pub fn unfinished(journal: &BTreeMap<String, Vec<u8>>, released: Option<Epoch>, epoch: Epoch) -> Vec<Unfinished> {
+pub fn unfinished(journal: &BTreeMap<String, Vec<u8>>, released: &BTreeSet<Epoch>, epoch: Epoch) -> Vec<Unfinished> {
     let entered = journal
         .iter()
         .filter_map(|(key, value)| Some((key.strip_prefix("run/")?, codec::decode_frame::<Entered>(value).ok()?)));
     entered
-        .filter(|(_, e)| !e.finished && e.epoch < epoch && released.is_none_or(|r| r < e.epoch))
+        .filter(|(_, e)| !e.finished && e.epoch < epoch && !released.contains(&e.epoch))
         .map(|(task, e)| {
             let grace = Duration::from_millis(e.grace_ms);
             Unfinished {
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_run_in_flight_is_waited_for_until_it_is_surely_over() {
-        let found = unfinished(&journal(6, false), None, Epoch(7));
+        let found = unfinished(&journal(6, false), &BTreeSet::new(), Epoch(7));
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].task, "fw");
         assert!(found[0].wait > Duration::from_secs(11) && found[0].wait < Duration::from_secs(12));
@@ -91,13 +91,13 @@ mod tests {
 
     #[test]
     fn a_finished_or_released_run_is_not_waited_for() {
-        assert!(unfinished(&journal(6, true), None, Epoch(7)).is_empty());
-        assert!(unfinished(&journal(6, false), Some(Epoch(6)), Epoch(7)).is_empty());
-        assert_eq!(unfinished(&journal(6, false), Some(Epoch(5)), Epoch(7)).len(), 1);
+        assert!(unfinished(&journal(6, true), &BTreeSet::new(), Epoch(7)).is_empty());
+        assert!(unfinished(&journal(6, false), &BTreeSet::from([Epoch(6)]), Epoch(7)).is_empty());
+        assert_eq!(unfinished(&journal(6, false), &BTreeSet::from([Epoch(5), Epoch(9)]), Epoch(7)).len(), 1);
     }
 
     #[test]
     fn what_cannot_be_read_is_no_run() {
-        assert!(unfinished(&BTreeMap::from([("run/x".to_owned(), vec![1, 2])]), None, Epoch(7)).is_empty());
+        assert!(unfinished(&BTreeMap::from([("run/x".to_owned(), vec![1, 2])]), &BTreeSet::new(), Epoch(7)).is_empty());
     }
 }

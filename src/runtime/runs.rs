@@ -156,7 +156,7 @@ impl Runner {
     async fn enter(&self, entered: &Entered, task: &str) -> Result<(), ProposeError> {
         let entries: Vec<Entry> = entered.entry(task).into_iter().collect();
         let (reply, answer) = oneshot::channel();
-        if self.commands.send(Command::Propose(entries, reply)).await.is_err() {
+        if self.commands.send(Command::Propose(entered.epoch, entries, reply)).await.is_err() {
             return Err(ProposeError::NotLeader);
         }
         answer.await.unwrap_or(Err(ProposeError::Unknown))

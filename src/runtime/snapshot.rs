@@ -63,11 +63,16 @@ impl Chronicle {
         let Some(before) = self.leader.as_ref().filter(|before| *before != leader) else {
             return "lowest id alive".to_owned();
         };
+        if let Some((holder, how)) = &view.last_release
+            && holder == before
+        {
+            return format!("{before} led before; {how}");
+        }
         match view.members.iter().find(|m| m.id == *before).map(|m| m.state) {
             Some(MemberState::Down) => format!("{before} is down"),
             Some(MemberState::Suspect) => format!("{before} did not answer"),
             Some(MemberState::Left) => format!("{before} has left"),
-            Some(MemberState::Alive) => format!("{before} gave leadership up"),
+            Some(MemberState::Alive) => format!("the lease of {before} ran out"),
             None => format!("{before} is gone"),
         }
     }

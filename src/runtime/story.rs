@@ -13,6 +13,7 @@ pub(super) fn tell(event: &Event) {
         Event::MemberRefuted { id } => info!(member = %id, "member refuted the suspicion"),
         Event::MemberDown { id } => warn!(member = %id, "member is down"),
         Event::MemberLeft { id } => info!(member = %id, "member has left"),
+        Event::ProcessEnded { id } => warn!(member = %id, "the leader's process has ended, its guardian says"),
         Event::IdentityRenewed { bump } => warn!(bump, "others held this agent as down; it joins again"),
         Event::Late { by } => warn!(seconds = by.as_secs_f64(), "this agent did not run for a while"),
         Event::Founding { text } => info!("founding: {text}"),

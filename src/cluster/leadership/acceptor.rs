@@ -36,8 +36,9 @@ pub(crate) struct Acceptor {
     lease_until: Duration,
     /// R12: until then nobody but the recorded holder's very process is granted anything.
     quiet_until: Duration,
-    /// The epoch of the newest promise that is on disk.
-    durable_epoch: Epoch,
+    /// Promises recorded by this process, and how many of them are on disk.
+    promises: u64,
+    durable_promises: u64,
     /// Batches of the promised epoch applied without a gap.
     applied: Seq,
     /// Applied batches after a gap.
@@ -57,7 +58,8 @@ impl Acceptor {
             rules,
             lease_until: Duration::ZERO,
             quiet_until: now + quiet,
-            durable_epoch: epoch,
+            promises: 0,
+            durable_promises: 0,
             applied: Seq(0),
             applied_beyond: std::collections::BTreeSet::new(),
             heard: epoch,
@@ -150,7 +152,8 @@ impl Acceptor {
     ) -> Result<(Duration, Vec<Change>), Refusal> {
         self.would_promise(epoch, claimant, now)?;
         let lease = self.grant.min(asked);
-        self.lease_until = now + lease;
+        // A claim that comes late may ask for less than a renewal has granted meanwhile: that stands.
+        self.lease_until = self.lease_until.max(now + lease);
         if self.promised() == epoch && self.holder() == Some(claimant) {
             return Ok((lease, Vec::new()));
         }
@@ -160,26 +163,34 @@ impl Acceptor {
     fn record(&mut self, epoch: Epoch, holder: &Process, lease: Duration) -> Change {
         let promise = Promise { epoch, holder: holder.clone(), lease };
         self.durable.promised = Some(promise.clone());
+        self.promises += 1;
         self.heard = self.heard.max(epoch);
         self.applied = Seq(0);
         self.applied_beyond.clear();
         Change::Promise(promise)
     }
 
-    /// The promise of this epoch is on disk.
-    pub(crate) fn handle_durable(&mut self, epoch: Epoch) {
-        self.durable_epoch = self.durable_epoch.max(epoch);
+    /// Number of the newest promise, for `handle_durable`.
+    pub(crate) fn promise_number(&self) -> u64 {
+        self.promises
+    }
+
+    /// The promises up to this number are on disk.
+    pub(crate) fn handle_durable(&mut self, number: u64) {
+        self.durable_promises = self.durable_promises.max(number);
     }
 
     /// Whether the promise of exactly this epoch to exactly this process stands and is on disk.
     pub(crate) fn is_bound_to(&self, epoch: Epoch, holder: &Process) -> bool {
-        let durable = self.durable_epoch == epoch || !self.rules.keep(Rule::PromiseIsDurable);
+        let durable = self.durable_promises == self.promises || !self.rules.keep(Rule::PromiseIsDurable);
         durable && self.promised() == epoch && self.holder() == Some(holder)
     }
 
-    /// R12: the lease counts from sending the grant or renewal. Returns D.
+    /// R12: the lease counts from sending the grant or renewal. Returns D: never more than what is recorded, because
+    /// that is what would be waited for after a restart.
     pub(crate) fn extend(&mut self, asked: Duration, now: Duration) -> Duration {
-        let lease = self.grant.min(asked);
+        let recorded = self.durable.promised.as_ref().map_or(Duration::ZERO, |p| p.lease);
+        let lease = self.grant.min(asked).min(recorded);
         self.lease_until = self.lease_until.max(now + lease);
         lease
     }
@@ -214,11 +225,10 @@ impl Acceptor {
         Ok(changes)
     }
 
-    /// Takes over registers from the leader of `epoch`, complete up to `upto` (catch-up). Stamps are kept.
+    /// Takes over registers from the leader of `epoch` (catch-up). Stamps are kept.
     pub(crate) fn catch_up(
         &mut self,
         epoch: Epoch,
-        upto: Seq,
         incoming: Vec<Register>,
         leader: &Process,
     ) -> Result<Vec<Change>, Refusal> {
@@ -226,25 +236,23 @@ impl Acceptor {
         for Register { key, stamp, value } in registers::merge(&mut self.durable.registers, incoming) {
             changes.push(Change::Register { key, stamp, value });
         }
-        self.applied = self.applied.max(upto);
-        self.close_gaps();
         Ok(changes)
     }
 
-    /// R3: an older epoch is refused, an equal one must be the same process, a newer one is promised.
+    /// R3: an older epoch is refused, a newer one is promised. So is an equal one that was promised to somebody else:
+    /// only the winner of an epoch writes, so that other claimant has lost it, and this voter would be stuck with it.
     fn follow(&mut self, epoch: Epoch, leader: &Process) -> Result<Vec<Change>, Refusal> {
         let refuse = |reason| Err(Refusal { reason, remaining: Duration::ZERO });
         if !self.is_believable(epoch) {
             return refuse(RefuseReason::Jump);
         }
-        if epoch > self.promised() {
-            return Ok(vec![self.record(epoch, leader, self.grant)]);
-        }
-        let current = epoch == self.promised() && self.holder() == Some(leader);
-        if current || !self.rules.keep(Rule::StaleEpochIsRefused) {
+        if epoch == self.promised() && self.holder() == Some(leader) {
             return Ok(Vec::new());
         }
-        refuse(RefuseReason::Promised)
+        if epoch >= self.promised() {
+            return Ok(vec![self.record(epoch, leader, self.grant)]);
+        }
+        if self.rules.keep(Rule::StaleEpochIsRefused) { refuse(RefuseReason::Promised) } else { Ok(Vec::new()) }
     }
 
     /// A batch of the promised epoch is on disk.
@@ -255,11 +263,19 @@ impl Acceptor {
         }
     }
 
+    /// Everything up to this batch of the promised epoch is on disk.
+    pub(crate) fn handle_caught_up(&mut self, epoch: Epoch, upto: Seq) {
+        if epoch == self.promised() {
+            self.applied = self.applied.max(upto);
+            self.close_gaps();
+        }
+    }
+
     fn close_gaps(&mut self) {
         while self.applied_beyond.remove(&self.applied.next()) {
             self.applied = self.applied.next();
         }
-        self.applied_beyond = self.applied_beyond.split_off(&self.applied);
+        self.applied_beyond = self.applied_beyond.split_off(&self.applied.next());
     }
 }
 
@@ -311,14 +327,34 @@ mod tests {
     }
 
     #[test]
+    fn a_renewal_is_never_longer_than_what_a_restart_waits_for() {
+        let a = process("a", 1);
+        let mut voter = acceptor(None);
+        voter.promise(Epoch(1), &a, D / 2, D).unwrap();
+        assert_eq!(voter.extend(D, D), D / 2);
+    }
+
+    #[test]
     fn a_stale_write_is_refused_and_a_newer_one_is_a_promise() {
         let (a, b) = (process("a", 1), process("b", 1));
         let mut voter = acceptor(None);
         voter.promise(Epoch(3), &a, D, D).unwrap();
         assert!(voter.write(Epoch(2), Seq(1), &[], &b).is_err());
-        assert!(voter.write(Epoch(3), Seq(1), &[], &b).is_err(), "same epoch, another process");
         assert!(matches!(voter.write(Epoch(4), Seq(1), &[], &b).unwrap()[..], [Change::Promise(_)]));
         assert!(voter.write(Epoch(3), Seq(9), &[], &a).is_err());
+    }
+
+    #[test]
+    fn a_write_of_the_winner_ends_a_promise_of_the_same_epoch_to_another() {
+        let (a, b) = (process("a", 1), process("b", 1));
+        let mut voter = acceptor(None);
+        voter.promise(Epoch(3), &a, D, D).unwrap();
+        voter.handle_durable(voter.promise_number());
+        assert!(voter.is_bound_to(Epoch(3), &a));
+        assert!(matches!(voter.write(Epoch(3), Seq(1), &[], &b).unwrap()[..], [Change::Promise(_)]));
+        assert!(!voter.is_bound_to(Epoch(3), &b), "not before it is on disk");
+        voter.handle_durable(voter.promise_number());
+        assert!(voter.is_bound_to(Epoch(3), &b));
     }
 
     #[test]
@@ -330,7 +366,7 @@ mod tests {
         assert_eq!(voter.applied(), Seq(0));
         voter.handle_applied(Epoch(1), Seq(1));
         assert_eq!(voter.applied(), Seq(2));
-        voter.catch_up(Epoch(1), Seq(5), Vec::new(), &a).unwrap();
+        voter.handle_caught_up(Epoch(1), Seq(5));
         voter.handle_applied(Epoch(1), Seq(6));
         assert_eq!(voter.applied(), Seq(6));
     }

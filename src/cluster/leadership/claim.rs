@@ -217,7 +217,7 @@ impl Leadership {
                     started: None,
                     next_send: now.mono,
                 });
-                self.persist(changes, vec![After::Promised(epoch), After::Claim(epoch)], now);
+                self.persist(changes, vec![self.promised(), After::Claim(epoch)], now);
             }
             Err(refusal) => self.fail("this agent has promised otherwise meanwhile", refusal.remaining, now),
         }
@@ -230,6 +230,8 @@ impl Leadership {
             return;
         }
         c.started = Some(now);
+        // The own vote counts from now; so must the own lease as its grantor.
+        self.acceptor.extend(self.timing.grant, now.mono);
         let addr = SocketAddr::from(([0, 0, 0, 0], 0));
         let own =
             Answer { sent: now, lease: self.timing.grant, merged: true, voters, instance: self.me.instance, addr };
@@ -280,7 +282,7 @@ impl Leadership {
             sent = now;
         }
         let equal = registers::index_hash(&c.merged) == index || !merges;
-        let before = c.answers.get(&from.id);
+        let before = c.answers.get(&from.id).filter(|a| a.instance == from.instance);
         let merged = equal || before.is_some_and(|a| a.merged);
         let news = before.is_none();
         c.answers.insert(from.id.clone(), Answer { sent, lease, merged, voters, instance: from.instance, addr });
@@ -301,7 +303,9 @@ impl Leadership {
             return;
         }
         registers::merge(&mut c.merged, values);
-        if let Some(answer) = c.answers.get_mut(&from.id) {
+        if let Some(answer) = c.answers.get_mut(&from.id)
+            && answer.instance == from.instance
+        {
             answer.merged = true;
         }
         self.check_won(now);

@@ -40,6 +40,8 @@ pub(super) struct Found {
 #[derive(Debug)]
 struct Fresh {
     instance: Instance,
+    /// Where it spoke from: what gossip says of addresses must not decide who is a seed.
+    addr: SocketAddr,
     expect: u16,
     seeds: [u8; 16],
     accepted: Option<Proposal>,
@@ -199,7 +201,7 @@ impl Leadership {
                 if **id == me.id {
                     f.own_addr == Some(*addr)
                 } else {
-                    self.peers.get(*id).is_some_and(|p| p.addr == *addr)
+                    f.fresh.get(*id).is_some_and(|fresh| fresh.addr == *addr)
                 }
             };
             match seen.iter().find(|(id, _)| at(id)) {
@@ -261,6 +263,7 @@ impl Leadership {
         }
         let fresh = Fresh {
             instance: from.instance,
+            addr,
             expect: found.expect,
             seeds: found.seeds,
             accepted: found.accepted,

@@ -19,6 +19,10 @@ use crate::cluster::view::MemberState;
 
 /// How often a release is sent: it cannot be acknowledged by somebody who may be gone.
 const RELEASES: u8 = 3;
+/// Released epochs that are remembered.
+const RELEASED_MAX: usize = 64;
+/// Members whose newest process is remembered; membership bounds them as well.
+const PROCESSES_MAX: usize = 1_024;
 /// Time over which two clocks are compared before anything is concluded.
 const CLOCK_SAMPLE: Duration = Duration::from_secs(60);
 /// Settle never grows beyond this (protocol-safety 9).
@@ -74,6 +78,8 @@ pub(super) struct Leading {
     suspended: bool,
     lease: Lease,
     since: Duration,
+    /// The two sets of a change that waits until both cover the window: meanwhile it grows no further than both allow.
+    next_quorum: Option<Quorum>,
     hand_over: Option<HandOver>,
 }
 
@@ -92,6 +98,10 @@ impl Leading {
 
     pub(super) fn set_quorum(&mut self, quorum: Quorum) {
         self.quorum = quorum;
+    }
+
+    pub(super) fn set_next_quorum(&mut self, quorum: Option<Quorum>) {
+        self.next_quorum = quorum;
     }
 
     pub(super) fn has_nothing_pending(&self) -> bool {
@@ -130,13 +140,12 @@ impl Leadership {
     /// A majority has granted: recover, then act.
     pub(super) fn become_leader(&mut self, quorum: &Quorum, now: Now) {
         let Role::Claiming(claiming) = std::mem::replace(&mut self.role, Role::Follower) else { return };
-        let window = |sent: Now, lease: Duration| (sent.mono + holder_length(lease, self.rules), sent, lease);
-        let answers = &claiming.answers;
+        let (epoch, rules, answers) = (claiming.epoch, self.rules, &claiming.answers);
         let reached = quorum.reached_by(|voter| {
-            answers.get(&voter.id).filter(|a| a.instance == voter.instance).map(|a| Window(window(a.sent, a.lease)))
+            let answer = answers.get(&voter.id).filter(|a| a.instance == voter.instance)?;
+            Some(Window::new(Lease::new(epoch, answer.sent, holder_length(answer.lease, rules)), now))
         });
-        let Some(Window((_, sent, lease))) = reached else { return };
-        let lease = Lease::new(claiming.epoch, sent, holder_length(lease, self.rules));
+        let Some(Window { lease, .. }) = reached else { return };
         if !lease.is_live(Duration::ZERO, now) {
             self.role = Role::Claiming(claiming);
             self.fail("the grants came after the lease was over", Duration::ZERO, now);
@@ -177,6 +186,7 @@ impl Leadership {
             suspended: false,
             lease,
             since: now.mono,
+            next_quorum: None,
             hand_over: None,
         }));
         for entries in batches {
@@ -244,13 +254,14 @@ impl Leadership {
         leading.committed = leading.pending.keys().next().map_or(leading.next_seq, |first| Seq(first.0 - 1));
         let recovered = !leading.active && leading.committed >= leading.recovery;
         self.handle_committed_change(seq);
-        if recovered {
-            self.activate();
-        }
         if let Some(id) = id {
             self.event(Event::Committed(id));
         }
+        // A majority has the write, even if it took longer than the window; but nobody becomes active after it.
         self.watch_window(now);
+        if recovered {
+            self.activate();
+        }
     }
 
     fn activate(&mut self) {
@@ -269,7 +280,7 @@ impl Leadership {
     }
 
     /// R10: when the window is over, so is the leadership.
-    fn watch_window(&mut self, now: Now) {
+    pub(super) fn watch_window(&mut self, now: Now) {
         if let Role::Leading(leading) = &self.role
             && !leading.lease.is_live(Duration::ZERO, now)
         {
@@ -296,7 +307,8 @@ impl Leadership {
         if first {
             leading.round = round;
             leading.rounds.sent(round, now);
-            leading.next_renew = now.mono + renew;
+            // Voters may grant less than this agent would: R = D / 4 of what is granted.
+            leading.next_renew = now.mono + renew.min(leading.lease.length() / 4);
             // Only voters are asked again: a learner's answer is of no use to the lease.
             leading.unanswered = leading.quorum.voters().iter().map(|v| v.id.clone()).collect();
             leading.unanswered.remove(&self.me.id);
@@ -317,7 +329,7 @@ impl Leadership {
     pub(super) fn handle_renewed(&mut self, from: &Process, body: &Body, now: Now) {
         let Body::Renewed { epoch, round, lease_ms, clock_ms, applied } = *body else { return };
         self.note_follower(from, now);
-        let counts_from_sending = self.rules.keep(Rule::CountFromSending);
+        let (counts_from_sending, retry) = (self.rules.keep(Rule::CountFromSending), self.timing.retry);
         let Role::Leading(leading) = &mut self.role else { return };
         if leading.epoch != epoch {
             return;
@@ -326,6 +338,8 @@ impl Leadership {
         if !counts_from_sending {
             sent = now;
         }
+        // An answer that was long under way, or waited for a paused process, says nothing about clocks.
+        let late = round != leading.round || now.since(sent) > retry;
         if round == leading.round {
             leading.unanswered.remove(&from.id);
         }
@@ -335,33 +349,47 @@ impl Leadership {
             }
             follower.applied = follower.applied.max(applied);
         }
-        self.compare_clocks(from, clock_ms, now);
+        if !late {
+            self.compare_clocks(from, clock_ms, now);
+        }
         self.extend_window(now);
     }
 
     /// R13: the window ends at the majority-th latest of the answered rounds, the own vote counted.
     fn extend_window(&mut self, now: Now) {
-        let (rules, me, grant) = (self.rules, self.me.id.clone(), self.timing.grant);
+        let Role::Leading(leading) = &self.role else { return };
+        let quorum = leading.next_quorum.as_ref().unwrap_or(&leading.quorum);
+        let Some(Window { left, lease }) = self.window_of(quorum, now) else { return };
         let Role::Leading(leading) = &mut self.role else { return };
-        let own = leading.rounds.newest().map(|sent| (sent, grant));
-        let reached = leading.quorum.reached_by(|voter| {
-            let answered = if voter.id == me {
+        if left <= leading.lease.left(now) || !leading.lease.is_live(Duration::ZERO, now) {
+            return;
+        }
+        leading.lease = lease;
+        leading.suspended = false;
+        if leading.active {
+            self.event(Event::LeaseExtended(lease));
+        }
+    }
+
+    /// What the answers so far are worth to this quorum.
+    fn window_of(&self, quorum: &Quorum, now: Now) -> Option<Window> {
+        let Role::Leading(leading) = &self.role else { return None };
+        let own = leading.rounds.newest().map(|sent| (sent, self.timing.grant));
+        quorum.reached_by(|voter| {
+            let answered = if voter.id == self.me.id {
                 own
             } else {
                 leading.followers.get(&voter.id).filter(|f| f.instance == voter.instance).and_then(|f| f.answered)
             };
-            answered.map(|(sent, lease)| Window((sent.mono + holder_length(lease, rules), sent, lease)))
-        });
-        let Some(Window((ends, sent, lease))) = reached else { return };
-        if ends <= leading.lease.ends_mono() || !leading.lease.is_live(Duration::ZERO, now) {
-            return;
-        }
-        leading.lease = Lease::new(leading.epoch, sent, holder_length(lease, rules));
-        leading.suspended = false;
-        if leading.active {
-            let lease = leading.lease;
-            self.event(Event::LeaseExtended(lease));
-        }
+            answered.map(|(sent, d)| Window::new(Lease::new(leading.epoch, sent, holder_length(d, self.rules)), now))
+        })
+    }
+
+    /// Whether this quorum has granted all of the window in hand. A voter set may only change to one that has: a
+    /// majority of the new set that shares no grantor with the window could elect another leader inside it (I6).
+    pub(super) fn is_window_covered_by(&self, quorum: &Quorum, now: Now) -> bool {
+        let Role::Leading(leading) = &self.role else { return false };
+        self.window_of(quorum, now).is_some_and(|window| window.left >= leading.lease.left(now))
     }
 
     fn repeat_writes(&mut self, now: Now) {
@@ -536,6 +564,7 @@ impl Leadership {
 
     pub(super) fn send_release_of(&mut self, epoch: Epoch, successor: Option<MemberId>, leaving: bool, now: Now) {
         let holder = self.me.clone();
+        self.note_released(epoch);
         self.acceptor.release(epoch, &holder, now.mono);
         if leaving {
             self.withdrawn.insert(holder.id.clone(), Withdrawal { boot: holder.boot, until: None });
@@ -543,6 +572,14 @@ impl Leadership {
         let body = Body::Release { epoch, holder, successor, leaving };
         self.releasing = Some(Releasing { body, next: now.mono, left: RELEASES });
         self.repeat_release(now);
+    }
+
+    /// Remembers that nothing of this epoch runs any more; the newest few are enough.
+    pub(super) fn note_released(&mut self, epoch: Epoch) {
+        self.released.insert(epoch);
+        if self.released.len() > RELEASED_MAX {
+            self.released.pop_first();
+        }
     }
 
     pub(super) fn repeat_release(&mut self, now: Now) {
@@ -573,13 +610,23 @@ impl Leadership {
         if holder.id == self.me.id {
             return;
         }
-        self.released = self.released.max(Some(epoch));
+        self.note_released(epoch);
         let first = self.acceptor.release(epoch, holder, now.mono);
         if leaving {
             self.withdrawn.insert(holder.id.clone(), Withdrawal { boot: holder.boot, until: None });
         }
         if !first {
             return;
+        }
+        let died = leaving && successor.is_none();
+        let how = match (died, leaving) {
+            (true, _) => "its process has ended",
+            (false, true) => "it was stopped and handed over",
+            (false, false) => "it handed over",
+        };
+        self.last_release = Some((holder.id.clone(), how));
+        if died && self.boots.get(&holder.id).is_none_or(|boot| *boot == holder.boot) {
+            self.event(Event::ProcessEnded { id: holder.id.clone() });
         }
         if let Some(successor) = successor {
             if !leaving {
@@ -595,8 +642,17 @@ impl Leadership {
 
     /// A message from a process: one that gave up as another process is a candidate again.
     pub(super) fn note_process(&mut self, from: &Process) {
+        if self.boots.get(&from.id) != Some(&from.boot) && self.boots.len() < PROCESSES_MAX {
+            self.boots.insert(from.id.clone(), from.boot);
+        }
         if self.withdrawn.get(&from.id).is_some_and(|w| w.boot != from.boot) {
             self.withdrawn.remove(&from.id);
+        }
+        // A removal that was asked for is about the process that leaves: what comes back is a learner like any other.
+        if let Some(leaver) = self.leavers.get_mut(&from.id)
+            && *leaver.get_or_insert(from.boot) != from.boot
+        {
+            self.leavers.remove(&from.id);
         }
     }
 
@@ -606,9 +662,18 @@ impl Leadership {
     }
 }
 
-/// When a window ends, from when it is counted, and D. Ordered by its end.
+/// What one voter's grant is worth now. Ordered by what is left of it, on whichever clock advanced further (R14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Window((Duration, Now, Duration));
+struct Window {
+    left: Duration,
+    lease: Lease,
+}
+
+impl Window {
+    fn new(lease: Lease, now: Now) -> Self {
+        Self { left: lease.left(now), lease }
+    }
+}
 
 impl PartialOrd for Window {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
@@ -618,6 +683,6 @@ impl PartialOrd for Window {
 
 impl Ord for Window {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.0.cmp(&other.0.0)
+        self.left.cmp(&other.left)
     }
 }

@@ -33,6 +33,11 @@ impl Lease {
         self.epoch
     }
 
+    /// L: how long it is altogether.
+    pub(in crate::cluster) fn length(&self) -> Duration {
+        self.length
+    }
+
     /// What is left of the window; zero when it is over.
     pub fn left(&self, now: Now) -> Duration {
         self.length.saturating_sub(now.since(self.counted_from))

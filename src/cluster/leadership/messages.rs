@@ -8,7 +8,7 @@ use quorate_proto::message::{Body, Entry, Header, Message, Process, RefuseReason
 use quorate_proto::{Seq, Stamp};
 
 use super::acceptor::Refusal;
-use super::{After, Leadership, Role, Rule, millis, registers};
+use super::{After, Leadership, Pulling, Role, Rule, millis, registers};
 use crate::cluster::Now;
 use crate::cluster::output::Event;
 use crate::cluster::settings::LeadershipMode;
@@ -172,7 +172,7 @@ impl Leadership {
         match self.acceptor.promise(epoch, &claimant, asked, now.mono) {
             Ok((_, changes)) => {
                 self.yield_to(epoch, now);
-                let after = vec![After::Promised(epoch), After::Grant { to: addr, claimant, epoch, round, asked }];
+                let after = vec![self.promised(), After::Grant { to: addr, claimant, epoch, round, asked }];
                 self.persist(changes, after, now);
             }
             Err(refusal) => self.refuse(addr, epoch, round, refusal),
@@ -214,29 +214,31 @@ impl Leadership {
             return;
         }
         self.acceptor.hear(epoch);
+        let stale = epoch < self.acceptor.promised();
         if self.acceptor.is_bound_to(epoch, from) {
             let lease_ms = millis(self.acceptor.extend(self.timing.grant, now.mono));
             let clock_ms = u64::try_from(now.mono.as_millis()).unwrap_or(u64::MAX);
             let applied = self.acceptor.applied();
             self.send(addr, Body::Renewed { epoch, round, lease_ms, clock_ms, applied });
             if applied < committed {
-                self.pull_from_leader(addr, epoch, committed, now);
+                self.pull_from_leader(addr, from, epoch, committed, now);
             }
-        } else if epoch > self.acceptor.promised() {
-            self.pull_from_leader(addr, epoch, committed, now);
-        } else if epoch < self.acceptor.promised() {
+        } else if stale {
             self.refuse(addr, epoch, round, Refusal { reason: RefuseReason::Promised, remaining: Duration::ZERO });
+        } else if self.acceptor.holder() != Some(from) || epoch > self.acceptor.promised() {
+            self.pull_from_leader(addr, from, epoch, committed, now);
         }
     }
 
     /// Catch-up: what the leader has committed and this member lacks (also how a voter that missed a claim joins it).
-    fn pull_from_leader(&mut self, addr: SocketAddr, epoch: Epoch, committed: Seq, now: Now) {
-        if self.pulled_at.is_some_and(|at| now.mono < at + self.timing.retry) {
+    fn pull_from_leader(&mut self, addr: SocketAddr, from: &Process, epoch: Epoch, committed: Seq, now: Now) {
+        if self.pulling.as_ref().is_some_and(|p| p.epoch == epoch && now.mono < p.at + self.timing.retry) {
             return;
         }
-        self.pulled_at = Some(now.mono);
+        let round = self.next_round();
+        self.pulling = Some(Pulling { from: from.clone(), epoch, round, upto: committed, at: now.mono });
         let have = registers::index(self.acceptor.registers());
-        self.send(addr, Body::Pull { epoch, round: Round(committed.0), have });
+        self.send(addr, Body::Pull { epoch, round, have });
     }
 
     fn handle_pull(&mut self, addr: SocketAddr, from: &Process, epoch: Epoch, round: Round, have: &[(String, Stamp)]) {
@@ -254,14 +256,12 @@ impl Leadership {
             self.handle_claim_values(from, epoch, values, now);
             return;
         }
-        if self.pulled_at.is_none() {
-            return;
-        }
-        let upto = Seq(round.0);
-        if let Ok(changes) = self.acceptor.catch_up(epoch, upto, values, from) {
-            self.pulled_at = None;
+        // Any other values are the late answer to a claim: they come from a voter, not from a leader.
+        let asked = |p: &mut Pulling| p.epoch == epoch && p.round == round && p.from == *from;
+        let Some(Pulling { upto, .. }) = self.pulling.take_if(asked) else { return };
+        if let Ok(changes) = self.acceptor.catch_up(epoch, values, from) {
             self.yield_to(epoch, now);
-            self.persist(changes, vec![After::Promised(epoch)], now);
+            self.persist(changes, vec![self.promised(), After::CaughtUp { epoch, upto }], now);
         }
     }
 
@@ -273,7 +273,7 @@ impl Leadership {
         match self.acceptor.write(epoch, seq, entries, from) {
             Ok(changes) => {
                 self.yield_to(epoch, now);
-                self.persist(changes, vec![After::Promised(epoch), After::Ack { to: addr, epoch, seq }], now);
+                self.persist(changes, vec![self.promised(), After::Ack { to: addr, epoch, seq }], now);
             }
             Err(refusal) => self.refuse(addr, epoch, Round(0), refusal),
         }
@@ -304,14 +304,15 @@ impl Leadership {
     fn yield_to(&mut self, epoch: Epoch, now: Now) {
         let below = match &self.role {
             Role::Leading(l) => l.epoch() < epoch,
-            Role::Claiming(c) => c.epoch < epoch,
+            // An equal one was won by another.
+            Role::Claiming(c) => c.epoch <= epoch,
             Role::PreClaiming(_) => true,
             Role::Follower => false,
         };
         if !below {
             return;
         }
-        let why = format!("this agent has promised the newer epoch {epoch} to another");
+        let why = format!("this agent has promised epoch {epoch} to another");
         if matches!(self.role, Role::Leading(_)) {
             self.lose(&why, now);
         } else {

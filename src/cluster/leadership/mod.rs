@@ -53,6 +53,9 @@ use crate::cluster::view::MemberState;
 /// ρ: how far a clock's rate may be off (protocol-safety 6.1).
 const RATE_BOUND: f64 = 0.01;
 
+/// How many falls of one member are remembered: settle does not double more often than this anyway.
+const FLAPS_MAX: usize = 16;
+
 /// What membership says of one other member. Advice, never safety.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
@@ -99,14 +102,16 @@ enum Role {
 /// What waits for a ticket to be on disk.
 #[derive(Debug)]
 enum After {
-    /// The promise of this epoch is durable.
-    Promised(Epoch),
+    /// The promise of this number is durable.
+    Promised(u64),
     /// Grant it to the claimant.
     Grant { to: SocketAddr, claimant: Process, epoch: Epoch, round: Round, asked: Duration },
     /// Our own promise is durable: the claim may be sent (R4).
     Claim(Epoch),
     /// The batch is durable: acknowledge it.
     Ack { to: SocketAddr, epoch: Epoch, seq: Seq },
+    /// What was caught up with is durable.
+    CaughtUp { epoch: Epoch, upto: Seq },
     /// Our own copy of our own batch is durable.
     OwnAck { epoch: Epoch, seq: Seq },
     /// The accepted proposal is durable: say so.
@@ -133,8 +138,10 @@ pub struct Leadership {
     withdrawn: BTreeMap<MemberId, Withdrawal>,
     /// Whom the last release named; the others hold back until then.
     named_successor: Option<(MemberId, Duration)>,
-    /// Voters that asked to be removed.
-    leavers: BTreeSet<MemberId>,
+    /// Voters that asked to be removed, and the process that did, once it was heard.
+    leavers: BTreeMap<MemberId, Option<BootNonce>>,
+    /// Voters that are not here, and since when.
+    absent: BTreeMap<MemberId, Duration>,
     /// How often a member went down lately: settle doubles with it.
     flaps: BTreeMap<MemberId, VecDeque<Duration>>,
     /// No attempt before this.
@@ -144,8 +151,12 @@ pub struct Leadership {
     known_leader: Option<MemberId>,
     /// When the last known leader's lease ended here.
     last_leader_end: Option<Duration>,
-    /// Highest epoch released by its holder, as far as heard.
-    released: Option<Epoch>,
+    /// Epochs that were released by their holders, as far as heard.
+    released: BTreeSet<Epoch>,
+    /// Who released last, and how.
+    last_release: Option<(MemberId, &'static str)>,
+    /// The newest process of each member that spoke here.
+    boots: BTreeMap<MemberId, BootNonce>,
     /// A release that is repeated a few times.
     releasing: Option<Releasing>,
     /// This process will not claim any more (it is stopping).
@@ -153,7 +164,7 @@ pub struct Leadership {
     /// Why the last attempt came to nothing: told once, not at every attempt.
     last_failure: String,
     /// Last pull sent as a follower.
-    pulled_at: Option<Duration>,
+    pulling: Option<Pulling>,
     next_round: u64,
     next_ticket: u64,
     next_write: u64,
@@ -164,6 +175,8 @@ pub struct Leadership {
     alarms: BTreeMap<String, String>,
     /// Why there is no leader, for people.
     reason: String,
+    /// `Event::Fatal` was said: nothing follows it.
+    ended: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,6 +184,17 @@ struct Withdrawal {
     boot: BootNonce,
     /// `None`: until it comes as another process.
     until: Option<Duration>,
+}
+
+/// A pull that waits for its answer: only that one is believed to come from the leader.
+#[derive(Debug)]
+struct Pulling {
+    from: Process,
+    epoch: Epoch,
+    round: Round,
+    /// What the leader had committed when it was sent: the answer is complete up to there.
+    upto: Seq,
+    at: Duration,
 }
 
 #[derive(Debug)]
@@ -185,6 +209,9 @@ impl Leadership {
     pub fn new(settings: &Settings, durable: Durable, boot: BootNonce, rules: Rules, seed: [u8; 32], now: Now) -> Self {
         let me = Process { id: durable.id.clone(), instance: durable.instance, boot };
         let founding = FoundingMachine::new(settings, &durable);
+        let mut rng = StdRng::from_seed(seed);
+        // Rounds of an earlier process with this name must not be taken for ours.
+        let next_round = u64::from(rng.random::<u32>()) << 24;
         let mut machine = Self {
             me,
             mode: settings.mode,
@@ -192,25 +219,28 @@ impl Leadership {
             max_voters: settings.max_voters,
             replace_after: settings.replace_after,
             rules,
-            rng: StdRng::from_seed(seed),
+            rng,
             acceptor: Acceptor::new(durable, settings.timing.lease.grant, rules, now.mono),
             founding,
             role: Role::Follower,
             peers: BTreeMap::new(),
             withdrawn: BTreeMap::new(),
             named_successor: None,
-            leavers: BTreeSet::new(),
+            leavers: BTreeMap::new(),
+            absent: BTreeMap::new(),
             flaps: BTreeMap::new(),
             backoff_until: Duration::ZERO,
             leaderless_since: Some(now.mono),
             known_leader: None,
             last_leader_end: None,
-            released: None,
+            released: BTreeSet::new(),
+            last_release: None,
+            boots: BTreeMap::new(),
             releasing: None,
             retired: false,
             last_failure: String::new(),
-            pulled_at: None,
-            next_round: 0,
+            pulling: None,
+            next_round,
             next_ticket: 0,
             next_write: 0,
             after: BTreeMap::new(),
@@ -218,6 +248,7 @@ impl Leadership {
             outputs: VecDeque::new(),
             alarms: BTreeMap::new(),
             reason: String::new(),
+            ended: false,
         };
         machine.begin_founding(now);
         machine
@@ -231,10 +262,15 @@ impl Leadership {
         for (id, peer) in &peers {
             let fell = self.peers.get(id).is_some_and(|before| !gone(before.state)) && gone(peer.state);
             if fell {
-                self.flaps.entry(id.clone()).or_default().push_back(now.mono);
+                let falls = self.flaps.entry(id.clone()).or_default();
+                falls.push_back(now.mono);
+                if falls.len() > FLAPS_MAX {
+                    falls.pop_front();
+                }
             }
         }
         self.peers = peers;
+        self.note_absent(now);
         self.advance(now);
     }
 
@@ -254,8 +290,10 @@ impl Leadership {
 
     // Commands.
 
-    /// Writes registers under the own leadership. `None` when this agent does not lead, or hands over.
+    /// Writes registers under the own leadership. `None` when this agent does not lead. While it hands over, writes
+    /// are still taken: what runs must be able to record its end.
     pub fn propose(&mut self, entries: Vec<quorate_proto::message::Entry>, now: Now) -> Option<WriteId> {
+        self.watch_window(now);
         let id = WriteId(self.next_write);
         let Role::Leading(leading) = &self.role else { return None };
         if !leading.is_active() {
@@ -300,6 +338,9 @@ impl Leadership {
 
     /// When to call `handle_timeout`, and why.
     pub fn poll_timeout(&self) -> Option<(Duration, &'static str)> {
+        if self.ended {
+            return None;
+        }
         let persist = matches!(self.role, Role::Leading(_))
             .then(|| self.persisting.values().min().map(|t| (*t + self.timing.grant, "disk does not answer")))
             .flatten();
@@ -329,9 +370,14 @@ impl Leadership {
         }
     }
 
-    /// Highest epoch whose holder is known to have released it, with nothing of its left running.
-    pub fn released(&self) -> Option<Epoch> {
-        self.released
+    /// Epochs whose holders are known to have released them, with nothing of theirs left running.
+    pub fn released(&self) -> &BTreeSet<Epoch> {
+        &self.released
+    }
+
+    /// Who released a lease last, and how, for people.
+    pub fn last_release(&self) -> Option<&(MemberId, &'static str)> {
+        self.last_release.as_ref()
     }
 
     /// Who holds a live lease, as this agent knows it.
@@ -500,7 +546,7 @@ impl Leadership {
         self.next_ticket += 1;
         self.after.insert(ticket, after);
         self.persisting.insert(ticket, now.mono);
-        self.outputs.push_back(Output::Persist { ticket, changes });
+        self.output(Output::Persist { ticket, changes });
     }
 
     /// R2 and R4: everything waits, unless the simulator took the rule away.
@@ -508,14 +554,14 @@ impl Leadership {
         self.rules.keep(match after {
             After::Promised(_) | After::Grant { .. } => Rule::PromiseIsDurable,
             After::Claim(_) => Rule::OwnPromiseFirst,
-            After::Ack { .. } | After::OwnAck { .. } => Rule::WriteIsDurable,
+            After::Ack { .. } | After::OwnAck { .. } | After::CaughtUp { .. } => Rule::WriteIsDurable,
             After::Accepted | After::Formed => return true,
         })
     }
 
     fn handle_after(&mut self, after: After, now: Now) {
         match after {
-            After::Promised(epoch) => self.acceptor.handle_durable(epoch),
+            After::Promised(number) => self.acceptor.handle_durable(number),
             After::Grant { to, claimant, epoch, round, asked } => {
                 self.grant(to, &claimant, epoch, round, asked, now);
             }
@@ -524,6 +570,7 @@ impl Leadership {
                 self.acceptor.handle_applied(epoch, seq);
                 self.send(to, Body::Ack { epoch, seq });
             }
+            After::CaughtUp { epoch, upto } => self.acceptor.handle_caught_up(epoch, upto),
             After::OwnAck { epoch, seq } => {
                 self.acceptor.handle_applied(epoch, seq);
                 self.handle_own_ack(epoch, seq, now);
@@ -533,17 +580,30 @@ impl Leadership {
         }
     }
 
+    /// The newest promise, once it is on disk.
+    fn promised(&self) -> After {
+        After::Promised(self.acceptor.promise_number())
+    }
+
     fn header(&self) -> Header {
         Header { cluster: self.acceptor.durable.cluster, from: self.me.clone(), voters: self.acceptor.voters_stamp() }
     }
 
     fn send(&mut self, to: SocketAddr, body: Body) {
         let message = Message { header: self.header(), body };
-        self.outputs.push_back(Output::Send { to, message });
+        self.output(Output::Send { to, message });
     }
 
     fn event(&mut self, event: Event) {
-        self.outputs.push_back(Output::Event(event));
+        let last = matches!(event, Event::Fatal { .. });
+        self.output(Output::Event(event));
+        self.ended |= last;
+    }
+
+    fn output(&mut self, output: Output) {
+        if !self.ended {
+            self.outputs.push_back(output);
+        }
     }
 
     fn alarm(&mut self, key: &str, text: String) {

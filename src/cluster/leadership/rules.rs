@@ -32,6 +32,8 @@ pub enum Rule {
     OneVoterAtATime,
     /// R19: state first.
     StateFirst,
+    /// R13 with R18: the window in hand is covered by majorities of both sets before they change.
+    WindowFirst,
     /// F3: every own seed is in the proposal.
     SeedsInProposal,
     /// F4: all founders, not a majority.

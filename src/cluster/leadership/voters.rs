@@ -1,7 +1,6 @@
 //! Changes of the voter set: one at a time, state first (rules R17 to R21, protocol-safety 8 "Later").
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use quorate_proto::message::{Entry, VOTERS_KEY, Voter, Voters};
 use quorate_proto::{MemberId, Seq};
@@ -22,7 +21,7 @@ impl Leadership {
         if voters.0.len() == 1 {
             return Err("the last voter cannot leave: stop it instead");
         }
-        self.leavers.insert(id.clone());
+        self.leavers.entry(id.clone()).or_default();
         self.advance(now);
         Ok(())
     }
@@ -36,6 +35,9 @@ impl Leadership {
         if !leading.is_settled() && self.keeps(Rule::OneVoterAtATime) {
             return;
         }
+        if let Role::Leading(leading) = &mut self.role {
+            leading.set_next_quorum(None);
+        }
         let Some(old) = self.leading_voters() else { return };
         let Some(new) = self.wanted_voters(&old, now) else { return };
         // R19: every register on a majority of the new set as well, and the joiner has promised this epoch (it answers
@@ -45,9 +47,16 @@ impl Leadership {
         if self.keeps(Rule::StateFirst) && !self.majority(&new).is_met_by(&ready) {
             return;
         }
+        let joint = Quorum::joint(&old, &new);
+        if self.keeps(Rule::WindowFirst) && !self.is_window_covered_by(&joint, now) {
+            if let Role::Leading(leading) = &mut self.role {
+                leading.set_next_quorum(Some(joint));
+            }
+            return; // The next renewals make up for it.
+        }
         let Ok(value) = quorate_proto::codec::encode(&new) else { return };
         if let Role::Leading(leading) = &mut self.role {
-            leading.set_quorum(Quorum::joint(&old, &new));
+            leading.set_quorum(joint);
         }
         self.write_batch(vec![Entry { key: VOTERS_KEY.to_owned(), value: Some(value) }], None, now);
     }
@@ -85,7 +94,7 @@ impl Leadership {
                 return Some(without(&voter.id));
             }
         }
-        if let Some(leaver) = old.0.iter().find(|v| self.leavers.contains(&v.id) && old.0.len() > 1) {
+        if let Some(leaver) = old.0.iter().find(|v| self.leavers.contains_key(&v.id) && old.0.len() > 1) {
             return Some(without(&leaver.id));
         }
         let learners = self.learners_ready(old, now);
@@ -110,7 +119,7 @@ impl Leadership {
         self.peers
             .iter()
             .filter(|(id, p)| {
-                p.state == MemberState::Alive && !self.withdrawn.contains_key(id) && !self.leavers.contains(id)
+                p.state == MemberState::Alive && !self.withdrawn.contains_key(id) && !self.leavers.contains_key(id)
             })
             .filter(|(_, p)| now.mono >= p.alive_since + stable)
             .map(|(id, p)| Voter { id: id.clone(), instance: p.instance })
@@ -118,8 +127,17 @@ impl Leadership {
             .collect()
     }
 
+    /// Since when which voters are not here, whether they were ever seen by this process or not.
+    pub(super) fn note_absent(&mut self, now: Now) {
+        let absent = |v: Voter| (!self.sees(&v.id)).then_some(v.id);
+        let absent: BTreeSet<MemberId> = self.voters().into_iter().filter_map(absent).collect();
+        self.absent.retain(|id, _| absent.contains(id));
+        for id in absent {
+            self.absent.entry(id).or_insert(now.mono);
+        }
+    }
+
     fn is_dead(&self, voter: &Voter, now: Now) -> bool {
-        let down_for = self.flaps.get(&voter.id).and_then(|f| f.back()).map(|at| now.mono.saturating_sub(*at));
-        !self.sees(&voter.id) && down_for.is_some_and(|d: Duration| d >= self.replace_after)
+        self.absent.get(&voter.id).is_some_and(|since| now.mono >= *since + self.replace_after)
     }
 }

@@ -1,0 +1,261 @@
+//! Faults: one is drawn from the scenario's weights every now and then, does its harm, and heals by itself.
+
+use quorate_proto::message::{VOTERS_KEY, Voters};
+
+use super::clock::{Flow, Real};
+use super::network::Weather;
+use super::scenario::{Advice, Fault, MS, SECOND};
+use super::world::{Happening, Healing, World};
+
+impl World {
+    pub(crate) fn next_fault(&mut self) {
+        if self.stopped_faults || self.real >= self.scenario.until {
+            return;
+        }
+        let next = self.dice.around(self.scenario.every);
+        self.after(next, Happening::NextFault);
+        let total: u32 = self.scenario.faults.iter().map(|(_, weight)| weight).sum();
+        let mut drawn = u32::try_from(self.dice.range(0, u64::from(total))).unwrap_or(0);
+        for (fault, weight) in self.scenario.faults {
+            if drawn < *weight {
+                self.inject(*fault);
+                return;
+            }
+            drawn -= weight;
+        }
+    }
+
+    /// The host whose leader is active, or any.
+    pub(crate) fn leading_host(&self) -> Option<usize> {
+        let leads = |h: &super::node::Host| {
+            h.running
+                .as_ref()
+                .and_then(|r| r.lease)
+                .is_some_and(|l| l.is_live(std::time::Duration::ZERO, h.now(self.real)))
+        };
+        self.hosts.iter().position(leads)
+    }
+
+    fn leader_or_any(&mut self) -> usize {
+        let any = self.dice.index(self.hosts.len());
+        self.leading_host().unwrap_or(any)
+    }
+
+    fn downtime(&mut self) -> Real {
+        let mean = [100 * MS, 900 * MS, 3 * SECOND, 10 * SECOND][self.dice.index(4)];
+        self.dice.around(mean).min(20 * SECOND)
+    }
+
+    pub(crate) fn inject(&mut self, fault: Fault) {
+        let any = self.dice.index(self.hosts.len());
+        self.trace(|| format!("fault {fault:?}"));
+        match fault {
+            Fault::Crash => self.crash_for_a_while(any, "crashes"),
+            Fault::CrashLeader => {
+                let host = self.leader_or_any();
+                self.crash_for_a_while(host, "crashes of leaders");
+            }
+            Fault::CrashLeaderWithWill => self.crash_with_will(),
+            Fault::PowerLoss => {
+                for host in 0..self.hosts.len() {
+                    self.crash_for_a_while(host, "power losses");
+                }
+            }
+            Fault::LoseDisk => self.crash_and_lose_disk(any),
+            Fault::Partition => self.partition(),
+            Fault::IsolateLeader => self.isolate_leader(),
+            Fault::OneWay => {
+                let other = (any + 1 + self.dice.index(self.hosts.len() - 1)) % self.hosts.len();
+                self.network.set_cut(any, other, true);
+                self.heal_links("one-way cuts");
+            }
+            Fault::Tangle => {
+                for from in 0..self.hosts.len() {
+                    for to in 0..self.hosts.len() {
+                        if from != to && self.dice.percent(35) {
+                            self.network.set_cut(from, to, true);
+                        }
+                    }
+                }
+                self.heal_links("tangles");
+            }
+            Fault::Storm => {
+                self.network.weather = Weather::STORM;
+                self.stats.count("storms");
+                let length = self.dice.around(3 * SECOND);
+                self.after(length, Happening::Heal { what: Healing::Weather });
+            }
+            Fault::Pause => self.pause_for_a_while(any, Flow::Runs, "pauses"),
+            Fault::PauseLeader => {
+                let host = self.leader_or_any();
+                self.pause_for_a_while(host, Flow::Runs, "pauses of leaders");
+            }
+            Fault::FreezeLeader => {
+                let host = self.leader_or_any();
+                self.pause_for_a_while(host, Flow::Frozen, "freezes");
+            }
+            Fault::Suspend => {
+                let host = self.leader_or_any();
+                self.pause_for_a_while(host, Flow::Suspended, "suspends");
+            }
+            Fault::SlowDisk => {
+                let length = self.dice.around(1_500 * MS);
+                self.stats.count("slow disks");
+                let real = self.real;
+                let disk = &mut self.hosts[any].disk;
+                disk.busy_until = disk.busy_until.max(real + length);
+            }
+            Fault::Drift => {
+                let rate = self.any_rate();
+                let real = self.real;
+                self.stats.count("clock changes");
+                self.hosts[any].clock.set_rate(rate, real);
+                // Its next deadline comes at another moment now.
+                if let Some(running) = &mut self.hosts[any].running {
+                    running.wake_at = None;
+                }
+                if self.hosts[any].is_up() {
+                    self.with(any, |_, _| {});
+                }
+            }
+            Fault::StepDown => {
+                let host = self.leader_or_any();
+                if self.hosts[host].is_up() {
+                    self.stats.count("step-downs");
+                    self.with(host, |machine, now| machine.step_down("asked", false, now));
+                }
+            }
+            Fault::Leave => self.leave(any),
+            Fault::RemoveVoter => self.remove_voter(any),
+            Fault::Advice => {
+                self.advice = [Advice::Erratic, Advice::Lying][self.dice.index(2)];
+                self.stats.count("bad advice");
+                let length = self.dice.around(4 * SECOND);
+                self.after(length, Happening::Heal { what: Healing::Advice });
+            }
+        }
+    }
+
+    fn crash_for_a_while(&mut self, host: usize, what: &'static str) {
+        if self.crash(host) {
+            self.stats.count(what);
+            let back = self.downtime();
+            self.after(back, Happening::Start { host });
+        }
+    }
+
+    fn crash_with_will(&mut self) {
+        let host = self.leader_or_any();
+        let will = self.hosts[host].running.as_ref().and_then(|r| r.machine.last_will());
+        if !self.crash(host) {
+            return;
+        }
+        let Some((message, targets)) = will else {
+            return self.after(SECOND, Happening::Start { host });
+        };
+        self.stats.count("wills");
+        for to in targets {
+            self.post(host, to, message.clone());
+        }
+        let back = self.downtime();
+        self.after(back, Happening::Start { host });
+    }
+
+    /// Only while a majority of every voter set in use keeps its disks.
+    fn crash_and_lose_disk(&mut self, host: usize) {
+        let founding = self.hosts.iter().all(|h| h.disk.durable.cluster.is_none());
+        let instance = self.hosts[host].disk.durable.instance;
+        let tolerable = if founding || self.scenario.from == 0 {
+            // One loss while the cluster is founded (protocol-safety 8).
+            self.lost.is_empty()
+        } else {
+            self.hosts.iter().all(|h| {
+                let set = h.running.as_ref().map_or(&h.disk.durable, |r| r.machine.durable());
+                let Some((_, Some(value))) = set.registers.get(VOTERS_KEY) else { return true };
+                let Ok(voters) = quorate_proto::codec::decode_frame::<Voters>(value) else { return true };
+                let gone = voters.0.iter().filter(|v| self.lost.contains_key(v) || v.instance == instance);
+                gone.count() <= (voters.0.len() - 1) / 2
+            })
+        };
+        if !tolerable || self.hosts[host].running.is_none() {
+            return;
+        }
+        self.crash(host);
+        self.lose_disk(host);
+        self.stats.count("lost disks");
+        let back = self.downtime();
+        self.after(back, Happening::Start { host });
+    }
+
+    fn partition(&mut self) {
+        let sides: Vec<bool> = self.hosts.iter().map(|_| self.dice.percent(50)).collect();
+        for (from, one) in sides.iter().enumerate() {
+            for (to, other) in sides.iter().enumerate() {
+                if one != other {
+                    self.network.set_cut(from, to, true);
+                }
+            }
+        }
+        self.heal_links("partitions");
+    }
+
+    fn isolate_leader(&mut self) {
+        let host = self.leader_or_any();
+        let (inward, outward) = [(true, true), (true, false), (false, true)][self.dice.index(3)];
+        for other in (0..self.hosts.len()).filter(|o| *o != host) {
+            self.network.set_cut(other, host, inward);
+            self.network.set_cut(host, other, outward);
+        }
+        self.heal_links("isolated leaders");
+    }
+
+    fn heal_links(&mut self, what: &'static str) {
+        self.stats.count(what);
+        let length = self.dice.around(3 * SECOND);
+        self.after(length, Happening::Heal { what: Healing::Links });
+    }
+
+    fn pause_for_a_while(&mut self, host: usize, flow: Flow, what: &'static str) {
+        self.stats.count(what);
+        let mean = [300 * MS, SECOND, 3 * SECOND][self.dice.index(3)];
+        let length = self.dice.around(mean);
+        self.pause(host, flow, length);
+    }
+
+    fn leave(&mut self, host: usize) {
+        if !self.hosts[host].is_up() {
+            return;
+        }
+        self.stats.count("leaves");
+        self.with(host, |machine, now| machine.step_down("leaving", true, now));
+        // It is gone a little later, wherever it is with that, and is started again.
+        let gone = self.dice.around(800 * MS);
+        let Some(life) = self.hosts[host].running.as_ref().map(|r| r.life) else { return };
+        let back = self.downtime();
+        self.after(gone, Happening::Stop { host, life, back });
+    }
+
+    fn remove_voter(&mut self, host: usize) {
+        let Some(leader) = self.leading_host().filter(|l| *l != host && self.hosts[*l].is_up()) else { return };
+        // Like a clean leave: not below three, so that the run goes on to be interesting.
+        let voters = self.hosts[leader].running.as_ref().map_or(0, |r| r.machine.voters().len());
+        if voters <= 2 {
+            return;
+        }
+        self.stats.count("removals asked for");
+        let id = self.hosts[host].id.clone();
+        self.with(leader, |machine, now| {
+            // Refused when it leads no more: the one who asked would ask again.
+            machine.remove_voter(&id, now).unwrap_or_default();
+        });
+    }
+
+    pub(crate) fn heal(&mut self, what: Healing) {
+        match what {
+            Healing::Links => self.network.heal(),
+            Healing::Weather => self.network.weather = Weather::USUAL,
+            Healing::Advice => self.advice = self.scenario.advice,
+        }
+        self.trace(|| format!("healed: {what:?}"));
+    }
+}

@@ -1,0 +1,271 @@
+//! What one run is like: how many agents, which faults how often, how the membership advice lies.
+
+use std::time::Duration;
+
+use quorate::cluster::settings::{LeadershipMode, LeaseTiming, Profile, Settings};
+
+use super::clock::Real;
+
+pub(crate) const MS: Real = 1_000;
+pub(crate) const SECOND: Real = 1_000_000;
+
+/// One kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    /// A process dies and starts again later.
+    Crash,
+    CrashLeader,
+    /// The leader dies, and its guardian releases for it.
+    CrashLeaderWithWill,
+    /// All processes die at once.
+    PowerLoss,
+    /// A process dies and comes back with an empty disk.
+    LoseDisk,
+    /// The hosts fall into two groups.
+    Partition,
+    IsolateLeader,
+    /// One direction between two hosts is cut.
+    OneWay,
+    /// Directions are cut at random.
+    Tangle,
+    /// Loss, duplicates, long delays for a while.
+    Storm,
+    Pause,
+    PauseLeader,
+    /// A virtual machine stops with its clocks.
+    FreezeLeader,
+    /// Suspend to memory: only the boot clock goes on.
+    Suspend,
+    /// A disk takes long.
+    SlowDisk,
+    /// A host's clock changes its rate.
+    Drift,
+    StepDown,
+    /// A process leaves for good, and is started again later.
+    Leave,
+    /// The leader is asked to remove a voter.
+    RemoveVoter,
+    /// The advice about members changes its quality.
+    Advice,
+}
+
+/// How good the membership advice is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Advice {
+    /// What is, with the delay of a failure detector.
+    Accurate,
+    /// Now and then a wrong state.
+    Erratic,
+    /// Anything: absent members, wrong instances, wrong addresses.
+    Lying,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) agents: usize,
+    pub(crate) expect: u16,
+    /// How many of the agents every agent names as seeds.
+    pub(crate) seeds: usize,
+    /// Agents that start this long after the others, from this number on.
+    pub(crate) late: Option<(usize, Real)>,
+    /// Faults begin.
+    pub(crate) from: Real,
+    /// Faults end.
+    pub(crate) until: Real,
+    /// Mean time between faults.
+    pub(crate) every: Real,
+    pub(crate) faults: &'static [(Fault, u32)],
+    pub(crate) advice: Advice,
+    /// How far the rate of a clock may be off.
+    pub(crate) drift: f64,
+    /// Clocks run at one of the two ends of the bound rather than anywhere between.
+    pub(crate) extreme_drift: bool,
+    /// Disk write, at most.
+    pub(crate) fsync: Real,
+    /// A leader does something about so often.
+    pub(crate) work_every: Real,
+    /// Grant lengths differ from one process to the next.
+    pub(crate) mixed_grants: bool,
+    pub(crate) max_voters: usize,
+    pub(crate) replace_after: Duration,
+    /// Windows may overlap: only count.
+    pub(crate) excuse_windows: bool,
+    /// Whether the cluster must work after the faults.
+    pub(crate) must_heal: bool,
+}
+
+const USUAL: &[(Fault, u32)] = &[
+    (Fault::Crash, 10),
+    (Fault::CrashLeader, 8),
+    (Fault::CrashLeaderWithWill, 4),
+    (Fault::PowerLoss, 2),
+    (Fault::Partition, 8),
+    (Fault::IsolateLeader, 6),
+    (Fault::OneWay, 6),
+    (Fault::Tangle, 3),
+    (Fault::Storm, 6),
+    (Fault::Pause, 5),
+    (Fault::PauseLeader, 6),
+    (Fault::Suspend, 2),
+    (Fault::SlowDisk, 4),
+    (Fault::Drift, 4),
+    (Fault::StepDown, 4),
+    (Fault::Leave, 2),
+    (Fault::Advice, 5),
+];
+
+const CHANGING: &[(Fault, u32)] = &[
+    (Fault::Crash, 8),
+    (Fault::CrashLeader, 8),
+    (Fault::CrashLeaderWithWill, 2),
+    (Fault::PowerLoss, 1),
+    (Fault::LoseDisk, 8),
+    (Fault::Partition, 8),
+    (Fault::IsolateLeader, 6),
+    (Fault::OneWay, 4),
+    (Fault::Storm, 5),
+    (Fault::Pause, 3),
+    (Fault::PauseLeader, 4),
+    (Fault::SlowDisk, 4),
+    (Fault::Drift, 2),
+    (Fault::StepDown, 3),
+    (Fault::Leave, 3),
+    (Fault::RemoveVoter, 6),
+    (Fault::Advice, 3),
+];
+
+const FOUNDING: &[(Fault, u32)] = &[
+    (Fault::Crash, 10),
+    (Fault::PowerLoss, 1),
+    (Fault::Partition, 8),
+    (Fault::OneWay, 6),
+    (Fault::Tangle, 6),
+    (Fault::Storm, 6),
+    (Fault::Pause, 4),
+    (Fault::SlowDisk, 4),
+    (Fault::LoseDisk, 5),
+];
+
+const FREEZING: &[(Fault, u32)] = &[
+    (Fault::Crash, 5),
+    (Fault::CrashLeader, 5),
+    (Fault::Partition, 5),
+    (Fault::IsolateLeader, 6),
+    (Fault::Storm, 4),
+    (Fault::PauseLeader, 4),
+    (Fault::FreezeLeader, 20),
+    (Fault::Drift, 10),
+    (Fault::SlowDisk, 2),
+    (Fault::StepDown, 2),
+];
+
+impl Scenario {
+    /// Three agents, all founders, everything that can happen to them short of losing a disk.
+    pub(crate) fn three() -> Self {
+        Self {
+            name: "three",
+            agents: 3,
+            expect: 3,
+            seeds: 3,
+            late: None,
+            from: 3 * SECOND,
+            until: 75 * SECOND,
+            every: 2_500 * MS,
+            faults: USUAL,
+            advice: Advice::Accurate,
+            drift: 0.0099,
+            extreme_drift: false,
+            fsync: 4 * MS,
+            work_every: 250 * MS,
+            mixed_grants: false,
+            max_voters: 5,
+            replace_after: Duration::from_secs(8),
+            excuse_windows: false,
+            must_heal: true,
+        }
+    }
+
+    pub(crate) fn five() -> Self {
+        Self { name: "five", agents: 5, expect: 5, seeds: 5, ..Self::three() }
+    }
+
+    /// The advice about members is nonsense throughout.
+    pub(crate) fn lying() -> Self {
+        Self { name: "lying", advice: Advice::Lying, until: 60 * SECOND, ..Self::three() }
+    }
+
+    /// Grant lengths differ, and change with restarts.
+    pub(crate) fn mixed() -> Self {
+        Self { name: "mixed", mixed_grants: true, ..Self::three() }
+    }
+
+    /// Three founders, two that join; disks are lost, voters come and go.
+    pub(crate) fn changing() -> Self {
+        Self {
+            name: "changing",
+            agents: 5,
+            late: Some((3, 4 * SECOND)),
+            faults: CHANGING,
+            until: 90 * SECOND,
+            ..Self::three()
+        }
+    }
+
+    /// Faults from the first moment on; as many, one more or twice as many agents as expected.
+    pub(crate) fn founding(extra: usize) -> Self {
+        Self {
+            name: match extra {
+                0 => "founding",
+                1 => "founding-one-more",
+                _ => "founding-twice",
+            },
+            agents: 3 + extra,
+            from: 0,
+            until: 12 * SECOND,
+            every: 700 * MS,
+            faults: FOUNDING,
+            ..Self::three()
+        }
+    }
+
+    /// Virtual machines stop, clocks run too fast and too slow: leases may overlap, nothing else may break.
+    pub(crate) fn frozen() -> Self {
+        Self { name: "frozen", faults: FREEZING, drift: 0.2, excuse_windows: true, must_heal: true, ..Self::three() }
+    }
+
+    /// What CI runs.
+    pub(crate) fn all() -> Vec<Self> {
+        vec![
+            Self::three(),
+            Self::five(),
+            Self::lying(),
+            Self::mixed(),
+            Self::changing(),
+            Self::founding(0),
+            Self::founding(1),
+            Self::founding(3),
+            Self::frozen(),
+        ]
+    }
+
+    pub(crate) fn by_name(name: &str) -> Option<Self> {
+        Self::all().into_iter().chain(super::mutations::scenarios()).find(|s| s.name == name)
+    }
+
+    /// How a process of this run is configured.
+    pub(crate) fn settings(&self, seeds: Vec<String>, grant: Duration) -> Settings {
+        let mut timing = Profile::Lan.timing();
+        timing.lease = LeaseTiming { grant, renew: grant / 4, settle: Duration::from_secs(2), ..timing.lease };
+        Settings {
+            name: "sim".to_owned(),
+            expect: self.expect,
+            seeds,
+            mode: LeadershipMode::Quorum,
+            timing,
+            max_voters: self.max_voters,
+            replace_after: self.replace_after,
+        }
+    }
+}
