@@ -72,7 +72,7 @@ impl Membership {
     }
 
     pub(super) fn become_active(&mut self, now: Duration) {
-        self.phase = Phase::Active;
+        self.enter(Phase::Active);
         self.health.restart(now);
         self.timers.cancel(Chore::Rejoin);
         self.timers.set(Chore::Watch, now + self.timing.probe_period);
@@ -88,7 +88,7 @@ impl Membership {
     }
 
     pub(super) fn become_alone(&mut self, now: Duration) {
-        self.phase = Phase::Alone;
+        self.enter(Phase::Alone);
         for chore in [Chore::Reseed, Chore::Burst, Chore::Buddy, Chore::Watch] {
             self.timers.cancel(chore);
         }
@@ -97,7 +97,7 @@ impl Membership {
 
     pub(super) fn become_defunct(&mut self, now: Duration) {
         self.become_alone(now);
-        self.phase = Phase::Defunct;
+        self.enter(Phase::Defunct);
         self.timers.cancel(Chore::Rejoin);
         if !self.timers.is_set(Chore::Renew) {
             let at = self.renewals.schedule(self.rules.keep(Rule::Backoff), now);
@@ -204,7 +204,7 @@ impl Membership {
     fn say_goodbye(&mut self, now: Duration) {
         let rounds = if self.rules.keep(Rule::LeaveRepeats) { LEAVE_ROUNDS } else { 1 };
         if self.rounds.leave >= rounds {
-            self.phase = Phase::Left;
+            self.enter(Phase::Left);
             self.timers.clear();
             self.outputs.push_back(Output::Left);
             return;

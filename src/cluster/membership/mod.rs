@@ -224,6 +224,18 @@ enum Phase {
     Left,
 }
 
+impl Phase {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Alone => "alone",
+            Self::Defunct => "declared down",
+            Self::Active => "active",
+            Self::Leaving => "leaving",
+            Self::Left => "left",
+        }
+    }
+}
+
 impl Membership {
     /// A member alone. `identity.generation` must be durable already (R8). Host names that cannot travel are dropped
     /// from it. Nothing is sent before seeds or remembered members are handed in.
@@ -254,7 +266,7 @@ impl Membership {
             renewals: Renewals::default(),
             rivals: Rivals::default(),
             banned: BTreeSet::new(),
-            stats: Stats { members: [1, 0, 0, 0], ..Stats::default() },
+            stats: Stats { members: [1, 0, 0, 0], standing: Phase::Alone.as_str(), ..Stats::default() },
             phase: Phase::Alone,
             rounds: chores::Rounds::default(),
             accused: BTreeSet::new(),
@@ -327,10 +339,13 @@ impl Membership {
 
     /// It is known for sure that this process of a member, or an earlier one, has ended: it is down at once.
     pub fn handle_gone(&mut self, id: &MemberId, generation: Generation, now: Now) {
-        let known = self.table.get(id).filter(|(_, member)| {
-            table::is_active(member.state) && member.identity.generation <= generation
-        });
-        let Some(peer) = known.map(|(peer, _)| peer.clone()).filter(|peer| peer != self.swim.identity()) else { return };
+        let known = self
+            .table
+            .get(id)
+            .filter(|(_, member)| table::is_active(member.state) && member.identity.generation <= generation);
+        let Some(peer) = known.map(|(peer, _)| peer.clone()).filter(|peer| peer != self.swim.identity()) else {
+            return;
+        };
         let down = foca::Member::down(peer);
         let result = self.swim.apply_many(std::iter::once(down), true, &mut self.effects);
         self.settle(result, now.mono);
@@ -357,7 +372,7 @@ impl Membership {
     /// Leaves: says so four times, 50 ms apart, then [`Output::Left`]. Nothing is heard from here on.
     pub fn leave(&mut self, now: Now) {
         if !self.is_leaving() {
-            self.phase = Phase::Leaving;
+            self.enter(Phase::Leaving);
             self.timers.clear();
             self.rounds.leave = 0;
             self.run(Chore::Leave, now.mono);
@@ -408,6 +423,11 @@ impl Membership {
     #[doc(hidden)]
     pub fn stop_probing(&mut self) {
         self.timers.drop_probes();
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.stats.standing = phase.as_str();
     }
 
     fn is_leaving(&self) -> bool {

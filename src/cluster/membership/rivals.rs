@@ -71,7 +71,13 @@ impl Rivals {
     }
 
     /// Somebody else uses our own name. `age` is how long we have been running.
-    pub(super) fn handle_namesake(&mut self, own: &Identity, other: &Identity, age: Duration, now: Duration) -> Option<Event> {
+    pub(super) fn handle_namesake(
+        &mut self,
+        own: &Identity,
+        other: &Identity,
+        age: Duration,
+        now: Duration,
+    ) -> Option<Event> {
         let older_life = own.instance == other.instance && other.generation < own.generation;
         if process(own) == process(other) || (older_life && age < ECHO) { None } else { self.alarm(own, other, now) }
     }

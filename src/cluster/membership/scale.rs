@@ -26,10 +26,8 @@ const ANNOUNCE_PERIOD: Duration = Duration::from_secs(30);
 
 /// The configuration for `members` members, this one included.
 pub(super) fn config(timing: &GossipTiming, members: usize, rules: &Rules) -> Config {
-    let announce_down = rules.keep(Rule::Reseed).then_some(PeriodicParams {
-        frequency: timing.reseed_period,
-        num_members: TWO,
-    });
+    let announce_down =
+        rules.keep(Rule::Reseed).then_some(PeriodicParams { frequency: timing.reseed_period, num_members: TWO });
     Config {
         probe_period: timing.probe_period,
         probe_rtt: timing.probe_rtt,

@@ -34,6 +34,8 @@ pub struct Stats {
     pub backlog: usize,
     /// Members by state, this agent included: alive, suspect, down, left.
     pub members: [usize; 4],
+    /// Where this agent stands with the others: alone, declared down, active, leaving, left.
+    pub standing: &'static str,
     /// Local health, 0 (well) to 8: probe timers are multiplied by this plus one.
     pub health: u8,
     /// How late the last timer was handled.

@@ -131,7 +131,8 @@ impl Table {
         };
         let same = entry.peer == *known.id();
         // A leave that was heard of after the down stays known: foca only knows the down.
-        let same_end = state == entry.member.state || (state, entry.member.state) == (MemberState::Down, MemberState::Left);
+        let same_end =
+            state == entry.member.state || (state, entry.member.state) == (MemberState::Down, MemberState::Left);
         if same && same_end && (entry.member.incarnation == incarnation || !is_active(state)) {
             return;
         }

@@ -1,0 +1,1 @@
+//! Each rule taken away, to see what it held.
