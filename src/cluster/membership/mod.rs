@@ -472,38 +472,42 @@ impl Membership {
                 }
                 true
             }
-            None => self.make_room(now),
+            None => self.make_room(0, now),
         }
     }
 
     /// Decides about the records: the datagram without those that foca shall not see, if there are such.
     fn screen_records(&mut self, parsed: &Parsed, payload: &[u8], now: Duration) -> Option<Vec<u8>> {
-        if !self.rules.keep(Rule::Screen) {
-            return None;
-        }
         let own = self.swim.identity().clone();
         let mut events = Vec::new();
-        let mut strangers = 0;
+        let mut admitted = BTreeSet::new();
+        for peer in std::iter::once(&parsed.header.src).chain(parsed.records.iter().map(|record| record.member.id())) {
+            let unknown = peer.key() != own.key() && !self.knows(peer) && !admitted.contains(&peer.key());
+            if unknown && self.make_room(admitted.len(), now) {
+                admitted.insert(peer.key());
+            }
+        }
         for record in &parsed.records {
-            let (peer, state) = (record.member.id(), record.member.state());
+            let peer = record.member.id();
             if peer.key() == own.key() {
-                self.hear_about_ourselves(peer, state, now);
+                self.hear_about_ourselves(peer, record.member.state(), now);
             } else if record.is_leave() {
                 self.table.observe_leave(peer, &mut events);
             }
-            strangers += usize::from(peer.identity().is_some_and(|identity| self.table.get(&identity.id).is_none()));
         }
         self.outputs.extend(events.into_iter().map(Output::Event));
-        let full = strangers > 0 && !(0..strangers).all(|_| self.make_room(now));
-        let (table, banned) = (&self.table, &self.banned);
         parsed.without(payload, |record| {
             let peer = record.member.id();
-            let Some(identity) = peer.identity() else { return false };
             if peer.key() == own.key() {
                 return *peer == own;
             }
-            !banned.contains(&identity.instance) && !(full && table.get(&identity.id).is_none())
+            let banned = peer.identity().is_none_or(|identity| self.banned.contains(&identity.instance));
+            !banned && (admitted.contains(&peer.key()) || self.knows(peer))
         })
+    }
+
+    fn knows(&self, peer: &Peer) -> bool {
+        peer.identity().is_some_and(|identity| self.table.get(&identity.id).is_some())
     }
 
     fn hear_about_ourselves(&mut self, peer: &Peer, state: State, now: Duration) {
@@ -540,16 +544,17 @@ impl Membership {
         }
     }
 
-    /// Whether a new member may enter the table, after forgetting the one that has been gone longest if need be.
-    fn make_room(&mut self, now: Duration) -> bool {
-        if !self.table.is_full() {
+    /// Whether one more than `admitted` new members may enter the table, after forgetting the one that has been gone
+    /// longest if need be.
+    fn make_room(&mut self, admitted: usize, now: Duration) -> bool {
+        if self.table.has_room(admitted) {
             return true;
         }
         match self.table.longest_gone() {
             Some(peer) => self.forget(peer, now),
             None => self.stats.count("table_full"),
         }
-        !self.table.is_full()
+        self.table.has_room(admitted)
     }
 
     fn forget(&mut self, peer: Peer, now: Duration) {

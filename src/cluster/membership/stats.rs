@@ -14,7 +14,7 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Their bytes, without the envelope.
     pub bytes_out: u64,
-    /// Probes of this agent that failed, each the start or confirmation of a suspicion.
+    /// Probes of this agent that failed: each starts a suspicion or confirms one.
     pub suspicions: u64,
     /// Suspicions of others about this agent that it refuted.
     pub refutations: u64,

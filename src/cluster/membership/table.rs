@@ -83,8 +83,9 @@ impl Table {
         counts
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.entries.len() >= MEMBERS_MAX
+    /// Whether one more fits beside those known and `admitted` others.
+    pub(super) fn has_room(&self, admitted: usize) -> bool {
+        self.entries.len() + admitted < MEMBERS_MAX
     }
 
     /// The member that has been gone longest.
