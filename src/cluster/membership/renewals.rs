@@ -16,7 +16,7 @@ pub(super) const INCARNATION_LIMIT: Incarnation = 60_000;
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 /// After this long without one, waits start small again.
-const CALM: Duration = Duration::from_secs(60);
+const CALM: Duration = Duration::from_mins(1);
 /// More adoptions than this without a calm minute mean that somebody else uses our name and data.
 const ADOPTIONS_ALLOWED: u32 = 3;
 /// A generation beyond this is not believed: no clock says so, and it leaves none to follow.
@@ -99,7 +99,7 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..8 {
             let at = renewals.schedule(true, now);
-            waits.push((at - now).as_millis());
+            waits.push(at.saturating_sub(now).as_millis());
             now = at;
         }
         assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);

@@ -1,9 +1,6 @@
-//! A datagram, read before foca sees it.
+//! A datagram taken apart and, when a record has to go, put together again without it.
 //!
-//! foca keeps nobody out and tells little, so a few things are decided first: who speaks under our own name, whether
-//! others remember a later life of us (R8), whether a member may enter a full table, what a banned instance says, and
-//! which records are about us although they are not. Such records are cut out: foca would answer them by declaring our
-//! namesake down, which the namesake would answer in kind.
+//! foca reads the datagram a second time by itself; there is no way to hand it what was read here.
 
 use std::ops::Range;
 

@@ -19,7 +19,7 @@ use crate::cluster::view::MemberState;
 /// Most members known at once, the gone ones included: a bound on memory, far above any cluster this is for.
 pub const MEMBERS_MAX: usize = 1_024;
 /// How long a member that is gone is remembered.
-pub(super) const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const REMEMBERED: Duration = Duration::from_hours(24);
 
 #[derive(Debug)]
 struct Entry {

@@ -11,7 +11,7 @@ use crate::net::Link;
 #[test]
 fn a_healed_partition_is_whole_again_within_the_reseed_period_and_two_seconds() {
     let limit = Profile::Lan.timing().gossip.reseed_period.mul_f64(1.1) + secs(2);
-    for (count, seed) in [(5, 1), (5, 2), (6, 3), (6, 4), (3, 5), (7, 6)] {
+    for (count, seed) in [(5, 1), (5, 2), (6, 3), (6, 4), (3, 5), (7, 6), (2, 7)] {
         let mut world = World::formed(seed, count, Link::LAN.losing(0.05));
         let (here, there): (Vec<_>, Vec<_>) =
             ((0..count / 2).map(addr).collect(), (count / 2..count).map(addr).collect());
@@ -53,6 +53,15 @@ fn a_cut_between_two_members_is_bridged_by_the_others() {
         assert_eq!(world.false_downs, []);
         assert!(world.all_see_all());
     }
+}
+
+#[test]
+fn a_link_that_loses_most_in_one_direction_is_bridged_as_well() {
+    let mut world = World::formed(1, 5, Link::LAN);
+    world.net.set_link_between(addr(0), addr(1), Link::LAN.losing(0.9));
+    world.run_for(secs(120));
+    assert!(world.net.counts.lost > 50);
+    assert_eq!(world.false_downs, []);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use quorate::cluster::membership::Event;
 use quorate_proto::{Generation, Identity};
 
 use super::world::{World, addr, id, identity, ms, secs};
-use crate::net::Link;
+use crate::net::{Counts, Link};
 
 #[test]
 fn agents_started_together_all_see_each_other_within_two_seconds() {
@@ -133,7 +133,7 @@ fn a_new_data_directory_whose_clock_is_behind_joins_in_place_of_the_one_that_is_
 fn an_idle_agent_of_three_costs_less_than_800_bytes_a_second() {
     let mut world = World::formed(1, 3, Link::LAN);
     world.run_for(secs(10));
-    world.net.counts = Default::default();
+    world.net.counts = Counts::default();
     world.run_for(secs(300));
     let per_second = (world.net.counts.bytes + 36 * world.net.counts.sent) / 300 / 3;
     assert!(per_second < 800, "{per_second} bytes");

@@ -88,7 +88,7 @@ fn a_leave_said_once_is_sometimes_not_heard_in_time() {
         (0..150)
             .filter(|seed| {
                 let mut world = World::formed_with(*seed, 3, Link::LAN.losing(0.3), tweak);
-                world.act(addr(1), |membership, now| membership.leave(now));
+                world.act(addr(1), Membership::leave);
                 world.run_for(secs(1));
                 !world.all_say(1, MemberState::Left)
             })

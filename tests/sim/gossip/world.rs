@@ -151,7 +151,7 @@ impl World {
             assert!(self.net.now() < start + limit, "{what}: not within {limit:?}\n{}", self.describe());
             self.run_for(ms(5));
         }
-        self.net.now() - start
+        self.net.now().saturating_sub(start)
     }
 
     pub(super) fn agent(&self, number: usize) -> &Agent {

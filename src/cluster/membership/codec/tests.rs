@@ -59,7 +59,7 @@ fn messages() -> Vec<Message<Peer>> {
 #[test]
 fn the_bytes_of_a_ping_are_as_specified() {
     let bytes = encoded(&header(&Peer::new(cts(2)), Message::Ping(7)));
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     let expected = concat!(
         "00",                               // Ping
         "00",                               // identity: nothing unusual
