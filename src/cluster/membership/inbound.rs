@@ -147,10 +147,12 @@ impl Membership {
                 let alarm = self.rivals.handle_namesake(&own, &other, Duration::MAX, now);
                 self.outputs.extend(alarm.map(Output::Event));
             }
-        } else if generation == ours && bump > our_bump && !self.timers.is_set(Chore::Renew) {
-            self.rounds.bump_known = bump;
-            let at = self.renewals.schedule(self.rules.keep(Rule::Backoff), now);
-            self.timers.set(Chore::Renew, at);
+        } else if generation == ours && bump > our_bump {
+            self.rounds.bump_known = self.rounds.bump_known.max(bump);
+            if !self.timers.is_set(Chore::Renew) {
+                let at = self.renewals.schedule(self.rules.keep(Rule::Backoff), now);
+                self.timers.set(Chore::Renew, at);
+            }
         }
     }
 

@@ -214,6 +214,7 @@ impl Membership {
         let ours = self.swim.identity().identity().map_or(Generation(u64::MAX), |own| own.generation);
         if generation > ours && !self.is_leaving() {
             self.stats.adoptions += 1;
+            self.rounds.bump_known = 0;
             self.become_again(self.swim.identity().at(generation, 0), now.mono);
         }
     }

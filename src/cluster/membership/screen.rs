@@ -41,7 +41,7 @@ impl Parsed {
         let count_at = payload.len() - reader.left();
         let mut records = Vec::new();
         let has_records = !matches!(header.message, Message::Announce | Message::TurnUndead | Message::Broadcast);
-        if has_records && reader.left() > 0 {
+        if has_records {
             for _ in 0..reader.u16()? {
                 let start = payload.len() - reader.left();
                 let member = Codec::read_member(&mut reader)?;

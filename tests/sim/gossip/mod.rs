@@ -1,5 +1,6 @@
 //! Membership alone on the simulated network: one test for each rule of its driver.
 
+mod chaos;
 mod faults;
 mod joining;
 mod leaving;
