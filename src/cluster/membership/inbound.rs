@@ -73,20 +73,16 @@ impl Membership {
             self.stats.count("indirect_for_ourselves");
             return false;
         }
-        let known = self.table.get(&src.id).map(|(peer, member)| (peer.clone(), member.clone()));
-        match known {
-            Some((peer, member)) => {
-                let alarm = self.rivals.handle_packet(src, &member.identity, now);
-                self.outputs.extend(alarm.map(Output::Event));
-                let other_directory = member.identity.instance != src.instance;
-                if other_directory && !table::is_active(member.state) {
-                    // The old data directory is gone; the clock that numbered its starts says nothing about this one.
-                    self.forget(peer, now);
-                }
-                true
-            }
-            None => self.make_room(0, now),
+        let Some((peer, member)) = self.table.get(&src.id) else { return self.make_room(0, now) };
+        let alarm = self.rivals.handle_packet(src, &member.identity, now);
+        // The old data directory is gone; the clock that numbered its starts says nothing about this one.
+        let obsolete = member.identity.instance != src.instance && !table::is_active(member.state);
+        let obsolete = obsolete.then(|| peer.clone());
+        self.outputs.extend(alarm.map(Output::Event));
+        if let Some(peer) = obsolete {
+            self.forget(peer, now);
         }
+        true
     }
 
     /// Decides about the records: the datagram without those that foca shall not see, if there are such.

@@ -10,13 +10,14 @@
 //! |---|---|
 //! | R2 one order of all timers | `timers` |
 //! | R3 announce while alone, R4 announce to the missing for ever, R5 join burst | `chores` |
-//! | R6 a refuted suspicion is dropped | [`Membership::handle_timeout`] |
-//! | R7 renew with back-off, R8 never behind what others remember of us | `renewals` |
+//! | R6 a refuted suspicion is dropped | `settle` |
+//! | R7 renew with back-off, R8 never behind what others remember of us | `renewals`, `inbound` |
 //! | R9 say a leave several times | `chores` |
 //! | R10 repeat updates often enough | `scale` |
 //! | R11 tell suspects, R12 watch that probing goes on | `chores` |
 //! | R13 count | [`Stats`] |
-//! | an agent that is itself late does not accuse | `health`, `timers` |
+//! | an agent that is itself late does not accuse | `health`, `settle` |
+//! | two processes under one name are loud, not a storm | `rivals`, `inbound` |
 //!
 //! Inputs and the time go in; drain [`Membership::poll_output`] and then ask [`Membership::poll_timeout`] after each.
 //! The driver hands in waiting datagrams before it hands in a timeout, so that answers which arrived count.

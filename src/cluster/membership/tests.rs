@@ -72,6 +72,12 @@ fn state(agent: &Membership, name: &str) -> Option<MemberState> {
 }
 
 #[test]
+fn the_machine_may_live_on_a_thread_of_its_own() {
+    fn is_send<T: Send>() {}
+    is_send::<Membership>();
+}
+
+#[test]
 fn a_silent_member_is_suspected_then_down() {
     let mut agent = agent(&["b"]);
     let outputs = run(&mut agent, at(2_000));

@@ -56,20 +56,23 @@ fn a_death_is_known_to_all_within_p_plus_s_plus_4p() {
 }
 
 #[test]
-fn the_local_profile_is_faster_and_as_sure() {
-    let timing = Profile::Local.timing().gossip;
-    for seed in 0..10 {
-        let mut world = World::new(seed, Link::LAN).profile(Profile::Local);
-        world.start_all(3);
-        world.run_until("all see all", secs(2), World::all_see_all);
-        world.net.set_link(Link::LAN.losing(0.2));
-        world.run_for(secs(120));
-        assert_eq!(world.false_downs, []);
-        world.net.set_link(Link::LAN);
-        world.run_for(secs(1));
-        world.kill(2);
-        let limit = timing.probe_period * 5 + timing.suspect_to_down;
-        world.run_until("all say down", limit, |world| world.all_say(2, MemberState::Down));
+fn every_profile_is_sure_and_as_fast_as_it_promises() {
+    let far = Link { delay: ms(40), jitter: ms(30), ..Link::LAN };
+    for (profile, link) in [(Profile::Local, Link::LAN), (Profile::Calm, Link::LAN), (Profile::Wan, far)] {
+        let timing = profile.timing().gossip;
+        for seed in 0..5 {
+            let mut world = World::new(seed, link).profile(profile);
+            world.start_all(3);
+            world.run_until("all see all", secs(3), World::all_see_all);
+            world.net.set_link(link.losing(0.2));
+            world.run_for(secs(180));
+            assert_eq!(world.false_downs, [], "{profile}");
+            world.net.set_link(link);
+            world.run_for(secs(10));
+            world.kill(2);
+            let limit = timing.probe_period * 5 + timing.suspect_to_down;
+            world.run_until(&format!("{profile}: all say down"), limit, |world| world.all_say(2, MemberState::Down));
+        }
     }
 }
 
