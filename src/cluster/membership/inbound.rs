@@ -13,6 +13,7 @@ use foca::Message;
 use quorate_proto::{Generation, Identity};
 
 use super::peer::Peer;
+use super::renewals::BUMP_BELIEVED;
 use super::rules::Rule;
 use super::screen::Parsed;
 use super::timers::Chore;
@@ -143,7 +144,7 @@ impl Membership {
                 let alarm = self.rivals.handle_namesake(&own, &other, Duration::MAX, now);
                 self.outputs.extend(alarm.map(Output::Event));
             }
-        } else if generation == ours && bump > our_bump {
+        } else if generation == ours && (our_bump.saturating_add(1)..BUMP_BELIEVED).contains(&bump) {
             self.rounds.bump_known = self.rounds.bump_known.max(bump);
             if !self.timers.is_set(Chore::Renew) {
                 let at = self.renewals.schedule(self.rules.keep(Rule::Backoff), now);

@@ -19,6 +19,8 @@ const LONGEST: Duration = Duration::from_secs(5);
 const CALM: Duration = Duration::from_mins(1);
 /// More adoptions than this without a calm minute mean that somebody else uses our name and data.
 const ADOPTIONS_ALLOWED: u32 = 3;
+/// A bump beyond this is not believed either.
+pub(super) const BUMP_BELIEVED: u32 = u32::MAX / 2;
 /// A generation beyond this is not believed: no clock says so, and it leaves none to follow.
 const GENERATION_BELIEVED: u64 = super::bytes::GENERATION_LIMIT / 2;
 

@@ -199,13 +199,26 @@ fn a_newer_generation_is_asked_for_once_and_used_only_when_durable() {
 }
 
 #[test]
-fn a_generation_that_leaves_none_to_follow_is_not_believed() {
+fn a_number_that_leaves_none_to_follow_is_not_believed() {
     let mut agent = agent(&["b"]);
     drain(&mut agent);
-    let remembered = agent.swim.identity().at(Generation((1 << 48) - 1), 0);
     let b = identity("b", 10);
-    agent.handle_datagram(b.gossip_addr, &datagram(&remembered, b.clone(), Message::Announce, &[]), at(100));
+    for (generation, bump) in [((1 << 48) - 1, 0), (10, u32::MAX)] {
+        let remembered = agent.swim.identity().at(Generation(generation), bump);
+        agent.handle_datagram(b.gossip_addr, &datagram(&remembered, b.clone(), Message::Announce, &[]), at(100));
+    }
     assert!(drain(&mut agent).iter().all(|output| !matches!(output, Output::AdoptGeneration(_))));
+    run(&mut agent, at(300));
+    assert_eq!((agent.identity().unwrap().generation, agent.identity().unwrap().bump), (Generation(10), 0));
+}
+
+#[test]
+fn a_bump_that_others_remember_is_passed() {
+    let mut agent = agent(&["b"]);
+    let (b, remembered) = (identity("b", 10), agent.swim.identity().at(Generation(10), 7));
+    agent.handle_datagram(b.gossip_addr, &datagram(&remembered, b.clone(), Message::Announce, &[]), at(100));
+    run(&mut agent, at(300));
+    assert_eq!(agent.identity().unwrap().bump, 8);
 }
 
 #[test]
