@@ -384,6 +384,7 @@ mod tests {
             observer: MemberId::new("a").unwrap(),
             members: vec![member("a", MemberState::Alive), member("b", MemberState::Suspect)],
             leader: None,
+            last_release: None,
             epoch: Epoch(7),
             mode: LeadershipMode::Quorum,
             voters: 2,

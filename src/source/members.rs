@@ -98,6 +98,7 @@ mod tests {
             observer: MemberId::new("m0").unwrap(),
             members: states.iter().enumerate().map(member).collect(),
             leader: None,
+            last_release: None,
             epoch: Epoch(1),
             mode: LeadershipMode::Quorum,
             voters: 3,

@@ -99,8 +99,9 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn generation(&mut self) -> Result<Generation, BytesError> {
-        let [a, b, c, d, e, f] = self.array()?;
-        Ok(Generation(u64::from_be_bytes([0, 0, a, b, c, d, e, f])))
+        let mut all = [0; 8];
+        all[2..].copy_from_slice(&self.array::<6>()?);
+        Ok(Generation(u64::from_be_bytes(all)))
     }
 
     fn ip(&mut self, six: bool) -> Result<IpAddr, BytesError> {

@@ -22,9 +22,7 @@ const fn ms(n: u64) -> Duration {
 }
 
 /// How often gone members are looked through for those to forget.
-pub(super) const FORGET_PERIOD: Duration = Duration::from_secs(60);
-/// What others say about our name is believed this long after our start: before, it may be about our last life.
-pub(super) const HEARSAY_OLD: Duration = Duration::from_secs(10);
+pub(super) const FORGET_PERIOD: Duration = Duration::from_mins(1);
 
 /// The first announces of a lonely member follow each other quickly: the seeds may be starting at the same moment.
 const REJOIN_FIRST: Duration = ms(100);
@@ -41,6 +39,8 @@ const LEAVE_ROUNDS: u8 = 4;
 const LEAVE_PERIOD: Duration = ms(50);
 /// Members told of a leave in each round; they tell the others.
 const LEAVE_TARGETS: usize = 8;
+/// Suspects told in each round; more of them at once is not their failure.
+const SUSPECTS_TOLD: usize = 16;
 /// Of a large cluster, about this many tell a suspect at a time, besides those that suspect it themselves.
 const BUDDIES: u32 = 10;
 
@@ -72,7 +72,7 @@ impl Membership {
     }
 
     pub(super) fn become_active(&mut self, now: Duration) {
-        self.phase = Phase::Active;
+        self.enter(Phase::Active);
         self.health.restart(now);
         self.timers.cancel(Chore::Rejoin);
         self.timers.set(Chore::Watch, now + self.timing.probe_period);
@@ -88,7 +88,7 @@ impl Membership {
     }
 
     pub(super) fn become_alone(&mut self, now: Duration) {
-        self.phase = Phase::Alone;
+        self.enter(Phase::Alone);
         for chore in [Chore::Reseed, Chore::Burst, Chore::Buddy, Chore::Watch] {
             self.timers.cancel(chore);
         }
@@ -97,7 +97,7 @@ impl Membership {
 
     pub(super) fn become_defunct(&mut self, now: Duration) {
         self.become_alone(now);
-        self.phase = Phase::Defunct;
+        self.enter(Phase::Defunct);
         self.timers.cancel(Chore::Rejoin);
         if !self.timers.is_set(Chore::Renew) {
             let at = self.renewals.schedule(self.rules.keep(Rule::Backoff), now);
@@ -204,7 +204,7 @@ impl Membership {
     fn say_goodbye(&mut self, now: Duration) {
         let rounds = if self.rules.keep(Rule::LeaveRepeats) { LEAVE_ROUNDS } else { 1 };
         if self.rounds.leave >= rounds {
-            self.phase = Phase::Left;
+            self.enter(Phase::Left);
             self.timers.clear();
             self.outputs.push_back(Output::Left);
             return;
@@ -222,11 +222,12 @@ impl Membership {
         if !self.rules.keep(Rule::Buddy) || self.phase != Phase::Active {
             return;
         }
-        let suspects: Vec<_> =
+        let mut suspects: Vec<_> =
             self.swim.iter_members().filter(|member| member.state() == State::Suspect).cloned().collect();
         if suspects.is_empty() {
             return;
         }
+        self.choose(&mut suspects, SUSPECTS_TOLD);
         let members = u32::try_from(self.scaled_for).unwrap_or(u32::MAX);
         for suspect in suspects {
             let ours = self.accused.contains(&suspect.id().key());
@@ -304,7 +305,7 @@ impl Membership {
     }
 
     /// Keeps `count` of them, at random.
-    fn choose(&mut self, from: &mut Vec<Peer>, count: usize) {
+    fn choose<T: Clone>(&mut self, from: &mut Vec<T>, count: usize) {
         let (chosen, _) = rand::seq::SliceRandom::partial_shuffle(from.as_mut_slice(), &mut self.rng, count);
         *from = chosen.to_vec();
     }

@@ -18,7 +18,7 @@ use crate::cluster::settings::Profile;
 /// The bytes are taken twice: whole, as one datagram, and as a list of datagrams, each preceded by its length in one
 /// byte. What is accepted must encode to the bytes it came from.
 pub fn fuzz_datagram(bytes: &[u8]) {
-    let (mut one, mut other) = (agent(1), agent(2));
+    let (Some(mut one), Some(mut other)) = (agent(1), agent(2)) else { return };
     let mut now = Now::default();
     let addr = |agent: &Membership| agent.identity().map(|own| own.gossip_addr);
     let (Some(here), Some(there)) = (addr(&one), addr(&other)) else { return };
@@ -45,11 +45,10 @@ pub fn fuzz_datagram(bytes: &[u8]) {
     exchange(&mut one, &mut other, now);
 }
 
-fn agent(number: u8) -> Membership {
+fn agent(number: u8) -> Option<Membership> {
     let addr = std::net::SocketAddr::from(([10, 0, 0, number], 8559));
-    let id = MemberId::new(format!("fuzz-{number}"));
     let identity = Identity {
-        id: id.unwrap_or_else(|_| unreachable!("the name is valid")),
+        id: MemberId::new(format!("fuzz-{number}")).ok()?,
         instance: Instance([number; 16]),
         generation: Generation(1_000),
         bump: 0,
@@ -59,7 +58,7 @@ fn agent(number: u8) -> Membership {
         versions: Versions::OURS,
         software: (0, 1, 0),
     };
-    Membership::new(identity, &Profile::Lan.timing().gossip, [number; 32], Now::default())
+    Some(Membership::new(identity, &Profile::Lan.timing().gossip, [number; 32], Now::default()))
 }
 
 /// Fires what is due and carries packets between the two; other addresses lead nowhere.
@@ -67,8 +66,8 @@ fn exchange(one: &mut Membership, other: &mut Membership, now: Now) {
     for _ in 0..8 {
         one.handle_timeout(now);
         other.handle_timeout(now);
-        for (from, to) in [(true, false), (false, true)] {
-            let (sender, receiver) = if from && !to { (&mut *one, &mut *other) } else { (&mut *other, &mut *one) };
+        for there in [true, false] {
+            let (sender, receiver) = if there { (&mut *one, &mut *other) } else { (&mut *other, &mut *one) };
             let Some(source) = sender.identity().map(|own| own.gossip_addr) else { return };
             let target = receiver.identity().map(|own| own.gossip_addr);
             while let Some(output) = sender.poll_output() {

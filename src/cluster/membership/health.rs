@@ -1,12 +1,15 @@
 //! Whether this agent is itself the one that is slow (Lifeguard, arXiv 1707.00788, "local health").
 //!
-//! A score from 0 to 8 multiplies the probe timers by one plus it. It grows when this agent has to refute, when two
-//! probes in a row fail (one failure says more about the other side), and when it ran late; it falls with every probe
-//! that succeeds.
+//! A score from 0 to 8 multiplies the probe timers by one plus it. It falls with every probe that succeeds. What it
+//! grows by is of two kinds. That this agent ran late is certain, and counts up to 8. That it had to refute, or that two
+//! of its probes failed in a row (one failure says more about the other side), may as well be the network: it counts up
+//! to 2, because in a small cluster that loses a third of its packets the score would otherwise stay high, and dying
+//! members would be noticed seconds later for no fewer mistakes.
 
 use std::time::Duration;
 
 const WORST: u8 = 8;
+const WORST_BY_HEARSAY: u8 = 2;
 
 /// The score and what it is made of.
 #[derive(Debug, Default)]
@@ -40,7 +43,7 @@ impl Health {
     /// The running probe failed.
     pub(super) fn handle_failure(&mut self) {
         if self.failed_before {
-            self.worsen();
+            self.worsen(WORST_BY_HEARSAY);
         }
         self.failed_before = true;
         self.probing = false;
@@ -48,12 +51,12 @@ impl Health {
 
     /// Somebody suspected this agent.
     pub(super) fn handle_refutation(&mut self) {
-        self.worsen();
+        self.worsen(WORST_BY_HEARSAY);
     }
 
     /// This agent did not run for a while.
     pub(super) fn handle_lateness(&mut self, by: Duration) {
-        self.worsen();
+        self.worsen(WORST);
         self.probing = false;
         self.last_probe += by;
     }
@@ -69,8 +72,10 @@ impl Health {
         now.saturating_sub(self.last_probe)
     }
 
-    fn worsen(&mut self) {
-        self.score = (self.score + 1).min(WORST);
+    fn worsen(&mut self, at_most: u8) {
+        if self.score < at_most {
+            self.score += 1;
+        }
     }
 }
 
@@ -94,10 +99,14 @@ mod tests {
     }
 
     #[test]
-    fn the_score_has_an_end() {
+    fn lateness_counts_for_more_than_the_word_of_others() {
         let mut health = Health::default();
         for _ in 0..20 {
             health.handle_refutation();
+        }
+        assert_eq!(health.stretch(Duration::from_millis(250)), Duration::from_millis(750));
+        for _ in 0..20 {
+            health.handle_lateness(Duration::from_secs(1));
         }
         assert_eq!(health.stretch(Duration::from_millis(250)), Duration::from_millis(2_250));
     }

@@ -10,13 +10,14 @@
 //! |---|---|
 //! | R2 one order of all timers | `timers` |
 //! | R3 announce while alone, R4 announce to the missing for ever, R5 join burst | `chores` |
-//! | R6 a refuted suspicion is dropped | [`Membership::handle_timeout`] |
-//! | R7 renew with back-off, R8 never behind what others remember of us | `renewals` |
+//! | R6 a refuted suspicion is dropped | `settle` |
+//! | R7 renew with back-off, R8 never behind what others remember of us | `renewals`, `inbound` |
 //! | R9 say a leave several times | `chores` |
 //! | R10 repeat updates often enough | `scale` |
 //! | R11 tell suspects, R12 watch that probing goes on | `chores` |
 //! | R13 count | [`Stats`] |
-//! | an agent that is itself late does not accuse | `health`, `timers` |
+//! | an agent that is itself late does not accuse | `health`, `settle` |
+//! | two processes under one name are loud, not a storm | `rivals`, `inbound` |
 //!
 //! Inputs and the time go in; drain [`Membership::poll_output`] and then ask [`Membership::poll_timeout`] after each.
 //! The driver hands in waiting datagrams before it hands in a timeout, so that answers which arrived count.
@@ -39,12 +40,15 @@ mod contacts;
 mod effects;
 mod fuzz;
 mod health;
+mod inbound;
+mod output;
 mod peer;
 mod renewals;
 mod rivals;
 mod rules;
 mod scale;
 mod screen;
+mod settle;
 mod stats;
 mod table;
 mod timers;
@@ -58,129 +62,31 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use foca::{Foca, Message, State, Timer};
+use foca::{Foca, Timer};
 use quorate_proto::{Generation, Identity, Instance, MemberId};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use self::codec::Codec;
 use self::contacts::Contacts;
-use self::effects::{Effects, Note, Unheeded};
+use self::effects::{Effects, Unheeded};
 use self::health::Health;
 use self::peer::Peer;
-use self::renewals::{INCARNATION_LIMIT, Renewals};
+use self::renewals::Renewals;
 use self::rivals::Rivals;
 use self::rules::Rules;
-use self::screen::Parsed;
 use self::table::Table;
 use self::timers::{Chore, Due, Timers};
 use super::clock::Now;
 use super::settings::GossipTiming;
-use super::view::MemberState;
 
 pub use self::fuzz::fuzz_datagram;
+pub use self::output::{Event, Member, Output};
 #[doc(hidden)]
 pub use self::rules::Rule;
 pub use self::scale::PACKET_MAX;
 pub use self::stats::Stats;
 pub use self::table::MEMBERS_MAX;
-
-/// A member, this agent included.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    /// Who. Of one that is gone: its last known life.
-    pub identity: Identity,
-    /// How it is.
-    pub state: MemberState,
-    /// Times it refuted suspicions in this life.
-    pub incarnation: u16,
-    /// Since when it is in this state, on the monotonic clock.
-    pub since: Duration,
-    /// Since when it has been alive or suspect without a break or a restart, on the monotonic clock.
-    pub alive_since: Duration,
-}
-
-/// What changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A member is here: new, back, or started anew before anybody noticed that it was gone.
-    Up {
-        /// Who.
-        id: MemberId,
-        /// True when it is another process than the one known before.
-        restarted: bool,
-    },
-    /// A member does not answer probes.
-    Suspect {
-        /// Who.
-        id: MemberId,
-    },
-    /// A suspect proved that it lives.
-    Refuted {
-        /// Who.
-        id: MemberId,
-    },
-    /// A member did not refute, or is known to have ended.
-    Down {
-        /// Who.
-        id: MemberId,
-    },
-    /// A member left cleanly.
-    Left {
-        /// Who.
-        id: MemberId,
-    },
-    /// Two live processes with different data directories use one id. Repeated while it lasts, at most every 10 s.
-    Conflict {
-        /// The id.
-        id: MemberId,
-        /// Both.
-        instances: [Instance; 2],
-        /// Where each says it is.
-        addresses: [SocketAddr; 2],
-    },
-    /// Two live processes use one id and one data directory, or copies of it. Repeated like a conflict.
-    Twin {
-        /// The id.
-        id: MemberId,
-        /// The data directory.
-        instance: Instance,
-        /// The start of each; equal when only the contest for the name is seen.
-        generations: [Generation; 2],
-        /// Where each says it is.
-        addresses: [SocketAddr; 2],
-    },
-    /// Others held this agent as down; it takes a new bump and joins again. Usually the end of a pause or partition.
-    Renewed {
-        /// The new bump.
-        bump: u32,
-    },
-    /// This agent did not run for a while: a pause of the process or the machine.
-    Late {
-        /// How long.
-        by: Duration,
-    },
-    /// Probing had stopped and was started again. A defect, survived.
-    Rebuilt,
-}
-
-/// One thing for the caller to do, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// Seal and send as one datagram.
-    Transmit {
-        /// The peer's gossip address, or a seed's.
-        to: SocketAddr,
-        /// At most [`PACKET_MAX`] bytes.
-        payload: Vec<u8>,
-    },
-    /// Tell whoever wants to know.
-    Event(Event),
-    /// Make this generation durable, then call [`Membership::handle_generation`] with it (R8).
-    AdoptGeneration(Generation),
-    /// The leave has been said often enough; nothing follows.
-    Left,
-}
 
 type Swim = Foca<Peer, Codec, StdRng, Unheeded>;
 
@@ -230,6 +136,18 @@ enum Phase {
     Left,
 }
 
+impl Phase {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Alone => "alone",
+            Self::Defunct => "declared down",
+            Self::Active => "active",
+            Self::Leaving => "leaving",
+            Self::Left => "left",
+        }
+    }
+}
+
 impl Membership {
     /// A member alone. `identity.generation` must be durable already (R8). Host names that cannot travel are dropped
     /// from it. Nothing is sent before seeds or remembered members are handed in.
@@ -260,37 +178,13 @@ impl Membership {
             renewals: Renewals::default(),
             rivals: Rivals::default(),
             banned: BTreeSet::new(),
-            stats: Stats { members: [1, 0, 0, 0], ..Stats::default() },
+            stats: Stats { members: [1, 0, 0, 0], standing: Phase::Alone.as_str(), ..Stats::default() },
             phase: Phase::Alone,
             rounds: chores::Rounds::default(),
             accused: BTreeSet::new(),
             incarnation: 0,
             scaled_for: 1,
             started: now.mono,
-        }
-    }
-
-    /// A SWIM datagram arrived: unsealed, without the byte that says its kind. `from` is where it came from on the
-    /// network, which with address translation is not what the sender says.
-    pub fn handle_datagram(&mut self, from: SocketAddr, payload: &[u8], now: Now) {
-        if matches!(self.phase, Phase::Leaving | Phase::Left) {
-            // A record of our own leave coming back would make us join again.
-            return;
-        }
-        self.stats.packets_in += 1;
-        self.stats.bytes_in += payload.len() as u64;
-        if payload.len() > PACKET_MAX {
-            self.stats.count("too_big");
-            return;
-        }
-        let parsed = match Parsed::read(&self.codec, payload) {
-            Ok(parsed) => parsed,
-            Err(_) => return self.stats.count("decode"),
-        };
-        if self.screen_sender(from, &parsed, now.mono) {
-            let screened = self.screen_records(&parsed, payload, now.mono);
-            let result = self.swim.handle_data(screened.as_deref().unwrap_or(payload), &mut self.effects);
-            self.settle(result, now.mono);
         }
     }
 
@@ -327,6 +221,7 @@ impl Membership {
         let ours = self.swim.identity().identity().map_or(Generation(u64::MAX), |own| own.generation);
         if generation > ours && !self.is_leaving() {
             self.stats.adoptions += 1;
+            self.rounds.bump_known = 0;
             self.become_again(self.swim.identity().at(generation, 0), now.mono);
         }
     }
@@ -366,7 +261,7 @@ impl Membership {
     /// Leaves: says so four times, 50 ms apart, then [`Output::Left`]. Nothing is heard from here on.
     pub fn leave(&mut self, now: Now) {
         if !self.is_leaving() {
-            self.phase = Phase::Leaving;
+            self.enter(Phase::Leaving);
             self.timers.clear();
             self.rounds.leave = 0;
             self.run(Chore::Leave, now.mono);
@@ -419,126 +314,13 @@ impl Membership {
         self.timers.drop_probes();
     }
 
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.stats.standing = phase.as_str();
+    }
+
     fn is_leaving(&self) -> bool {
         matches!(self.phase, Phase::Leaving | Phase::Left)
-    }
-
-    /// Decides about the sender. False: nothing more is done with the datagram.
-    fn screen_sender(&mut self, from: SocketAddr, parsed: &Parsed, now: Duration) -> bool {
-        let own = self.swim.identity().clone();
-        let (Some(src), Some(ours)) = (parsed.header.src.identity(), own.identity()) else { return false };
-        if self.banned.contains(&src.instance) {
-            self.stats.count("banned");
-            return false;
-        }
-        self.contacts.handle_answer(from, &src.id);
-        if parsed.header.src.key() == own.key() {
-            self.stats.count("from_ourselves");
-            let alarm = self.rivals.handle_namesake(ours, src, now.saturating_sub(self.started), now);
-            self.outputs.extend(alarm.map(Output::Event));
-            if src.instance == ours.instance {
-                self.consider_later_life(src.generation, src.bump, now);
-            }
-            return false;
-        }
-        if let Some(remembered) = parsed.header.dst.identity() {
-            self.consider_later_life(remembered.generation, remembered.bump, now);
-        }
-        if matches!(&parsed.header.message, Message::PingReq { target, .. } if target.key() == own.key()) {
-            // A peer remembers an earlier bump of us and asks us to probe it: harmless, and nothing to do.
-            self.stats.count("indirect_for_ourselves");
-            return false;
-        }
-        let known = self.table.get(&src.id).map(|(peer, member)| (peer.clone(), member.clone()));
-        match known {
-            Some((peer, member)) => {
-                let alarm = self.rivals.handle_packet(src, &member.identity, now);
-                self.outputs.extend(alarm.map(Output::Event));
-                let other_directory = member.identity.instance != src.instance;
-                if other_directory && !table::is_active(member.state) {
-                    // The old data directory is gone; the clock that numbered its starts says nothing about this one.
-                    self.forget(peer, now);
-                }
-                true
-            }
-            None => self.make_room(now),
-        }
-    }
-
-    /// Decides about the records: the datagram without those that foca shall not see, if there are such.
-    fn screen_records(&mut self, parsed: &Parsed, payload: &[u8], now: Duration) -> Option<Vec<u8>> {
-        if !self.rules.keep(Rule::Screen) {
-            return None;
-        }
-        let own = self.swim.identity().clone();
-        let mut events = Vec::new();
-        let mut strangers = 0;
-        for record in &parsed.records {
-            let (peer, state) = (record.member.id(), record.member.state());
-            if peer.key() == own.key() {
-                self.hear_about_ourselves(peer, state, now);
-            } else if record.is_leave() {
-                self.table.observe_leave(peer, &mut events);
-            }
-            strangers += usize::from(peer.identity().is_some_and(|identity| self.table.get(&identity.id).is_none()));
-        }
-        self.outputs.extend(events.into_iter().map(Output::Event));
-        let full = strangers > 0 && !(0..strangers).all(|_| self.make_room(now));
-        let (table, banned) = (&self.table, &self.banned);
-        parsed.without(payload, |record| {
-            let peer = record.member.id();
-            let Some(identity) = peer.identity() else { return false };
-            if peer.key() == own.key() {
-                return *peer == own;
-            }
-            !banned.contains(&identity.instance) && !(full && table.get(&identity.id).is_none())
-        })
-    }
-
-    fn hear_about_ourselves(&mut self, peer: &Peer, state: State, now: Duration) {
-        let own = self.swim.identity().clone();
-        let (Some(theirs), Some(ours)) = (peer.identity(), own.identity()) else { return };
-        if theirs.instance == ours.instance {
-            self.consider_later_life(theirs.generation, theirs.bump, now);
-        } else if state != State::Down && now.saturating_sub(self.started) > chores::HEARSAY_OLD {
-            let alarm = self.rivals.handle_namesake(ours, theirs, Duration::MAX, now);
-            self.outputs.extend(alarm.map(Output::Event));
-        }
-    }
-
-    /// R8: somebody remembers this of us. Ours must be later.
-    fn consider_later_life(&mut self, generation: Generation, bump: u32, now: Duration) {
-        let Some(own) = self.swim.identity().identity() else { return };
-        let (ours, our_bump, own) = (own.generation, own.bump, own.clone());
-        if !self.rules.keep(Rule::Adopt) {
-            return;
-        }
-        if generation > ours {
-            if let Some(next) = self.renewals.adopt(generation, now) {
-                self.outputs.push_back(Output::AdoptGeneration(next));
-            }
-            if self.renewals.is_contested() {
-                let other = Identity { generation, ..own.clone() };
-                let alarm = self.rivals.handle_namesake(&own, &other, Duration::MAX, now);
-                self.outputs.extend(alarm.map(Output::Event));
-            }
-        } else if generation == ours && bump > our_bump && !self.timers.is_set(Chore::Renew) {
-            self.rounds.bump_known = bump;
-            let at = self.renewals.schedule(self.rules.keep(Rule::Backoff), now);
-            self.timers.set(Chore::Renew, at);
-        }
-    }
-
-    /// Whether a new member may enter the table, after forgetting the one that has been gone longest if need be.
-    fn make_room(&mut self, now: Duration) -> bool {
-        if !self.table.is_full() {
-            return true;
-        }
-        match self.table.longest_gone() {
-            Some(peer) => self.forget(peer, now),
-            None => self.stats.count("table_full"),
-        }
-        !self.table.is_full()
     }
 
     fn forget(&mut self, peer: Peer, now: Duration) {
@@ -546,113 +328,9 @@ impl Membership {
         self.settle(result, now);
     }
 
-    fn measure_lateness(&mut self, now: Duration) {
-        let late = self.timers.next().map_or(Duration::ZERO, |(at, _)| now.saturating_sub(at));
-        self.stats.late_last = late;
-        self.stats.late_max = self.stats.late_max.max(late);
-        if late > self.timing.probe_rtt && self.phase == Phase::Active && self.rules.keep(Rule::Lateness) {
-            self.timers.postpone_verdicts(late, now.saturating_sub(late));
-            self.health.handle_lateness(late);
-            self.outputs.push_back(Output::Event(Event::Late { by: late }));
-        }
-    }
-
-    fn fire(&mut self, timer: Timer<Peer>, now: Duration) {
-        if let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = &timer {
-            let stands = self.swim.iter_members().any(|member| {
-                member.state() == State::Suspect && member.incarnation() == *incarnation && member.id() == member_id
-            });
-            if !stands && self.rules.keep(Rule::StaleTimer) {
-                self.stats.stale_timers += 1;
-                return;
-            }
-        }
-        let result = self.swim.handle_timer(timer, &mut self.effects);
-        self.settle(result, now);
-    }
-
-    /// Carries out what a call into foca asked for, whether it failed or not, and looks at what became of the members.
-    fn settle(&mut self, result: Result<(), foca::Error>, now: Duration) {
-        if let Err(error) = result {
-            self.stats.count_foca(&error);
-        }
-        for note in std::mem::take(&mut self.effects.notes) {
-            self.handle_note(note, now);
-        }
-        for (timer, after) in std::mem::take(&mut self.effects.timers) {
-            let is_probe = matches!(timer, Timer::ProbeRandomMember(_) | Timer::SendIndirectProbe { .. });
-            let after = if is_probe { self.health.stretch(after) } else { after };
-            self.timers.submit(timer, after, now);
-        }
-        for (to, payload) in std::mem::take(&mut self.effects.sends) {
-            self.transmit(to, payload);
-        }
-        self.compare_tables(now);
-        self.stats.backlog = self.swim.updates_backlog();
-        self.stats.health = self.health.score();
-    }
-
-    fn transmit(&mut self, to: SocketAddr, payload: Vec<u8>) {
-        self.stats.packets_out += 1;
-        self.stats.bytes_out += payload.len() as u64;
-        self.outputs.push_back(Output::Transmit { to, payload });
-    }
-
-    fn handle_note(&mut self, note: Note, now: Duration) {
-        match note {
-            Note::Active => self.become_active(now),
-            Note::Idle => self.become_alone(now),
-            Note::Defunct => self.become_defunct(now),
-            Note::Pinged => self.health.handle_probe(now),
-            Note::ProbeFailed(peer) => {
-                self.stats.suspicions += 1;
-                self.health.handle_failure();
-                self.accused.insert(peer.key());
-            }
-            Note::Sent(incarnation) => {
-                if incarnation > self.incarnation {
-                    self.stats.refutations += 1;
-                    self.health.handle_refutation();
-                }
-                self.incarnation = incarnation;
-                if incarnation >= INCARNATION_LIMIT && !self.timers.is_set(Chore::Renew) {
-                    self.timers.set(Chore::Renew, now);
-                }
-            }
-        }
-    }
-
-    fn compare_tables(&mut self, now: Duration) {
-        let mut events = Vec::new();
-        self.table.observe_self(self.swim.identity(), self.incarnation);
-        for member in self.swim.iter_membership_state() {
-            self.table.observe(member, now, &mut events);
-        }
-        self.table.retain(self.swim.iter_membership_state());
-        self.outputs.extend(events.into_iter().map(Output::Event));
-        self.stats.members = self.table.counts();
-        if self.stats.members[1] == 0 {
-            self.accused.clear();
-        } else if self.phase == Phase::Active && !self.timers.is_set(Chore::Buddy) {
-            self.timers.set(Chore::Buddy, now);
-        }
-        self.rescale();
-    }
-
-    /// R10: the budget and the patience of a cluster depend on its size.
-    fn rescale(&mut self) {
-        let members = self.swim.num_members() + 1;
-        if members != self.scaled_for {
-            self.scaled_for = members;
-            if let Err(error) = self.swim.set_config(scale::config(&self.timing, members, &self.rules)) {
-                self.stats.count_foca(&error);
-            }
-        }
-    }
-
     /// A duration between `from` and `to`.
     fn between(&mut self, from: Duration, to: Duration) -> Duration {
-        from + (to - from).mul_f64(f64::from(self.rng.random_range(0..1024_u16)) / 1024.0)
+        from + to.saturating_sub(from).mul_f64(f64::from(self.rng.random_range(0..1024_u16)) / 1024.0)
     }
 }
 

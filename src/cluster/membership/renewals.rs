@@ -16,17 +16,44 @@ pub(super) const INCARNATION_LIMIT: Incarnation = 60_000;
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 /// After this long without one, waits start small again.
-const CALM: Duration = Duration::from_secs(60);
+const CALM: Duration = Duration::from_mins(1);
 /// More adoptions than this without a calm minute mean that somebody else uses our name and data.
 const ADOPTIONS_ALLOWED: u32 = 3;
+/// A bump beyond this is not believed either.
+pub(super) const BUMP_BELIEVED: u32 = u32::MAX / 2;
 /// A generation beyond this is not believed: no clock says so, and it leaves none to follow.
 const GENERATION_BELIEVED: u64 = super::bytes::GENERATION_LIMIT / 2;
 
-/// The back-off.
+/// Waits that grow while something keeps happening.
 #[derive(Debug, Default)]
-pub(super) struct Renewals {
+struct Backoff {
     wait: Duration,
     last: Option<Duration>,
+}
+
+impl Backoff {
+    /// The moment for the next one, which counts as having happened then.
+    fn next(&mut self, now: Duration) -> Duration {
+        self.wait = if self.is_calm(now) { FIRST } else { (self.wait * 2).clamp(FIRST, LONGEST) };
+        self.last = Some(now + self.wait);
+        now + self.wait
+    }
+
+    fn is_calm(&self, now: Duration) -> bool {
+        self.last.is_none_or(|last| now.saturating_sub(last) > CALM)
+    }
+
+    fn is_waiting(&self, now: Duration) -> bool {
+        self.last.is_some_and(|last| now < last)
+    }
+}
+
+/// Both kinds of coming back. Each has waits of its own: a member behind its own past renews in vain until it adopts,
+/// and must not be kept from that by having renewed.
+#[derive(Debug, Default)]
+pub(super) struct Renewals {
+    renewed: Backoff,
+    adopted: Backoff,
     adoptions: u32,
     adopting: Option<Generation>,
 }
@@ -34,27 +61,16 @@ pub(super) struct Renewals {
 impl Renewals {
     /// When the next renewal may happen.
     pub(super) fn schedule(&mut self, backoff: bool, now: Duration) -> Duration {
-        if !backoff {
-            return now;
-        }
-        if self.is_calm(now) {
-            self.wait = FIRST;
-            self.adoptions = 0;
-        } else {
-            self.wait = (self.wait * 2).clamp(FIRST, LONGEST);
-        }
-        self.last = Some(now + self.wait);
-        now + self.wait
+        if backoff { self.renewed.next(now) } else { now }
     }
 
     /// Others remember `theirs` of us: the generation to adopt, if it is time to.
     pub(super) fn adopt(&mut self, theirs: Generation, now: Duration) -> Option<Generation> {
-        let too_soon = self.last.is_some_and(|last| now < last);
-        if self.adopting.is_some() || too_soon || theirs.0 >= GENERATION_BELIEVED {
+        if self.adopting.is_some() || self.adopted.is_waiting(now) || theirs.0 >= GENERATION_BELIEVED {
             return None;
         }
-        self.schedule(true, now);
-        self.adoptions += 1;
+        self.adoptions = if self.adopted.is_calm(now) { 1 } else { self.adoptions + 1 };
+        self.adopted.next(now);
         self.adopting = Some(theirs.next());
         self.adopting
     }
@@ -67,10 +83,6 @@ impl Renewals {
     /// Whether this happens so often that another process must be using our name and data.
     pub(super) fn is_contested(&self) -> bool {
         self.adoptions > ADOPTIONS_ALLOWED
-    }
-
-    fn is_calm(&self, now: Duration) -> bool {
-        self.last.is_none_or(|last| now.saturating_sub(last) > CALM)
     }
 }
 
@@ -89,7 +101,7 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..8 {
             let at = renewals.schedule(true, now);
-            waits.push((at - now).as_millis());
+            waits.push(at.saturating_sub(now).as_millis());
             now = at;
         }
         assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);

@@ -78,8 +78,7 @@ impl Rivals {
         age: Duration,
         now: Duration,
     ) -> Option<Event> {
-        let older_life = own.instance == other.instance && other.generation < own.generation;
-        if process(own) == process(other) || (older_life && age < ECHO) { None } else { self.alarm(own, other, now) }
+        if process(own) == process(other) || age < ECHO { None } else { self.alarm(own, other, now) }
     }
 
     fn alarm(&mut self, one: &Identity, other: &Identity, now: Duration) -> Option<Event> {
@@ -134,12 +133,11 @@ mod tests {
     }
 
     #[test]
-    fn another_data_directory_under_our_own_name_is_a_conflict_at_once() {
+    fn another_data_directory_under_our_own_name_is_a_conflict_once_our_last_life_is_silent() {
         let ours = identity("a", 5);
         let theirs = Identity { instance: Instance([9; 16]), ..identity("a", 3) };
-        let alarm = Rivals::default().handle_namesake(&ours, &theirs, ms(0), ms(0));
+        assert_eq!(Rivals::default().handle_namesake(&ours, &theirs, ms(100), ms(100)), None, "our last life");
+        let alarm = Rivals::default().handle_namesake(&ours, &theirs, ms(600), ms(600));
         assert!(matches!(alarm, Some(Event::Conflict { .. })), "{alarm:?}");
-        let echo = Rivals::default().handle_namesake(&ours, &identity("a", 3), ms(100), ms(100));
-        assert_eq!(echo, None, "our own last life");
     }
 }

@@ -29,8 +29,6 @@ pub enum Rule {
     Watchdog,
     /// Time in which this agent did not run is not held against others.
     Lateness,
-    /// One entry per name, the newer life replacing the older one without a flap.
-    Screen,
 }
 
 /// Which rules are switched off: none, outside of tests.

@@ -1,9 +1,6 @@
-//! A datagram, read before foca sees it.
+//! A datagram taken apart and, when a record has to go, put together again without it.
 //!
-//! foca keeps nobody out and tells little, so a few things are decided first: who speaks under our own name, whether
-//! others remember a later life of us (R8), whether a member may enter a full table, what a banned instance says, and
-//! which records are about us although they are not. Such records are cut out: foca would answer them by declaring our
-//! namesake down, which the namesake would answer in kind.
+//! foca reads the datagram a second time by itself; there is no way to hand it what was read here.
 
 use std::ops::Range;
 
@@ -44,7 +41,7 @@ impl Parsed {
         let count_at = payload.len() - reader.left();
         let mut records = Vec::new();
         let has_records = !matches!(header.message, Message::Announce | Message::TurnUndead | Message::Broadcast);
-        if has_records && reader.left() > 0 {
+        if has_records {
             for _ in 0..reader.u16()? {
                 let start = payload.len() - reader.left();
                 let member = Codec::read_member(&mut reader)?;

@@ -14,7 +14,7 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Their bytes, without the envelope.
     pub bytes_out: u64,
-    /// Probes of this agent that failed, each the start or confirmation of a suspicion.
+    /// Probes of this agent that failed: each starts a suspicion or confirms one.
     pub suspicions: u64,
     /// Suspicions of others about this agent that it refuted.
     pub refutations: u64,
@@ -34,6 +34,8 @@ pub struct Stats {
     pub backlog: usize,
     /// Members by state, this agent included: alive, suspect, down, left.
     pub members: [usize; 4],
+    /// Where this agent stands with the others: alone, declared down, active, leaving, left.
+    pub standing: &'static str,
     /// Local health, 0 (well) to 8: probe timers are multiplied by this plus one.
     pub health: u8,
     /// How late the last timer was handled.

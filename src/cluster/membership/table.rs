@@ -19,7 +19,7 @@ use crate::cluster::view::MemberState;
 /// Most members known at once, the gone ones included: a bound on memory, far above any cluster this is for.
 pub const MEMBERS_MAX: usize = 1_024;
 /// How long a member that is gone is remembered.
-pub(super) const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const REMEMBERED: Duration = Duration::from_hours(24);
 
 #[derive(Debug)]
 struct Entry {
@@ -83,8 +83,9 @@ impl Table {
         counts
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.entries.len() >= MEMBERS_MAX
+    /// Whether one more fits beside those known and `admitted` others.
+    pub(super) fn has_room(&self, admitted: usize) -> bool {
+        self.entries.len() + admitted < MEMBERS_MAX
     }
 
     /// The member that has been gone longest.
