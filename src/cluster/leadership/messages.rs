@@ -18,14 +18,14 @@ impl Leadership {
     pub fn handle_message(&mut self, addr: SocketAddr, message: Message, now: Now) {
         let Message { header, body } = message;
         if header.from.id == self.me.id {
-            self.handle_namesake(addr, &header, now);
+            self.handle_namesake(addr, &header);
             return;
         }
         if !self.is_of_our_cluster(addr, &header, &body, now) {
             return;
         }
         self.note_process(&header.from);
-        self.note_stranger(addr, &header.from, now);
+        self.note_stranger(addr, &header.from);
         self.dispatch(addr, &header, body, now);
         self.advance(now);
     }
@@ -52,34 +52,42 @@ impl Leadership {
     }
 
     /// Another process with our name: another instance is a conflict, another boot of ours is our past or a clone.
-    fn handle_namesake(&mut self, addr: SocketAddr, header: &Header, now: Now) {
+    fn handle_namesake(&mut self, addr: SocketAddr, header: &Header) {
         if header.from.instance == self.me.instance {
             return;
         }
         let counts = |instance| self.voters().iter().any(|v| v.id == self.me.id && v.instance == instance);
-        let (ours, theirs) = (counts(self.me.instance), counts(header.from.instance));
+        if !counts(self.me.instance) {
+            return; // Perhaps our own past, before the disk was lost: the leader tells us if it lives.
+        }
         let text = format!(
-            "two agents call themselves {}: this one (instance {}) and one at {addr} (instance {})",
+            "two agents call themselves {}: this one, the voter (instance {}), and one at {addr} (instance {}), which is \
+             told to stop",
             self.me.id, self.me.instance, header.from.instance
         );
-        self.alarm("conflict", text.clone());
-        if ours {
-            let body = Body::Conflict { id: self.me.id.clone(), instance: self.me.instance };
-            self.send(addr, body);
-        } else if theirs {
-            self.lose("another agent of the same name is the voter", now);
-            self.event(Event::Fatal { text: format!("{text}; the other one is the voter: give this one its own id") });
-        }
+        self.alarm("conflict", text);
+        self.send(addr, Body::Conflict { id: self.me.id.clone(), instance: self.me.instance });
     }
 
-    /// A voter's name with another instance while the voter itself answers: tell the one that does not count.
-    fn note_stranger(&mut self, addr: SocketAddr, from: &Process, now: Now) {
-        let Some(voter) = self.voters().into_iter().find(|v| v.id == from.id) else { return };
-        if voter.instance == from.instance || self.mode == LeadershipMode::Alive {
+    /// A voter's name with another instance. When the voter is heard *after* the stranger was first, both live, and the
+    /// one that does not count is told. Otherwise it is the voter itself after it lost its disk: a learner.
+    fn note_stranger(&mut self, addr: SocketAddr, from: &Process) {
+        if self.mode == LeadershipMode::Alive || !matches!(self.role, Role::Leading(_)) {
             return;
         }
-        let Role::Leading(leading) = &self.role else { return };
-        if leading.hears(&voter, self.timing.grant, now) {
+        let Some(voter) = self.voters().into_iter().find(|v| v.id == from.id) else { return };
+        if voter.instance == from.instance {
+            if let Some(stranger) = self.strangers.get_mut(&from.id) {
+                stranger.both_live = true;
+            }
+            return;
+        }
+        let known = self.strangers.get(&from.id).is_some_and(|s| s.instance == from.instance);
+        if !known {
+            let stranger = Stranger { instance: from.instance, both_live: false };
+            self.strangers.insert(from.id.clone(), stranger);
+        }
+        if self.strangers.get(&from.id).is_some_and(|s| s.both_live) {
             let text = format!(
                 "two agents call themselves {}: instance {} is the voter, instance {} at {addr} is told to stop",
                 from.id, voter.instance, from.instance

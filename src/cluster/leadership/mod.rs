@@ -155,6 +155,8 @@ pub struct Leadership {
     released: BTreeSet<Epoch>,
     /// Who released last, and how.
     last_release: Option<(MemberId, &'static str)>,
+    /// Instances that use a voter's name without being it.
+    strangers: BTreeMap<MemberId, Stranger>,
     /// The newest process of each member that spoke here.
     boots: BTreeMap<MemberId, BootNonce>,
     /// A release that is repeated a few times.
@@ -197,6 +199,14 @@ struct Pulling {
     at: Duration,
 }
 
+/// See `note_stranger`.
+#[derive(Debug)]
+struct Stranger {
+    instance: Instance,
+    /// The voter was heard after this one.
+    both_live: bool,
+}
+
 #[derive(Debug)]
 struct Releasing {
     body: Body,
@@ -235,6 +245,7 @@ impl Leadership {
             last_leader_end: None,
             released: BTreeSet::new(),
             last_release: None,
+            strangers: BTreeMap::new(),
             boots: BTreeMap::new(),
             releasing: None,
             retired: false,

@@ -56,6 +56,7 @@ impl World {
                 self.crash_for_a_while(host, "crashes of leaders");
             }
             Fault::CrashLeaderWithWill => self.crash_with_will(),
+            Fault::RestartFollowers => self.restart_followers(),
             Fault::PowerLoss => {
                 for host in 0..self.hosts.len() {
                     self.crash_for_a_while(host, "power losses");
@@ -207,6 +208,21 @@ impl World {
             self.network.set_cut(host, other, outward);
         }
         self.heal_links("isolated leaders");
+    }
+
+    fn restart_followers(&mut self) {
+        let Some(leader) = self.leading_host() else { return };
+        self.stats.count("restarts of all followers");
+        for other in (0..self.hosts.len()).filter(|o| *o != leader) {
+            self.network.set_cut(other, leader, true);
+            self.network.set_cut(leader, other, true);
+            if self.crash(other) {
+                let back = self.dice.range(10 * MS, 300 * MS);
+                self.after(back, Happening::Start { host: other });
+            }
+        }
+        let length = self.dice.around(3 * SECOND);
+        self.after(length, Happening::Heal { what: Healing::Links });
     }
 
     fn heal_links(&mut self, what: &'static str) {

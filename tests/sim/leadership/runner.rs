@@ -74,16 +74,21 @@ pub(crate) struct Band {
     pub(crate) failures: Vec<Failure>,
 }
 
-/// Runs `seeds` on all cores until the first failure (or `keep_going`).
-pub(crate) fn run_band(scenario: &Scenario, rules: Rules, seeds: std::ops::Range<u64>, keep_going: bool) -> Band {
+/// Runs `seeds` on all cores until a failure that `stops`.
+pub(crate) fn run_band(
+    scenario: &Scenario,
+    rules: Rules,
+    seeds: std::ops::Range<u64>,
+    stops: impl Fn(&Violation) -> bool + Sync,
+) -> Band {
     let next = AtomicU64::new(seeds.start);
-    let stop = AtomicBool::new(false);
+    let halt = AtomicBool::new(false);
     let band = Mutex::new(Band::default());
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
+                while !halt.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end {
                         break;
@@ -94,8 +99,8 @@ pub(crate) fn run_band(scenario: &Scenario, rules: Rules, seeds: std::ops::Range
                     band.simulated += outcome.simulated;
                     band.stats.merge(&outcome.stats);
                     if let Err(violation) = outcome.result {
+                        halt.fetch_or(stops(&violation), Ordering::Relaxed);
                         band.failures.push(Failure { scenario: scenario.name, seed, violation });
-                        stop.store(!keep_going, Ordering::Relaxed);
                     }
                 }
             });

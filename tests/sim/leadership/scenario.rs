@@ -15,6 +15,8 @@ pub(crate) enum Fault {
     /// A process dies and starts again later.
     Crash,
     CrashLeader,
+    /// The leader is cut off, and all others restart at once.
+    RestartFollowers,
     /// The leader dies, and its guardian releases for it.
     CrashLeaderWithWill,
     /// All processes die at once.
@@ -90,6 +92,9 @@ pub(crate) struct Scenario {
     pub(crate) mixed_grants: bool,
     pub(crate) max_voters: usize,
     pub(crate) replace_after: Duration,
+    /// Writes, and answers to pulls, that are lost in addition to what the weather takes, in percent.
+    pub(crate) write_loss: u32,
+    pub(crate) values_loss: u32,
     /// Windows may overlap: only count.
     pub(crate) excuse_windows: bool,
     /// Whether the cluster must work after the faults.
@@ -100,6 +105,7 @@ const USUAL: &[(Fault, u32)] = &[
     (Fault::Crash, 10),
     (Fault::CrashLeader, 8),
     (Fault::CrashLeaderWithWill, 4),
+    (Fault::RestartFollowers, 3),
     (Fault::PowerLoss, 2),
     (Fault::Partition, 8),
     (Fault::IsolateLeader, 6),
@@ -182,6 +188,8 @@ impl Scenario {
             mixed_grants: false,
             max_voters: 5,
             replace_after: Duration::from_secs(8),
+            write_loss: 0,
+            values_loss: 0,
             excuse_windows: false,
             must_heal: true,
         }
@@ -230,6 +238,12 @@ impl Scenario {
         }
     }
 
+    /// Two seeds for three founders: who is the third depends on who is seen, so the founding may get stuck (F5), but
+    /// never comes to two clusters.
+    pub(crate) fn few_seeds() -> Self {
+        Self { name: "founding-few-seeds", seeds: 2, must_heal: false, ..Self::founding(1) }
+    }
+
     /// Virtual machines stop, clocks run too fast and too slow: leases may overlap, nothing else may break.
     pub(crate) fn frozen() -> Self {
         Self { name: "frozen", faults: FREEZING, drift: 0.2, excuse_windows: true, must_heal: true, ..Self::three() }
@@ -246,6 +260,7 @@ impl Scenario {
             Self::founding(0),
             Self::founding(1),
             Self::founding(3),
+            Self::few_seeds(),
             Self::frozen(),
         ]
     }

@@ -529,6 +529,14 @@ impl World {
 
     pub(crate) fn post(&mut self, host: usize, to: SocketAddr, message: Message) {
         let Some(target) = host_of(to).filter(|t| *t < self.hosts.len()) else { return };
+        let loss = match &message.body {
+            Body::Write { .. } => self.scenario.write_loss,
+            Body::Values { .. } => self.scenario.values_loss,
+            _ => 0,
+        };
+        if loss > 0 && !self.stopped_faults && self.dice.percent(loss) {
+            return;
+        }
         let arrivals = self.network.arrivals(host, target, self.real, &mut self.dice);
         let from = self.hosts[host].addr;
         let [first, second] = arrivals;
