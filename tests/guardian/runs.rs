@@ -109,13 +109,13 @@ async fn a_run_that_prints_without_end_costs_output_and_nothing_else() {
     // Nobody receives until the run has long ended.
     let guardian = agent.guardian.pid();
     eventually("the run has ended", || alive("head -c 30000000").is_empty());
-    let other = shell("echo alive");
-    agent.spawn(other.clone(), &long_lease()).await.unwrap();
+    let other = shell("exec sleep 1000");
+    agent.spawn(other.clone(), &long_lease()).await.expect("the guardian still answers");
     let ended = agent.ended(&key).await;
     assert!(ended.lost > 0, "something was dropped");
     assert_eq!(ended.lost + ended.stdout.len() as u64, 30_000_006, "and every byte is accounted for");
-    let other = agent.ended(&other.run).await;
-    assert_eq!((other.exit, other.lost + other.stdout.len() as u64), (Exit::Code(0), 6));
+    agent.guardian.stop(&other.run, "told to", None);
+    assert_eq!(agent.ended(&other.run).await.exit, Exit::Signal(2));
     let status = std::fs::read_to_string(format!("/proc/{guardian}/status")).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().split(' ').next()?.parse().ok());
     assert!(peak.is_some_and(|kib: u64| kib < 16 * 1024), "{status}");

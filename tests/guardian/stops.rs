@@ -95,6 +95,7 @@ async fn nothing_is_left_of_a_run_that_hides_its_children() {
                 agent.spawn(spawn, &long_lease()).await.unwrap();
                 agent.up().await;
                 if end != "exit 0" {
+                    eventually("something hides", || alive(&marker).len() > 2);
                     agent.guardian.stop(&key, "told to", None);
                 }
                 let ended = agent.ended(&key).await;
@@ -135,6 +136,7 @@ async fn of_two_runs_only_the_one_that_ends_is_swept() {
         agent.up().await;
         agent.spawn(second.clone(), &long_lease()).await.unwrap();
         agent.up().await;
+        eventually("both trees are up", || alive(&stays).len() == 3 && alive(&goes).len() == 3);
         agent.guardian.stop(&second.run, "told to", None);
         agent.ended(&second.run).await;
         assert_eq!(alive(&goes), NOBODY);

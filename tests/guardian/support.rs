@@ -14,44 +14,44 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 /// Generous: the machine may be busy. No test waits this long when it passes.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 /// Both ways to hold a run together.
-pub const BOTH: [Containment; 2] = [Containment::Best, Containment::NoCgroups];
+pub(crate) const BOTH: [Containment; 2] = [Containment::Best, Containment::NoCgroups];
 
 /// An agent with its guardian.
-pub struct Agent {
-    pub guardian: Guardian,
-    pub notices: mpsc::Receiver<Notice>,
+pub(crate) struct Agent {
+    pub(crate) guardian: Guardian,
+    pub(crate) notices: mpsc::Receiver<Notice>,
 }
 
 /// How a run ended, and all it printed.
 #[derive(Debug)]
-pub struct Ended {
-    pub exit: Exit,
-    pub by: Cause,
-    pub swept: u32,
-    pub stdout: String,
-    pub stderr: String,
-    pub lost: u64,
+pub(crate) struct Ended {
+    pub(crate) exit: Exit,
+    pub(crate) by: Cause,
+    pub(crate) swept: u32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) lost: u64,
 }
 
 /// A lease from now on.
-pub fn lease(epoch: u64, length: Duration) -> Lease {
+pub(crate) fn lease(epoch: u64, length: Duration) -> Lease {
     Lease::fabricated(Epoch(epoch), clock::now(), length)
 }
 
 /// A lease that no test outlives.
-pub fn long_lease() -> Lease {
+pub(crate) fn long_lease() -> Lease {
     lease(1, Duration::from_mins(10))
 }
 
 /// A number that no other run has: as an argument of `sleep` it marks a process, whatever happens to its environment.
-pub fn marker() -> String {
+pub(crate) fn marker() -> String {
     format!("99999.{}", Uuid::new_v4().as_u128())
 }
 
 /// A run of a task of its own: `sh -c script` with a `PATH` and 300 ms of grace.
-pub fn shell(script: &str) -> Spawn {
+pub(crate) fn shell(script: &str) -> Spawn {
     let id = Uuid::new_v4();
     let mut spawn = Spawn::new(RunKey::new(format!("task-{id}"), id), ["sh", "-c", script], "/");
     spawn.env.push((OsString::from("PATH"), std::env::var_os("PATH").unwrap_or_default()));
@@ -60,24 +60,24 @@ pub fn shell(script: &str) -> Spawn {
 }
 
 impl Agent {
-    pub fn start(containment: Containment) -> Self {
+    pub(crate) fn start(containment: Containment) -> Self {
         let exe = Path::new(env!("CARGO_BIN_EXE_quorate"));
         let (guardian, notices) = Guardian::start_with(exe, containment).expect("start the guardian");
         Self { guardian, notices }
     }
 
-    pub async fn spawn(&self, spawn: Spawn, lease: &Lease) -> Result<u32, GuardianError> {
+    pub(crate) async fn spawn(&self, spawn: Spawn, lease: &Lease) -> Result<u32, GuardianError> {
         timeout(LIMIT, self.guardian.spawn(spawn, lease, Duration::ZERO, clock::now()))
             .await
             .expect("an answer in time")
     }
 
-    pub async fn notice(&mut self) -> Notice {
+    pub(crate) async fn notice(&mut self) -> Notice {
         timeout(LIMIT, self.notices.recv()).await.expect("a notice in time").expect("an open channel")
     }
 
     /// Waits until a run has printed `up`.
-    pub async fn up(&mut self) {
+    pub(crate) async fn up(&mut self) {
         loop {
             match self.notice().await {
                 Notice::Output { bytes, .. } if String::from_utf8_lossy(&bytes).contains("up") => return,
@@ -88,7 +88,7 @@ impl Agent {
     }
 
     /// Waits for the end of a run.
-    pub async fn ended(&mut self, key: &RunKey) -> Ended {
+    pub(crate) async fn ended(&mut self, key: &RunKey) -> Ended {
         let (mut stdout, mut stderr, mut all_lost) = (Vec::new(), Vec::new(), 0);
         loop {
             match self.notice().await {
@@ -110,7 +110,7 @@ impl Agent {
     }
 
     /// Runs to the end.
-    pub async fn run(&mut self, spawn: Spawn) -> Ended {
+    pub(crate) async fn run(&mut self, spawn: Spawn) -> Ended {
         let key = spawn.run.clone();
         self.spawn(spawn, &long_lease()).await.expect("start the run");
         self.ended(&key).await
@@ -118,7 +118,7 @@ impl Agent {
 }
 
 /// Processes whose command line holds `marker`; zombies have none.
-pub fn alive(marker: &str) -> Vec<u32> {
+pub(crate) fn alive(marker: &str) -> Vec<u32> {
     let pids = std::fs::read_dir("/proc").expect("read /proc").flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let has_it = |pid: &u32| {
@@ -129,7 +129,7 @@ pub fn alive(marker: &str) -> Vec<u32> {
 }
 
 /// Waits until a condition holds.
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = clock::now();
     while !condition() {
         assert!(clock::now().since(begun) < LIMIT, "not within {LIMIT:?}: {what}");
@@ -138,20 +138,20 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// The state letter of a process; `None` when there is none.
-pub fn state(pid: u32) -> Option<char> {
+pub(crate) fn state(pid: u32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
 /// Whether a process exists and is not a zombie.
-pub fn exists(pid: u32) -> bool {
+pub(crate) fn exists(pid: u32) -> bool {
     state(pid).is_some_and(|state| state != 'Z')
 }
 
-pub fn pid_of(pid: u32) -> Pid {
+pub(crate) fn pid_of(pid: u32) -> Pid {
     Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid")
 }
 
-pub fn signal(pid: u32, signal: Signal) {
+pub(crate) fn signal(pid: u32, signal: Signal) {
     kill_process(pid_of(pid), signal).expect("signal a process of ours");
 }

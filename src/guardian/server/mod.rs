@@ -129,8 +129,7 @@ impl Server {
 
     fn serve(&mut self) -> io::Result<()> {
         loop {
-            self.hand_on();
-            self.agent.flush();
+            self.tell();
             let timeout = match self.poll_timeout(clock::now()) {
                 Next::Exit => break,
                 Next::In(timeout) => timeout,
@@ -384,6 +383,18 @@ impl Server {
         let runs = &self.runs;
         let identify = |pid| tree::run_id(pid).and_then(|id| runs.keys().find(|key| key.id() == id).cloned());
         Ok(self.tree.observe(&table, &claimed, identify))
+    }
+
+    /// Says what there is to say until all of it is said or the socket is full: then it wakes us when it has room again.
+    fn tell(&mut self) {
+        loop {
+            self.hand_on();
+            self.agent.flush();
+            let kept = self.runs.values().any(Run::has_output) || !self.finished.is_empty();
+            if !kept || !self.agent.has_room() {
+                return;
+            }
+        }
     }
 
     /// Gives the agent what it has room for: output first, the end of a run after the last of its output.

@@ -151,6 +151,11 @@ impl Run {
         &mut self.outputs
     }
 
+    /// Whether something was not handed on yet.
+    pub(super) fn has_output(&self) -> bool {
+        !self.outputs.iter().all(Output::is_empty)
+    }
+
     /// To poll for reading.
     pub(super) fn read_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.outputs.iter().filter_map(Output::fd)
