@@ -795,6 +795,7 @@ fn follower() -> ClusterSnapshot {
         observer: id("cts-02"),
         members: vec![member(1, MemberState::Alive, "cts-01.example.com"), member(2, MemberState::Suspect, "")],
         leader: Some(id("cts-01")),
+        last_release: None,
         epoch: Epoch(7),
         mode: LeadershipMode::Quorum,
         voters: 3,

@@ -227,6 +227,7 @@ impl Agent {
             remembered: Vec::new(),
             members: Vec::new(),
             from: Some(bound.ip()).filter(|ip| !ip.is_unspecified()),
+            orphaned: false,
         };
         let queues = Queues {
             notices: notice_queue,
@@ -336,6 +337,8 @@ struct Loop {
     members: Vec<MemberInput>,
     /// Where the guardian sends from, when this agent is bound to one address.
     from: Option<std::net::IpAddr>,
+    /// The guardian is lost: its runs are ours to end.
+    orphaned: bool,
 }
 
 impl Loop {
@@ -520,6 +523,7 @@ impl Loop {
             guardian::Notice::Ready { cgroups } => info!(cgroups, "the guardian is up"),
             guardian::Notice::Lost { why } => {
                 self.exits.clear();
+                self.orphaned = true;
                 return Some(format!("the guardian is gone ({why}): runs cannot be watched any more"));
             }
             guardian::Notice::Output { run, .. } | guardian::Notice::Exited { run, .. } => {
@@ -613,7 +617,18 @@ impl Loop {
             error!(why, "the agent stops");
             self.lose(why).await;
         }
-        self.guardian.bye().await;
+        if self.orphaned {
+            // Being a subreaper too, this agent has inherited what the guardian left.
+            let (guardian, grace) = (self.guardian.clone(), self.running.values().max().copied().unwrap_or_default());
+            let swept = tokio::task::spawn_blocking(move || guardian.sweep_orphans(grace)).await;
+            match swept {
+                Ok(Ok(killed)) => warn!(killed, "ended what the lost guardian left"),
+                Ok(Err(error)) => error!(%error, "could not end what the lost guardian left"),
+                Err(error) => error!(%error, "could not end what the lost guardian left"),
+            }
+        } else {
+            self.guardian.bye().await;
+        }
         result
     }
 

@@ -8,7 +8,7 @@ use quorate_proto::message::{Body, Entry, Header, Message, Process, RefuseReason
 use quorate_proto::{Seq, Stamp};
 
 use super::acceptor::Refusal;
-use super::{After, Leadership, Pulling, Role, Rule, millis, registers};
+use super::{After, Leadership, Pulling, Role, Rule, Stranger, millis, registers};
 use crate::cluster::Now;
 use crate::cluster::output::Event;
 use crate::cluster::settings::LeadershipMode;
