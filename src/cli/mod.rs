@@ -92,7 +92,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(command: Command) -> ExitCode {
     let outcome = match command {
-        Command::Start(args) => return start::run(*args),
+        Command::Start(args) => return start::run(&args),
         Command::Config(command) => return config::run(command),
         Command::Status(args) => status::run(&args),
         Command::Members(args) => members::run(&args),

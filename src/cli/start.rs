@@ -78,8 +78,8 @@ pub struct StartArgs {
 }
 
 /// Starts an agent and runs it to its end.
-pub fn run(args: StartArgs) -> ExitCode {
-    if let Some(flag) = unsupported(&args) {
+pub fn run(args: &StartArgs) -> ExitCode {
+    if let Some(flag) = unsupported(args) {
         let failure = Failure::new(format!("{flag} is not supported yet"));
         failure.complain();
         return failure.exit.into();

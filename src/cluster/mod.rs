@@ -168,7 +168,7 @@ impl Cluster {
     // Commands.
 
     /// Writes registers on a majority. `None`: this agent does not lead.
-    pub fn propose(&mut self, entries: Vec<Entry>, now: Now) -> Option<WriteId> {
+    pub fn propose(&mut self, entries: &[Entry], now: Now) -> Option<WriteId> {
         let id = self.leadership.propose(entries, now);
         self.settle(now);
         id

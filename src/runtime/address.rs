@@ -11,7 +11,7 @@ pub fn advertised(bind: SocketAddr, seeds: &[SocketAddr]) -> Option<SocketAddr> 
     // TEST-NET-1: never a real host, so this asks for the default route.
     let world = SocketAddr::from(([192, 0, 2, 1], 9));
     let targets = seeds.iter().filter(|seed| !seed.ip().is_loopback()).chain([&world]).chain(seeds);
-    targets.copied().filter_map(source_towards).next().map(|ip| SocketAddr::new(ip, bind.port()))
+    targets.copied().find_map(source_towards).map(|ip| SocketAddr::new(ip, bind.port()))
 }
 
 fn source_towards(target: SocketAddr) -> Option<IpAddr> {

@@ -310,6 +310,14 @@ struct Stopping {
     said_goodbye: bool,
 }
 
+/// A leave for good under way.
+struct Leaving {
+    /// Until when it waits to be removed from the voters.
+    until: Duration,
+    /// Who asked.
+    reply: Option<oneshot::Sender<Result<(), String>>>,
+}
+
 struct Loop {
     me: MemberId,
     tasks: Tasks,
@@ -331,8 +339,7 @@ struct Loop {
     running: BTreeMap<RunId, Duration>,
     hand_over: Option<HandOver>,
     stopping: Option<Stopping>,
-    /// A permanent leave: until when it waits to be removed, and who asked.
-    leaving: Option<(Duration, Option<oneshot::Sender<Result<(), String>>>)>,
+    leaving: Option<Leaving>,
     remembered: Vec<(MemberId, SocketAddr)>,
     members: Vec<MemberInput>,
     /// Where the guardian sends from, when this agent is bound to one address.
@@ -393,17 +400,17 @@ impl Loop {
         match notice {
             Notice::Led { lease, journal, released } => {
                 story::tell(&Event::LeaseGained(lease));
-                self.lead(lease, &journal, &released).await;
+                self.lead(lease, &journal, &released);
             }
             Notice::Event(event) => {
                 story::tell(&event);
                 match event {
-                    Event::LeaseExtended(lease) => self.extend(lease).await,
+                    Event::LeaseExtended(lease) => self.extend(lease),
                     Event::LeaseSuspended { .. } => {
                         self.lease.send_replace(None);
                         self.metrics.set_lease_end(None);
                     }
-                    Event::LeaseLost { why, .. } => self.lose(&why).await,
+                    Event::LeaseLost { why, .. } => self.lose(&why),
                     Event::HandOver { .. } => self.begin_hand_over().await,
                     Event::Claiming { .. } => self.metrics.election(),
                     Event::MemberSuspect { .. } => self.metrics.suspicion(),
@@ -417,7 +424,7 @@ impl Loop {
         None
     }
 
-    async fn lead(&mut self, lease: Lease, journal: &BTreeMap<String, Vec<u8>>, released: &BTreeSet<Epoch>) {
+    fn lead(&mut self, lease: Lease, journal: &BTreeMap<String, Vec<u8>>, released: &BTreeSet<Epoch>) {
         let now = clock::now();
         let unfinished = journal::unfinished(journal, released, lease.epoch());
         for Unfinished { task, wait, text } in &unfinished {
@@ -426,18 +433,18 @@ impl Loop {
         let waits =
             unfinished.into_iter().map(|u| task::Unfinished { task: u.task, until: now.mono + u.wait, text: u.text });
         self.hand_over = None;
-        self.extend(lease).await;
+        self.extend(lease);
         self.tasks.handle_lease(lease.epoch(), waits.collect(), now, clock::wall());
         self.publish();
     }
 
-    async fn extend(&mut self, lease: Lease) {
+    fn extend(&mut self, lease: Lease) {
         self.lease.send_replace(Some(lease));
         self.metrics.set_lease_end(Some(lease.ends_boot()));
         self.guardian.deadline(&lease);
     }
 
-    async fn lose(&mut self, why: &str) {
+    fn lose(&mut self, why: &str) {
         self.lease.send_replace(None);
         self.metrics.set_lease_end(None);
         self.hand_over = None;
@@ -541,12 +548,12 @@ impl Loop {
         let grace = self.running.values().max().copied().unwrap_or_default();
         self.hand_over = Some(HandOver { patience: clock::now().mono + grace, stopped: false });
         if self.stopping.is_some() {
-            self.stop_runs("this agent stops").await;
+            self.stop_runs("this agent stops");
         }
         self.check_hand_over().await;
     }
 
-    async fn stop_runs(&mut self, why: &str) {
+    fn stop_runs(&mut self, why: &str) {
         if let Some(hand_over) = &mut self.hand_over {
             hand_over.stopped = true;
         }
@@ -566,7 +573,7 @@ impl Loop {
         self.publish();
         let why = "this agent stops".to_owned();
         if self.hand_over.is_some() {
-            self.stop_runs(&why).await;
+            self.stop_runs(&why);
         }
         self.command(Command::StepDown { why, leaving: true }).await;
         self.check_stop().await;
@@ -598,7 +605,7 @@ impl Loop {
         let hand_over = self.hand_over.as_ref().filter(|h| !h.stopped).map(|h| h.patience);
         let stopping = self.stopping.as_ref().map(|_| now + Duration::from_millis(10));
         let leaving = self.leaving.as_ref().map(|_| now + Duration::from_millis(50));
-        let all = [tasks, hand_over, stopping, leaving, Some(now + Duration::from_secs(60))];
+        let all = [tasks, hand_over, stopping, leaving, Some(now + Duration::from_mins(1))];
         all.into_iter().flatten().min().unwrap_or(now)
     }
 
@@ -606,7 +613,7 @@ impl Loop {
         let now = clock::now();
         self.tasks.handle_timeout(now, clock::wall());
         if self.hand_over.as_ref().is_some_and(|h| !h.stopped && now.mono >= h.patience) {
-            self.stop_runs("leadership is handed over").await;
+            self.stop_runs("leadership is handed over");
         }
         self.check_leave().await;
         self.check_stop().await;
@@ -615,7 +622,7 @@ impl Loop {
     async fn end(mut self, result: Result<(), String>) -> Result<(), String> {
         if let Err(why) = &result {
             error!(why, "the agent stops");
-            self.lose(why).await;
+            self.lose(why);
         }
         if self.orphaned {
             // Being a subreaper too, this agent has inherited what the guardian left.
@@ -704,14 +711,14 @@ impl Loop {
             return;
         }
         info!("leaving for good: leadership is handed over, then this agent is removed from the voters");
-        self.leaving = Some((clock::now().mono + LEAVE, Some(reply)));
+        self.leaving = Some(Leaving { until: clock::now().mono + LEAVE, reply: Some(reply) });
         self.command(Command::StepDown { why: "this agent leaves".to_owned(), leaving: true }).await;
     }
 
     /// Asks the leader to be removed, again and again, until it is; then stops.
     async fn check_leave(&mut self) {
         let view = self.views.borrow().clone();
-        let Some((until, reply)) = &mut self.leaving else { return };
+        let Some(Leaving { until, reply }) = &mut self.leaving else { return };
         let removed = view.formed && !view.members.iter().any(|m| m.id == self.me && m.voter);
         let late = clock::now().mono >= *until;
         if removed || late {

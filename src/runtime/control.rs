@@ -25,7 +25,7 @@ use super::handle::{ApiRequest, ApiResponse, Forwarded};
 /// A peer that takes longer to connect or to prove itself is not there.
 const CONNECT: Duration = Duration::from_secs(2);
 /// A connection on which nothing happened for this long is closed.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// Connections accepted at once; more wait in the backlog.
 const ACCEPTED_MAX: usize = 256;
 /// Messages queued for one peer; the core repeats what is dropped.

@@ -215,7 +215,7 @@ impl Core {
             Command::Generation(generation) => self.cluster.handle_generation(generation, now),
             Command::Propose(epoch, entries, reply) => {
                 let leads = self.cluster.lease(now).is_some_and(|lease| lease.epoch() == epoch);
-                match leads.then(|| self.cluster.propose(entries, now)).flatten() {
+                match leads.then(|| self.cluster.propose(&entries, now)).flatten() {
                     Some(id) => {
                         waiting.insert(id, reply);
                     }

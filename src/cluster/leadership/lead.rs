@@ -24,11 +24,11 @@ const RELEASED_MAX: usize = 64;
 /// Members whose newest process is remembered; membership bounds them as well.
 const PROCESSES_MAX: usize = 1_024;
 /// Time over which two clocks are compared before anything is concluded.
-const CLOCK_SAMPLE: Duration = Duration::from_secs(60);
+const CLOCK_SAMPLE: Duration = Duration::from_mins(1);
 /// Settle never grows beyond this (protocol-safety 9).
-const SETTLE_MAX: Duration = Duration::from_secs(300);
+const SETTLE_MAX: Duration = Duration::from_mins(5);
 /// Downs older than this are no flapping.
-const FLAP_MEMORY: Duration = Duration::from_secs(600);
+const FLAP_MEMORY: Duration = Duration::from_mins(10);
 
 /// A batch on its way to a majority.
 #[derive(Debug)]
@@ -190,7 +190,7 @@ impl Leadership {
             hand_over: None,
         }));
         for entries in batches {
-            self.write_batch(entries, None, now);
+            self.write_batch(&entries, None, now);
         }
         if !self.rules.keep(Rule::WriteBack) {
             self.activate();
@@ -198,20 +198,20 @@ impl Leadership {
     }
 
     /// Phase 2: own disk and everybody else's; acknowledged when a majority has it.
-    pub(super) fn write_batch(&mut self, entries: Vec<Entry>, id: Option<WriteId>, now: Now) {
+    pub(super) fn write_batch(&mut self, entries: &[Entry], id: Option<WriteId>, now: Now) {
         let me = self.me.clone();
         let Role::Leading(leading) = &mut self.role else { return };
         let (epoch, seq) = (leading.epoch, leading.next_seq.next());
         leading.next_seq = seq;
         let pending =
-            Pending { entries: entries.clone(), acks: BTreeSet::new(), id, next_send: now.mono + self.timing.retry };
+            Pending { entries: entries.to_vec(), acks: BTreeSet::new(), id, next_send: now.mono + self.timing.retry };
         leading.pending.insert(seq, pending);
-        match self.acceptor.write(epoch, seq, &entries, &me) {
+        match self.acceptor.write(epoch, seq, entries, &me) {
             Ok(changes) => self.persist(changes, vec![After::OwnAck { epoch, seq }], now),
             Err(_) => return self.lose("this agent has promised a newer epoch to another", now),
         }
         for (_, addr) in self.everyone() {
-            self.send(addr, Body::Write { epoch, seq, entries: entries.clone() });
+            self.send(addr, Body::Write { epoch, seq, entries: entries.to_vec() });
         }
     }
 

@@ -70,6 +70,7 @@ pub struct Peer {
 }
 
 /// What the machine asks for; the router turns it into `cluster::Output`.
+#[expect(clippy::large_enum_variant, reason = "it is moved once, from one queue to the next")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     /// Send a message.
@@ -303,7 +304,7 @@ impl Leadership {
 
     /// Writes registers under the own leadership. `None` when this agent does not lead. While it hands over, writes
     /// are still taken: what runs must be able to record its end.
-    pub fn propose(&mut self, entries: Vec<quorate_proto::message::Entry>, now: Now) -> Option<WriteId> {
+    pub fn propose(&mut self, entries: &[quorate_proto::message::Entry], now: Now) -> Option<WriteId> {
         self.watch_window(now);
         let id = WriteId(self.next_write);
         let Role::Leading(leading) = &self.role else { return None };

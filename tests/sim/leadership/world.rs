@@ -728,7 +728,7 @@ impl World {
         let now = self.hosts[host].now(self.real);
         let mut stamp = None;
         if let Some(running) = &mut self.hosts[host].running {
-            id = running.machine.propose(vec![entry], now);
+            id = running.machine.propose(&[entry], now);
             stamp = running.machine.durable().registers.get(&key).map(|(stamp, _)| *stamp);
             if let Some(id) = id {
                 running.writes.insert(id, (key.clone(), value));
