@@ -1,0 +1,124 @@
+//! Holds the floors of ARCHITECTURE.md: a room names only rooms below it, and the pure rooms stay pure.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot read the sources shall stop")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Room, and the rooms it may name besides itself.
+const MAY_NAME: &[(&str, &[&str])] = &[
+    ("cluster", &[]),
+    ("task", &["cluster"]), // Only `cluster::Now`, see below.
+    ("store", &["cluster"]),
+    ("guardian", &["cluster"]),
+    ("terraform", &["task"]),
+    ("source", &["cluster", "task"]),
+    ("runtime", &["cluster", "task", "store", "guardian", "terraform", "source"]),
+    ("http", &["runtime", "cluster", "task"]),
+    ("config", &["cluster", "task", "terraform"]),
+    ("cli", &["cluster", "task", "runtime", "http", "config", "guardian"]),
+];
+
+/// Words that have no place in a pure room, outside comments.
+const IMPURE: &[&str] = &[
+    "Instant::now",
+    "SystemTime",
+    "async fn",
+    ".await",
+    "tokio::",
+    "std::fs",
+    "std::net::Udp",
+    "Mutex<",
+    "RwLock<",
+    "thread::",
+    "HashMap",
+    "HashSet",
+    "rand::rng(",
+    "std::env",
+];
+
+#[test]
+fn rooms_name_only_rooms_below_them() {
+    let mut wrong = Vec::new();
+    for (room, may) in MAY_NAME {
+        for (file, line, text) in lines_of(&format!("src/{room}")) {
+            for named in rooms_named(&text) {
+                let known = MAY_NAME.iter().any(|(name, _)| *name == named);
+                if known && named != *room && !may.contains(&named.as_str()) {
+                    wrong.push(format!("{}:{line}: {room} names {named}: {}", file.display(), text.trim()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "an arrow points up:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_task_room_knows_nothing_of_the_cluster_but_its_clock() {
+    let named = |text: &str| text.contains("crate::cluster") && !text.contains("crate::cluster::Now");
+    let wrong: Vec<_> = lines_of("src/task").into_iter().filter(|(_, _, text)| named(text)).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn the_pure_rooms_are_pure() {
+    let mut wrong = Vec::new();
+    for room in ["src/cluster", "src/task", "proto/src"] {
+        for (file, line, text) in lines_of(room) {
+            let code = text.split("//").next().unwrap_or_default();
+            if let Some(word) = IMPURE.iter().find(|word| code.contains(**word)) {
+                wrong.push(format!("{}:{line}: {word}: {}", file.display(), text.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "impure:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_the_codec_names_bincode_in_code() {
+    let allowed =
+        ["proto/src/codec.rs", "proto/src/lib.rs", "proto/src/ids.rs", "proto/src/identity.rs", "proto/src/message.rs"];
+    let uses = |text: &str| text.split("//").next().is_some_and(|code| code.contains("bincode::"));
+    let wrong: Vec<_> = ["src", "proto/src"]
+        .iter()
+        .flat_map(|dir| lines_of(dir))
+        .filter(|(file, _, text)| uses(text) && !allowed.iter().any(|a| file.ends_with(a)))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+/// The first segment of each `crate::x` in a line of code.
+fn rooms_named(text: &str) -> Vec<String> {
+    let code = text.split("//").next().unwrap_or_default();
+    let after = code.split("crate::").skip(1);
+    after.map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()).collect()
+}
+
+/// Every line of product code below a folder: test modules are left out.
+fn lines_of(dir: &str) -> Vec<(PathBuf, usize, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    collect(&root.join(dir), &mut files);
+    assert!(!files.is_empty(), "{dir} has no sources");
+    let mut lines = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let name = file.strip_prefix(root).unwrap().to_owned();
+        lines.extend(product.lines().enumerate().map(|(n, line)| (name.clone(), n + 1, line.to_owned())));
+    }
+    lines
+}
+
+fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
+    let mut entries: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if name.ends_with(".rs") && name != "tests.rs" && name != "testing.rs" {
+            files.push(path);
+        }
+    }
+}
