@@ -238,6 +238,13 @@ impl World {
         if voters > 2 {
             self.with(leader, |machine, now| accepted = machine.remove_voter(&id, now).is_ok());
         }
+        // Whoever asked to be removed goes, and may come back later.
+        let life = self.hosts[host].running.as_ref().map(|r| r.life);
+        if let (true, Some(life)) = (accepted, life) {
+            let gone = self.dice.around(SECOND);
+            let back = self.downtime();
+            self.after(gone, Happening::Stop { host, life, back });
+        }
         accepted
     }
 
