@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use quorate_proto::message::{Body, Process, RefuseReason, Register, Round};
-use quorate_proto::{Epoch, Instance, MemberId, Stamp};
+use quorate_proto::{BootNonce, Epoch, Instance, MemberId, Stamp};
 
 use super::registers::{self, Registers};
 use super::{After, Leadership, Role, Rule, holder_length, is_here, millis, surely_over};
@@ -61,6 +61,7 @@ pub(super) struct Answer {
     /// Its voter set's stamp.
     voters: Stamp,
     pub(super) instance: Instance,
+    pub(super) boot: BootNonce,
     addr: SocketAddr,
 }
 
@@ -233,8 +234,15 @@ impl Leadership {
         // The own vote counts from now; so must the own lease as its grantor.
         self.acceptor.extend(self.timing.grant, now.mono);
         let addr = SocketAddr::from(([0, 0, 0, 0], 0));
-        let own =
-            Answer { sent: now, lease: self.timing.grant, merged: true, voters, instance: self.me.instance, addr };
+        let own = Answer {
+            sent: now,
+            lease: self.timing.grant,
+            merged: true,
+            voters,
+            instance: self.me.instance,
+            boot: self.me.boot,
+            addr,
+        };
         c.answers.insert(self.me.id.clone(), own);
         self.send_claim(now);
         self.check_won(now);
@@ -285,7 +293,10 @@ impl Leadership {
         let before = c.answers.get(&from.id).filter(|a| a.instance == from.instance);
         let merged = equal || before.is_some_and(|a| a.merged);
         let news = before.is_none();
-        c.answers.insert(from.id.clone(), Answer { sent, lease, merged, voters, instance: from.instance, addr });
+        c.answers.insert(
+            from.id.clone(),
+            Answer { sent, lease, merged, voters, instance: from.instance, boot: from.boot, addr },
+        );
         let have = registers::index(&c.merged);
         if news {
             self.event(Event::Granted { epoch, by: from.id.clone() });

@@ -114,6 +114,11 @@ impl Leading {
         self.followers.get(&voter.id).is_some_and(heard)
     }
 
+    /// The process of this member that was heard last.
+    pub(super) fn boot_of(&self, id: &MemberId) -> Option<BootNonce> {
+        self.followers.get(id).map(|f| f.boot)
+    }
+
     pub(super) fn is_settled(&self) -> bool {
         self.active && self.pending.is_empty() && self.hand_over.is_none()
     }
@@ -159,7 +164,7 @@ impl Leadership {
         let followers = claiming.answers.iter().filter(|(id, _)| **id != self.me.id).map(|(id, answer)| {
             let follower = Follower {
                 instance: answer.instance,
-                boot: BootNonce([0; 16]),
+                boot: answer.boot,
                 answered: Some((answer.sent, answer.lease)),
                 heard_at: now.mono,
                 applied: Seq(0),
@@ -416,10 +421,6 @@ impl Leadership {
         let known = leading.followers.get_mut(&from.id);
         match known {
             Some(f) if f.instance == from.instance && f.boot == from.boot => f.heard_at = now.mono,
-            Some(f) if f.instance == from.instance && f.boot == BootNonce([0; 16]) => {
-                f.boot = from.boot;
-                f.heard_at = now.mono;
-            }
             Some(_) | None => {
                 let fresh = Follower {
                     instance: from.instance,
@@ -649,10 +650,14 @@ impl Leadership {
             self.withdrawn.remove(&from.id);
         }
         // A removal that was asked for is about the process that leaves: what comes back is a learner like any other.
-        if let Some(leaver) = self.leavers.get_mut(&from.id)
-            && *leaver.get_or_insert(from.boot) != from.boot
-        {
-            self.leavers.remove(&from.id);
+        let removed = !self.leavers.is_empty() && !self.voters().iter().any(|v| v.id == from.id);
+        if let Some(leaver) = self.leavers.get_mut(&from.id) {
+            let another = leaver.map_or(removed, |boot| boot != from.boot);
+            if another {
+                self.leavers.remove(&from.id);
+            } else {
+                *leaver = Some(from.boot);
+            }
         }
     }
 

@@ -21,7 +21,9 @@ impl Leadership {
         if voters.0.len() == 1 {
             return Err("the last voter cannot leave: stop it instead");
         }
-        self.leavers.entry(id.clone()).or_default();
+        let Role::Leading(leading) = &self.role else { return Err("this agent does not lead") };
+        let boot = leading.boot_of(id);
+        self.leavers.insert(id.clone(), boot);
         self.advance(now);
         Ok(())
     }

@@ -36,39 +36,40 @@ impl World {
         self.hosts.iter().position(leads)
     }
 
-    fn leader_or_any(&mut self) -> usize {
-        let any = self.dice.index(self.hosts.len());
-        self.leading_host().unwrap_or(any)
-    }
-
     fn downtime(&mut self) -> Real {
         let mean = [100 * MS, 900 * MS, 3 * SECOND, 10 * SECOND][self.dice.index(4)];
         self.dice.around(mean).min(20 * SECOND)
     }
 
     pub(crate) fn inject(&mut self, fault: Fault) {
-        let any = self.dice.index(self.hosts.len());
         self.trace(|| format!("fault {fault:?}"));
+        if self.harm(fault) {
+            self.stats.count(fault.name());
+        }
+    }
+
+    /// Whether it did anything.
+    fn harm(&mut self, fault: Fault) -> bool {
+        let any = self.dice.index(self.hosts.len());
+        let leader = self.leading_host().unwrap_or(any);
         match fault {
-            Fault::Crash => self.crash_for_a_while(any, "crashes"),
-            Fault::CrashLeader => {
-                let host = self.leader_or_any();
-                self.crash_for_a_while(host, "crashes of leaders");
-            }
-            Fault::CrashLeaderWithWill => self.crash_with_will(),
+            Fault::Crash => self.crash_for_a_while(any),
+            Fault::CrashLeader => self.crash_for_a_while(leader),
             Fault::RestartFollowers => self.restart_followers(),
+            Fault::CrashLeaderWithWill => self.crash_with_will(leader),
             Fault::PowerLoss => {
                 for host in 0..self.hosts.len() {
-                    self.crash_for_a_while(host, "power losses");
+                    self.crash_for_a_while(host);
                 }
+                true
             }
             Fault::LoseDisk => self.crash_and_lose_disk(any),
             Fault::Partition => self.partition(),
-            Fault::IsolateLeader => self.isolate_leader(),
+            Fault::IsolateLeader => self.isolate(leader),
             Fault::OneWay => {
                 let other = (any + 1 + self.dice.index(self.hosts.len() - 1)) % self.hosts.len();
                 self.network.set_cut(any, other, true);
-                self.heal_links("one-way cuts");
+                self.heal_links()
             }
             Fault::Tangle => {
                 for from in 0..self.hosts.len() {
@@ -78,92 +79,79 @@ impl World {
                         }
                     }
                 }
-                self.heal_links("tangles");
+                self.heal_links()
             }
             Fault::Storm => {
                 self.network.weather = Weather::STORM;
-                self.stats.count("storms");
                 let length = self.dice.around(3 * SECOND);
                 self.after(length, Happening::Heal { what: Healing::Weather });
+                true
             }
-            Fault::Pause => self.pause_for_a_while(any, Flow::Runs, "pauses"),
-            Fault::PauseLeader => {
-                let host = self.leader_or_any();
-                self.pause_for_a_while(host, Flow::Runs, "pauses of leaders");
-            }
-            Fault::FreezeLeader => {
-                let host = self.leader_or_any();
-                self.pause_for_a_while(host, Flow::Frozen, "freezes");
-            }
-            Fault::Suspend => {
-                let host = self.leader_or_any();
-                self.pause_for_a_while(host, Flow::Suspended, "suspends");
-            }
+            Fault::Pause => self.pause_for_a_while(any, Flow::Runs),
+            Fault::PauseLeader => self.pause_for_a_while(leader, Flow::Runs),
+            Fault::FreezeLeader => self.pause_for_a_while(leader, Flow::Frozen),
+            Fault::Suspend => self.pause_for_a_while(leader, Flow::Suspended),
             Fault::SlowDisk => {
-                let length = self.dice.around(1_500 * MS);
-                self.stats.count("slow disks");
-                let real = self.real;
+                let until = self.real + self.dice.around(1_500 * MS);
                 let disk = &mut self.hosts[any].disk;
-                disk.busy_until = disk.busy_until.max(real + length);
+                disk.busy_until = disk.busy_until.max(until);
+                true
             }
-            Fault::Drift => {
-                let rate = self.any_rate();
-                let real = self.real;
-                self.stats.count("clock changes");
-                self.hosts[any].clock.set_rate(rate, real);
-                // Its next deadline comes at another moment now.
-                if let Some(running) = &mut self.hosts[any].running {
-                    running.wake_at = None;
-                }
-                if self.hosts[any].is_up() {
-                    self.with(any, |_, _| {});
-                }
-            }
+            Fault::Drift => self.drift(any),
             Fault::StepDown => {
-                let host = self.leader_or_any();
-                if self.hosts[host].is_up() {
-                    self.stats.count("step-downs");
-                    self.with(host, |machine, now| machine.step_down("asked", false, now));
+                let up = self.hosts[leader].is_up();
+                if up {
+                    self.with(leader, |machine, now| machine.step_down("asked", false, now));
                 }
+                up
             }
             Fault::Leave => self.leave(any),
             Fault::RemoveVoter => self.remove_voter(any),
             Fault::Advice => {
                 self.advice = [Advice::Erratic, Advice::Lying][self.dice.index(2)];
-                self.stats.count("bad advice");
                 let length = self.dice.around(4 * SECOND);
                 self.after(length, Happening::Heal { what: Healing::Advice });
+                true
             }
         }
     }
 
-    fn crash_for_a_while(&mut self, host: usize, what: &'static str) {
-        if self.crash(host) {
-            self.stats.count(what);
+    fn drift(&mut self, host: usize) -> bool {
+        let (rate, real) = (self.any_rate(), self.real);
+        self.hosts[host].clock.set_rate(rate, real);
+        // Its next deadline comes at another moment now.
+        if let Some(running) = &mut self.hosts[host].running {
+            running.wake_at = None;
+        }
+        if self.hosts[host].is_up() {
+            self.with(host, |_, _| {});
+        }
+        true
+    }
+
+    fn crash_for_a_while(&mut self, host: usize) -> bool {
+        let crashed = self.crash(host);
+        if crashed {
             let back = self.downtime();
             self.after(back, Happening::Start { host });
         }
+        crashed
     }
 
-    fn crash_with_will(&mut self) {
-        let host = self.leader_or_any();
+    fn crash_with_will(&mut self, host: usize) -> bool {
         let will = self.hosts[host].running.as_ref().and_then(|r| r.machine.last_will());
-        if !self.crash(host) {
-            return;
+        if !self.crash_for_a_while(host) {
+            return false;
         }
-        let Some((message, targets)) = will else {
-            return self.after(SECOND, Happening::Start { host });
-        };
-        self.stats.count("wills");
+        let Some((message, targets)) = will else { return false };
         for to in targets {
             self.post(host, to, message.clone());
         }
-        let back = self.downtime();
-        self.after(back, Happening::Start { host });
+        true
     }
 
     /// Only while a majority of every voter set in use keeps its disks.
-    fn crash_and_lose_disk(&mut self, host: usize) {
+    fn crash_and_lose_disk(&mut self, host: usize) -> bool {
         let founding = self.hosts.iter().all(|h| h.disk.durable.cluster.is_none());
         let instance = self.hosts[host].disk.durable.instance;
         let tolerable = if founding || self.scenario.from == 0 {
@@ -178,17 +166,14 @@ impl World {
                 gone.count() <= (voters.0.len() - 1) / 2
             })
         };
-        if !tolerable || self.hosts[host].running.is_none() {
-            return;
+        if !tolerable || !self.crash_for_a_while(host) {
+            return false;
         }
-        self.crash(host);
         self.lose_disk(host);
-        self.stats.count("lost disks");
-        let back = self.downtime();
-        self.after(back, Happening::Start { host });
+        true
     }
 
-    fn partition(&mut self) {
+    fn partition(&mut self) -> bool {
         let sides: Vec<bool> = self.hosts.iter().map(|_| self.dice.percent(50)).collect();
         for (from, one) in sides.iter().enumerate() {
             for (to, other) in sides.iter().enumerate() {
@@ -197,22 +182,20 @@ impl World {
                 }
             }
         }
-        self.heal_links("partitions");
+        self.heal_links()
     }
 
-    fn isolate_leader(&mut self) {
-        let host = self.leader_or_any();
+    fn isolate(&mut self, host: usize) -> bool {
         let (inward, outward) = [(true, true), (true, false), (false, true)][self.dice.index(3)];
         for other in (0..self.hosts.len()).filter(|o| *o != host) {
             self.network.set_cut(other, host, inward);
             self.network.set_cut(host, other, outward);
         }
-        self.heal_links("isolated leaders");
+        self.heal_links()
     }
 
-    fn restart_followers(&mut self) {
-        let Some(leader) = self.leading_host() else { return };
-        self.stats.count("restarts of all followers");
+    fn restart_followers(&mut self) -> bool {
+        let Some(leader) = self.leading_host() else { return false };
         for other in (0..self.hosts.len()).filter(|o| *o != leader) {
             self.network.set_cut(other, leader, true);
             self.network.set_cut(leader, other, true);
@@ -221,49 +204,51 @@ impl World {
                 self.after(back, Happening::Start { host: other });
             }
         }
-        let length = self.dice.around(3 * SECOND);
-        self.after(length, Happening::Heal { what: Healing::Links });
+        self.heal_links()
     }
 
-    fn heal_links(&mut self, what: &'static str) {
-        self.stats.count(what);
+    fn heal_links(&mut self) -> bool {
         let length = self.dice.around(3 * SECOND);
         self.after(length, Happening::Heal { what: Healing::Links });
+        true
     }
 
-    fn pause_for_a_while(&mut self, host: usize, flow: Flow, what: &'static str) {
-        self.stats.count(what);
+    fn pause_for_a_while(&mut self, host: usize, flow: Flow) -> bool {
         let mean = [300 * MS, SECOND, 3 * SECOND][self.dice.index(3)];
         let length = self.dice.around(mean);
-        self.pause(host, flow, length);
+        self.pause(host, flow, length)
     }
 
-    fn leave(&mut self, host: usize) {
+    fn leave(&mut self, host: usize) -> bool {
         if !self.hosts[host].is_up() {
-            return;
+            return false;
         }
-        self.stats.count("leaves");
         self.with(host, |machine, now| machine.step_down("leaving", true, now));
         // It is gone a little later, wherever it is with that, and is started again.
         let gone = self.dice.around(800 * MS);
-        let Some(life) = self.hosts[host].running.as_ref().map(|r| r.life) else { return };
+        let Some(life) = self.hosts[host].running.as_ref().map(|r| r.life) else { return true };
         let back = self.downtime();
         self.after(gone, Happening::Stop { host, life, back });
+        true
     }
 
-    fn remove_voter(&mut self, host: usize) {
-        let Some(leader) = self.leading_host().filter(|l| *l != host && self.hosts[*l].is_up()) else { return };
-        // Like a clean leave: not below three, so that the run goes on to be interesting.
+    fn remove_voter(&mut self, host: usize) -> bool {
+        let Some(leader) = self.leading_host().filter(|l| *l != host && self.hosts[*l].is_up()) else { return false };
+        // Not below two, so that the run goes on to be interesting.
         let voters = self.hosts[leader].running.as_ref().map_or(0, |r| r.machine.voters().len());
-        if voters <= 2 {
-            return;
-        }
-        self.stats.count("removals asked for");
         let id = self.hosts[host].id.clone();
-        self.with(leader, |machine, now| {
-            // Refused when it leads no more: the one who asked would ask again.
-            machine.remove_voter(&id, now).unwrap_or_default();
-        });
+        let mut accepted = false;
+        if voters > 2 {
+            self.with(leader, |machine, now| accepted = machine.remove_voter(&id, now).is_ok());
+        }
+        // Whoever asked to be removed goes, and may come back later.
+        let life = self.hosts[host].running.as_ref().map(|r| r.life);
+        if let (true, Some(life)) = (accepted, life) {
+            let gone = self.dice.around(SECOND);
+            let back = self.downtime();
+            self.after(gone, Happening::Stop { host, life, back });
+        }
+        accepted
     }
 
     pub(crate) fn heal(&mut self, what: Healing) {

@@ -100,6 +100,17 @@ impl World {
         if *lowest != self.hosts[leader].id {
             return Some(format!("{} leads, {lowest} is the lowest voter", self.hosts[leader].id));
         }
+        if let Some(lost) = voters.iter().find(|v| self.lost.contains_key(v)) {
+            return Some(format!("{} {} is a voter, but its disk is lost", lost.id, lost.instance));
+        }
+        let size = self.hosts.len().min(self.scenario.max_voters);
+        let odd = if size % 2 == 0 { size - 1 } else { size };
+        if voters.len() < odd {
+            return Some(format!("{} voters of {odd} that could be", voters.len()));
+        }
+        if let Some(behind) = self.machines().find(|m| m.durable().registers != machine.durable().registers) {
+            return Some(format!("{} has not all that {} has", behind.process().id, machine.process().id));
+        }
         if let Some(other) = self.machines().find(|m| m.leader() != Some(&self.hosts[leader].id)) {
             return Some(format!("{} believes that {:?} leads", other.process().id, other.leader()));
         }

@@ -51,6 +51,35 @@ pub(crate) enum Fault {
     Advice,
 }
 
+impl Fault {
+    /// What it is called in the counts.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Crash => "crashes",
+            Self::CrashLeader => "crashes of leaders",
+            Self::RestartFollowers => "restarts of all followers",
+            Self::CrashLeaderWithWill => "wills",
+            Self::PowerLoss => "power losses",
+            Self::LoseDisk => "lost disks",
+            Self::Partition => "partitions",
+            Self::IsolateLeader => "isolated leaders",
+            Self::OneWay => "one-way cuts",
+            Self::Tangle => "tangles",
+            Self::Storm => "storms",
+            Self::Pause => "pauses",
+            Self::PauseLeader => "pauses of leaders",
+            Self::FreezeLeader => "freezes",
+            Self::Suspend => "suspends",
+            Self::SlowDisk => "slow disks",
+            Self::Drift => "clock changes",
+            Self::StepDown => "step-downs",
+            Self::Leave => "leaves",
+            Self::RemoveVoter => "removals",
+            Self::Advice => "bad advice",
+        }
+    }
+}
+
 /// How good the membership advice is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Advice {

@@ -367,9 +367,9 @@ impl World {
         self.trace(|| format!("n{} has a new disk", host + 1));
     }
 
-    pub(crate) fn pause(&mut self, host: usize, flow: super::clock::Flow, length: Real) {
+    pub(crate) fn pause(&mut self, host: usize, flow: super::clock::Flow, length: Real) -> bool {
         if self.hosts[host].paused || self.hosts[host].running.is_none() {
-            return;
+            return false;
         }
         self.trace(|| format!("n{} pauses for {length} us ({flow:?})", host + 1));
         self.next_pause += 1;
@@ -384,6 +384,7 @@ impl World {
             node.excused_until = real + length + 3 * SECOND;
         }
         self.after(length, Happening::Resume { host, pause });
+        true
     }
 
     fn resume(&mut self, host: usize, pause: u32) {
