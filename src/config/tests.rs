@@ -265,7 +265,7 @@ fn what_is_wrong_is_named() {
         ("driver { log = true }".to_owned(), "`driver` needs a label"),
         ("driver \"terraform\" { backend \"s4\" {} }".to_owned(), "unsupported Terraform backend by Sync \"s4\""),
         ("driver \"terraform\" { version = \"1.9\" }".to_owned(), "`version` \"1.9\" is not an exact version"),
-        ("driver \"terraform\" { version = \"1.15.0\" }".to_owned(), "Terraform 1.15.0 is not supported"),
+        ("driver \"terraform\" { version = \"0.12.31\" }".to_owned(), "Terraform 0.12.31 is not supported"),
         ("provider \"x\" {}".to_owned(), "unknown key `provider` at the top level"),
         ("terraform_provider { a = 1 }".to_owned(), "missing provider name"),
         ("terraform_provider \"a\" {}\nterraform_provider \"a\" {}".to_owned(), "duplicate provider configuration: a"),

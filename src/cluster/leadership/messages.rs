@@ -25,7 +25,7 @@ impl Leadership {
             return;
         }
         self.note_process(&header.from);
-        self.note_stranger(addr, &header.from);
+        self.note_stranger(addr, &header.from, now);
         self.dispatch(addr, &header, body, now);
         self.advance(now);
     }
@@ -69,22 +69,26 @@ impl Leadership {
         self.send(addr, Body::Conflict { id: self.me.id.clone(), instance: self.me.instance });
     }
 
-    /// A voter's name with another instance. When the voter is heard *after* the stranger was first, both live, and the
+    /// A voter's name with another instance. When the voter is still heard long after the stranger was first, both live, and the
     /// one that does not count is told. Otherwise it is the voter itself after it lost its disk: a learner.
-    fn note_stranger(&mut self, addr: SocketAddr, from: &Process) {
+    fn note_stranger(&mut self, addr: SocketAddr, from: &Process, now: Now) {
         if self.mode == LeadershipMode::Alive || !matches!(self.role, Role::Leading(_)) {
             return;
         }
         let Some(voter) = self.voters().into_iter().find(|v| v.id == from.id) else { return };
         if voter.instance == from.instance {
-            if let Some(stranger) = self.strangers.get_mut(&from.id) {
+            // Not at once: packets of the voter's life before it lost its disk may still be on their way.
+            let long = self.timing.grant * 3;
+            if let Some(stranger) = self.strangers.get_mut(&from.id)
+                && now.mono >= stranger.since + long
+            {
                 stranger.both_live = true;
             }
             return;
         }
         let known = self.strangers.get(&from.id).is_some_and(|s| s.instance == from.instance);
         if !known {
-            let stranger = Stranger { instance: from.instance, both_live: false };
+            let stranger = Stranger { instance: from.instance, since: now.mono, both_live: false };
             self.strangers.insert(from.id.clone(), stranger);
         }
         if self.strangers.get(&from.id).is_some_and(|s| s.both_live) {

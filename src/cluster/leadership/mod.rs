@@ -204,7 +204,9 @@ struct Pulling {
 #[derive(Debug)]
 struct Stranger {
     instance: Instance,
-    /// The voter was heard after this one.
+    /// Since when it is known.
+    since: Duration,
+    /// The voter was heard long after that.
     both_live: bool,
 }
 

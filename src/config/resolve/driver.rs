@@ -14,8 +14,8 @@ use crate::terraform::{Backend, RequiredProvider, Settings};
 
 /// CTS's list, and Terraform's standard `http`.
 const BACKENDS: [&str; 10] = ["azurerm", "consul", "cos", "gcs", "http", "kubernetes", "local", "manta", "pg", "s3"];
-/// First and last Terraform that CTS takes.
-const VERSIONS: [(u32, u32, u32); 2] = [(0, 13, 0), (1, 14, 3)];
+/// The oldest Terraform that is driven. CTS has a ceiling as well; we do not.
+const OLDEST: (u32, u32, u32) = (0, 13, 0);
 
 /// The driver, without the providers.
 pub(super) fn terraform(raw: &RawRoot, world: &World<'_>, problems: &mut Problems) -> Settings {
@@ -87,17 +87,14 @@ fn numbers(version: &str) -> Option<(u32, u32, u32)> {
 
 fn check_version(version: &Spanned<String>, problems: &mut Problems) {
     let text = &version.value;
-    let [first, last] = VERSIONS;
-    let range = ">= 0.13.0, <= 1.14.3";
     match numbers(text) {
         None => problems.add(
             Diagnostic::error(format!("`version` {text:?} is not an exact version"))
                 .at(&version.span, "expected x.y.z")
                 .help("provide the exact Terraform version to install, for example \"1.9.8\""),
         ),
-        Some(three) if three < first || three > last => problems.add(
-            Diagnostic::error(format!("Terraform {text} is not supported"))
-                .at(&version.span, format!("supported: {range}")),
+        Some(three) if three < OLDEST => problems.add(
+            Diagnostic::error(format!("Terraform {text} is not supported")).at(&version.span, "supported: >= 0.13.0"),
         ),
         Some(_) => {}
     }
