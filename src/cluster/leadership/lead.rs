@@ -20,11 +20,11 @@ use crate::cluster::view::MemberState;
 /// How often a release is sent: it cannot be acknowledged by somebody who may be gone.
 const RELEASES: u8 = 3;
 /// Time over which two clocks are compared before anything is concluded.
-const CLOCK_SAMPLE: Duration = Duration::from_secs(60);
+const CLOCK_SAMPLE: Duration = Duration::from_mins(1);
 /// Settle never grows beyond this (protocol-safety 9).
-const SETTLE_MAX: Duration = Duration::from_secs(300);
+const SETTLE_MAX: Duration = Duration::from_mins(5);
 /// Downs older than this are no flapping.
-const FLAP_MEMORY: Duration = Duration::from_secs(600);
+const FLAP_MEMORY: Duration = Duration::from_mins(10);
 
 /// A batch on its way to a majority.
 #[derive(Debug)]
@@ -188,7 +188,7 @@ impl Leadership {
             hand_over: None,
         }));
         for entries in batches {
-            self.write_batch(entries, None, now);
+            self.write_batch(&entries, None, now);
         }
         if !self.rules.keep(Rule::WriteBack) {
             self.activate();
@@ -196,20 +196,20 @@ impl Leadership {
     }
 
     /// Phase 2: own disk and everybody else's; acknowledged when a majority has it.
-    pub(super) fn write_batch(&mut self, entries: Vec<Entry>, id: Option<WriteId>, now: Now) {
+    pub(super) fn write_batch(&mut self, entries: &[Entry], id: Option<WriteId>, now: Now) {
         let me = self.me.clone();
         let Role::Leading(leading) = &mut self.role else { return };
         let (epoch, seq) = (leading.epoch, leading.next_seq.next());
         leading.next_seq = seq;
         let pending =
-            Pending { entries: entries.clone(), acks: BTreeSet::new(), id, next_send: now.mono + self.timing.retry };
+            Pending { entries: entries.to_vec(), acks: BTreeSet::new(), id, next_send: now.mono + self.timing.retry };
         leading.pending.insert(seq, pending);
-        match self.acceptor.write(epoch, seq, &entries, &me) {
+        match self.acceptor.write(epoch, seq, entries, &me) {
             Ok(changes) => self.persist(changes, vec![After::OwnAck { epoch, seq }], now),
             Err(_) => return self.lose("this agent has promised a newer epoch to another", now),
         }
         for (_, addr) in self.everyone() {
-            self.send(addr, Body::Write { epoch, seq, entries: entries.clone() });
+            self.send(addr, Body::Write { epoch, seq, entries: entries.to_vec() });
         }
     }
 
@@ -527,12 +527,12 @@ impl Leadership {
         let successor = successor.filter(alive);
         let epoch = leading.epoch;
         self.lose("it was handed over", now);
-        let leaving = self.retired;
-        if !leaving {
+        let retired = self.retired;
+        if !retired {
             let until = Some(now.mono + self.timing.settle);
             self.withdrawn.insert(self.me.id.clone(), Withdrawal { boot: self.me.boot, until });
         }
-        self.send_release_of(epoch, successor, leaving, now);
+        self.send_release_of(epoch, successor, retired, now);
     }
 
     pub(super) fn send_release(&mut self, successor: Option<MemberId>, leaving: bool, now: Now) {
@@ -617,7 +617,9 @@ impl Leadership {
 
     /// The voter set of the leadership in force, for changes of it.
     pub(super) fn leading_voters(&self) -> Option<Voters> {
-        matches!(self.role, Role::Leading(_)).then(|| self.acceptor.voters().map(|(_, voters)| voters)).flatten()
+        matches!(self.role, Role::Leading(_))
+            .then(|| self.acceptor.voters().map(|(_, voters)| voters.clone()))
+            .flatten()
     }
 }
 

@@ -71,6 +71,7 @@ pub struct Peer {
 
 /// What the machine asks for; the router turns it into `cluster::Output`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "lives in a queue for a moment; most of them are messages")]
 pub enum Output {
     /// Send a message.
     Send {
@@ -283,6 +284,7 @@ impl Leadership {
 
     /// Writes registers under the own leadership. `None` when this agent does not lead. While it hands over, writes
     /// are still taken: what runs must be able to record its end.
+    #[expect(clippy::needless_pass_by_value, reason = "the batch is given away, whoever keeps copies of it")]
     pub fn propose(&mut self, entries: Vec<quorate_proto::message::Entry>, now: Now) -> Option<WriteId> {
         self.watch_window(now);
         let id = WriteId(self.next_write);
@@ -291,7 +293,7 @@ impl Leadership {
             return None;
         }
         self.next_write += 1;
-        self.write_batch(entries, Some(id), now);
+        self.write_batch(&entries, Some(id), now);
         self.advance(now);
         Some(id)
     }
@@ -373,7 +375,7 @@ impl Leadership {
     /// The voters as this agent knows them.
     pub fn voters(&self) -> Vec<Voter> {
         match self.mode {
-            LeadershipMode::Quorum => self.acceptor.voters().map_or(Vec::new(), |(_, voters)| voters.0),
+            LeadershipMode::Quorum => self.acceptor.voters().map_or(Vec::new(), |(_, voters)| voters.0.clone()),
             LeadershipMode::Alive => self.alive_as_voters().0,
         }
     }
@@ -620,8 +622,8 @@ impl Leadership {
         match self.mode {
             LeadershipMode::Alive => Quorum::at_least(&self.alive_as_voters(), 1),
             LeadershipMode::Quorum => {
-                let voters = self.acceptor.voters().map_or(Voters(Vec::new()), |(_, voters)| voters);
-                self.majority(&voters)
+                let nobody = Voters(Vec::new());
+                self.majority(self.acceptor.voters().map_or(&nobody, |(_, voters)| voters))
             }
         }
     }

@@ -60,7 +60,7 @@ impl Leadership {
         if let Role::Leading(leading) = &mut self.role {
             leading.set_quorum(joint);
         }
-        self.write_batch(vec![Entry { key: VOTERS_KEY.to_owned(), value: Some(value) }], None, now);
+        self.write_batch(&[Entry { key: VOTERS_KEY.to_owned(), value: Some(value) }], None, now);
     }
 
     /// R18: the change is committed by both majorities; from now on the new set alone decides.
@@ -112,7 +112,7 @@ impl Leadership {
     fn target_size(&self, old: &Voters, learners: &[Voter]) -> usize {
         let size = old.0.len();
         let reach = (size + learners.len()).min(self.max_voters);
-        let odd = if reach % 2 == 0 { reach - 1 } else { reach };
+        let odd = if reach.is_multiple_of(2) { reach - 1 } else { reach };
         odd.max(if size % 2 == 1 { size } else { size - 1 })
     }
 

@@ -28,7 +28,10 @@ impl World {
     /// The host whose leader is active, or any.
     pub(crate) fn leading_host(&self) -> Option<usize> {
         let leads = |h: &super::node::Host| {
-            h.running.as_ref().and_then(|r| r.lease).is_some_and(|l| l.is_live(std::time::Duration::ZERO, h.now(self.real)))
+            h.running
+                .as_ref()
+                .and_then(|r| r.lease)
+                .is_some_and(|l| l.is_live(std::time::Duration::ZERO, h.now(self.real)))
         };
         self.hosts.iter().position(leads)
     }

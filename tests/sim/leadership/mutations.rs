@@ -151,5 +151,8 @@ fn every_rule_that_is_taken_away_is_missed() {
         let kept = run(&scenario, Rules::default(), *seed, false);
         assert_eq!(kept.result, Ok(()), "{} {seed} fails with all rules", scenario.name);
     }
-    assert!(unnoticed.is_empty(), "nothing breaks without {unnoticed:?}: the rule is not in force, or no checker bites");
+    assert!(
+        unnoticed.is_empty(),
+        "nothing breaks without {unnoticed:?}: the rule is not in force, or no checker bites"
+    );
 }

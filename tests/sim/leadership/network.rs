@@ -20,8 +20,7 @@ pub(crate) struct Weather {
 
 impl Weather {
     pub(crate) const FINE: Self = Self { loss: 0, duplicates: 0, stragglers: 0, delay: 1_500, straggle: 0 };
-    pub(crate) const USUAL: Self =
-        Self { loss: 1, duplicates: 2, stragglers: 1, delay: 3_000, straggle: 400_000 };
+    pub(crate) const USUAL: Self = Self { loss: 1, duplicates: 2, stragglers: 1, delay: 3_000, straggle: 400_000 };
     pub(crate) const STORM: Self =
         Self { loss: 25, duplicates: 15, stragglers: 15, delay: 40_000, straggle: 2_500_000 };
 }

@@ -37,19 +37,49 @@ const KEYS: usize = 5;
 /// Something that will happen.
 #[derive(Debug, Clone)]
 pub(crate) enum Happening {
-    Arrives { to: usize, from: SocketAddr, message: Box<Message> },
-    Wake { host: usize, life: u32 },
-    DiskDone { host: usize, life: u32, ticket: Ticket },
-    Work { host: usize, life: u32 },
-    RunsStopped { host: usize, life: u32 },
+    Arrives {
+        to: usize,
+        from: SocketAddr,
+        message: Box<Message>,
+    },
+    Wake {
+        host: usize,
+        life: u32,
+    },
+    DiskDone {
+        host: usize,
+        life: u32,
+        ticket: Ticket,
+    },
+    Work {
+        host: usize,
+        life: u32,
+    },
+    RunsStopped {
+        host: usize,
+        life: u32,
+    },
     /// A command sent to the fenced resource arrives.
-    Effect { token: Epoch },
+    Effect {
+        token: Epoch,
+    },
     Look,
-    Start { host: usize },
+    Start {
+        host: usize,
+    },
     /// A process that leaves ends, and is started again.
-    Stop { host: usize, life: u32, back: Real },
-    Resume { host: usize, pause: u32 },
-    Heal { what: Healing },
+    Stop {
+        host: usize,
+        life: u32,
+        back: Real,
+    },
+    Resume {
+        host: usize,
+        pause: u32,
+    },
+    Heal {
+        what: Healing,
+    },
     NextFault,
 }
 
@@ -469,7 +499,7 @@ impl World {
         match output {
             Output::Send { to, message } => self.send(host, who, to, message),
             Output::Persist { ticket, changes } => self.persist(host, who, ticket, changes),
-            Output::Event(event) => self.event(host, who, event),
+            Output::Event(event) => self.event(host, who, &event),
         }
     }
 
@@ -582,11 +612,12 @@ impl World {
 
     // What agents do.
 
-    fn event(&mut self, host: usize, who: Who, event: Event) {
+    fn event(&mut self, host: usize, who: Who, event: &Event) {
         self.trace(|| format!("n{} {event:?}", host + 1));
         let now = self.hosts[host].now(self.real);
         match event {
             Event::LeaseGained(lease) => {
+                let lease = *lease;
                 self.stats.count("leaders");
                 self.led.push((self.real, lease.epoch(), who));
                 self.fact(&Fact::Leads { epoch: lease.epoch(), who });
@@ -600,6 +631,7 @@ impl World {
                 self.after(first, Happening::Work { host, life: who.life });
             }
             Event::LeaseExtended(lease) => {
+                let lease = *lease;
                 if let Some(running) = &mut self.hosts[host].running {
                     running.lease = Some(lease);
                 }
@@ -618,7 +650,7 @@ impl World {
                 self.after(delay, Happening::RunsStopped { host, life: who.life });
             }
             Event::Committed(id) => {
-                let write = self.hosts[host].running.as_mut().and_then(|r| r.writes.remove(&id));
+                let write = self.hosts[host].running.as_mut().and_then(|r| r.writes.remove(id));
                 if let Some((key, value)) = write {
                     self.stats.count("writes acknowledged");
                     self.fact(&Fact::Acknowledged { key: &key, value });
@@ -627,7 +659,7 @@ impl World {
             Event::Unknown(id) => {
                 self.stats.count("writes unknown");
                 if let Some(running) = &mut self.hosts[host].running {
-                    running.writes.remove(&id);
+                    running.writes.remove(id);
                 }
             }
             Event::Fatal { .. } => {
@@ -676,9 +708,8 @@ impl World {
             0 | 1 => self.propose(host),
             2 => {
                 let excused = self.is_excused(host) || self.scenario.excuse_windows;
-                let live = lease.is_live(Duration::ZERO, now);
                 self.stats.count("effects");
-                self.fact(&Fact::Effect { epoch, who, live, excused });
+                self.fact(&Fact::Effect { epoch, who, live: lease.is_live(Duration::ZERO, now), excused });
                 if self.resources.unfenced(epoch, self.real) {
                     self.stats.count("unfenced effects overtaken");
                 }
@@ -722,9 +753,7 @@ impl World {
             .registers
             .iter()
             .filter(|(key, _)| !pending.contains(key))
-            .filter_map(|(key, (_, value))| {
-                Some((key.clone(), super::checkers::value_of(value.as_ref())?))
-            })
+            .filter_map(|(key, (_, value))| Some((key.clone(), super::checkers::value_of(value.as_ref())?)))
             .collect();
         for (key, value) in served {
             self.fact(&Fact::Served { key: &key, value, epoch });
@@ -776,9 +805,8 @@ impl World {
                 if other == me {
                     continue;
                 }
-                let reachable = self.hosts[other].is_up()
-                    && !self.network.is_cut(me, other)
-                    && !self.network.is_cut(other, me);
+                let reachable =
+                    self.hosts[other].is_up() && !self.network.is_cut(me, other) && !self.network.is_cut(other, me);
                 let mut contact = self.hosts[me].contacts[other];
                 oracle::look(&mut contact, &self.hosts[other], reachable, self.real, local);
                 self.hosts[me].contacts[other] = contact;

@@ -126,9 +126,11 @@ mod tests {
         let [seven, eight] = WRITTEN;
         let acknowledged = Fact::Acknowledged { key: "k", value: 8 };
         let (old, new) = (registers(7), registers(8));
-        let lost = [seven.clone(), eight.clone(), acknowledged.clone(), Fact::Active { epoch: Epoch(2), registers: &old }];
+        let lost =
+            [seven.clone(), eight.clone(), acknowledged.clone(), Fact::Active { epoch: Epoch(2), registers: &old }];
         assert_eq!(finds(&mut ActiveData::default(), &lost), Some("I4"));
-        let kept = [seven.clone(), eight.clone(), acknowledged.clone(), Fact::Active { epoch: Epoch(2), registers: &new }];
+        let kept =
+            [seven.clone(), eight.clone(), acknowledged.clone(), Fact::Active { epoch: Epoch(2), registers: &new }];
         assert_eq!(finds(&mut ActiveData::default(), &kept), None);
         let late = [seven, eight, Fact::Active { epoch: Epoch(2), registers: &old }, acknowledged];
         assert_eq!(finds(&mut ActiveData::default(), &late), Some("I4"));
