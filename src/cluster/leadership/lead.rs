@@ -469,6 +469,8 @@ impl Leadership {
         for id in leading.pending.values().filter_map(|p| p.id) {
             self.event(Event::Unknown(id));
         }
+        // Whoever wants to be removed asks the next leader: an old request must not meet a process that came back.
+        self.leavers.clear();
         self.backoff_until = now.mono + self.jitter();
         if leading.active {
             self.event(Event::LeaseLost { epoch: leading.epoch, why: why.to_owned() });
@@ -604,14 +606,8 @@ impl Leadership {
             self.withdrawn.remove(&from.id);
         }
         // A removal that was asked for is about the process that leaves: what comes back is a learner like any other.
-        let removed = !self.leavers.is_empty() && !self.voters().iter().any(|v| v.id == from.id);
-        if let Some(leaver) = self.leavers.get_mut(&from.id) {
-            let another = leaver.map_or(removed, |boot| boot != from.boot);
-            if another {
-                self.leavers.remove(&from.id);
-            } else {
-                *leaver = Some(from.boot);
-            }
+        if self.leavers.get(&from.id).is_some_and(|leaver| *leaver != Some(from.boot)) {
+            self.leavers.remove(&from.id);
         }
     }
 

@@ -139,7 +139,7 @@ pub struct Leadership {
     withdrawn: BTreeMap<MemberId, Withdrawal>,
     /// Whom the last release named; the others hold back until then.
     named_successor: Option<(MemberId, Duration)>,
-    /// Voters that asked to be removed, and the process that did, once it was heard.
+    /// Voters that asked to be removed, and the process that is meant: none if it was not heard under this leadership.
     leavers: BTreeMap<MemberId, Option<BootNonce>>,
     /// Voters that are not here, and since when.
     absent: BTreeMap<MemberId, Duration>,

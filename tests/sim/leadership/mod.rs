@@ -57,6 +57,7 @@ const OLD_SEEDS: &[(&str, u64)] = &[
     ("mixed", 2782),
     // A removed voter that came back was taken for the process that had left (healing).
     ("changing", 1),
+    ("changing", 1_795_418_660_000_273),
     // Two changes of the voter set within one window: the newest majority had not granted it (I6).
     ("founding-twice", 11),
 ];
