@@ -72,14 +72,20 @@ impl Leadership {
         }
     }
 
-    /// A voter's name with another instance while the voter itself answers: tell the one that does not count.
+    /// A voter's name with another instance: its disk was lost, unless the voter itself is heard again after the first
+    /// word of the stranger. Then there are two, and the one that does not count is told.
     fn note_stranger(&mut self, addr: SocketAddr, from: &Process, now: Now) {
         let Some(voter) = self.voters().into_iter().find(|v| v.id == from.id) else { return };
         if voter.instance == from.instance || self.mode == LeadershipMode::Alive {
             return;
         }
+        let (instance, since) = *self.strangers.entry(from.id.clone()).or_insert((from.instance, now.mono));
+        if instance != from.instance {
+            self.strangers.insert(from.id.clone(), (from.instance, now.mono));
+            return;
+        }
         let Role::Leading(leading) = &self.role else { return };
-        if leading.hears(&voter, self.timing.grant, now) {
+        if leading.hears(&voter, now.mono.saturating_sub(since), now) {
             let text = format!(
                 "two agents call themselves {}: instance {} is the voter, instance {} at {addr} is told to stop",
                 from.id, voter.instance, from.instance

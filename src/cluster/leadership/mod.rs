@@ -141,6 +141,8 @@ pub struct Leadership {
     named_successor: Option<(MemberId, Duration)>,
     /// Voters that asked to be removed, and the process that is meant: none if it was not heard under this leadership.
     leavers: BTreeMap<MemberId, Option<BootNonce>>,
+    /// Instances that use a voter's name and are not it, and since when they are heard.
+    strangers: BTreeMap<MemberId, (Instance, Duration)>,
     /// Voters that are not here, and since when.
     absent: BTreeMap<MemberId, Duration>,
     /// How often a member went down lately: settle doubles with it.
@@ -222,6 +224,7 @@ impl Leadership {
             withdrawn: BTreeMap::new(),
             named_successor: None,
             leavers: BTreeMap::new(),
+            strangers: BTreeMap::new(),
             absent: BTreeMap::new(),
             flaps: BTreeMap::new(),
             backoff_until: Duration::ZERO,

@@ -6,6 +6,7 @@
 
 mod checkers;
 mod clock;
+mod conflicts;
 mod dice;
 mod disk;
 mod facts;

@@ -518,6 +518,7 @@ impl World {
                 }
                 self.leads(host, who, *epoch);
             }
+            Body::Conflict { .. } => self.stats.count("conflicts told"),
             Body::Renew { epoch, .. } => self.leads(host, who, *epoch),
             Body::Grant { epoch, .. } | Body::Ack { epoch, .. } => {
                 self.fact(&Fact::Answered { disk: who.disk, epoch: *epoch });
