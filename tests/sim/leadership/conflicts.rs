@@ -1,7 +1,7 @@
 //! Two agents of one name are told apart from one agent that lost its disk (protocol-safety 10).
 
 use quorate::cluster::leadership::Rules;
-use quorate_proto::message::{Body, Header, Message, Process};
+use quorate_proto::message::{Body, Header, Message, Process, Round};
 use quorate_proto::{BootNonce, Instance, Stamp};
 
 use super::scenario::{MS, SECOND, Scenario};
@@ -20,7 +20,7 @@ fn told_to_stop(follower_is_dead: bool) -> u64 {
     let machine = &world.hosts[leader].running.as_ref().unwrap().machine;
     let from = Process { id: world.hosts[follower].id.clone(), instance: Instance([7; 16]), boot: BootNonce([7; 16]) };
     let header = Header { cluster: machine.durable().cluster, from, voters: Stamp::default() };
-    let body = Body::Pull { epoch: machine.epoch(), round: Default::default(), have: Vec::new() };
+    let body = Body::Pull { epoch: machine.epoch(), round: Round::default(), have: Vec::new() };
     let message = Message { header, body };
     for n in 0..10 {
         let (from, message) = (world.hosts[follower].addr, Box::new(message.clone()));
