@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use quorate_proto::message::{Entry, Process, RefuseReason, Register, Voters};
+use quorate_proto::message::{Entry, Process, RefuseReason, Register, VOTERS_KEY, Voters};
 use quorate_proto::{Epoch, Seq, Stamp};
 
 use super::registers::{self, Registers};
@@ -32,6 +32,8 @@ pub(crate) struct Acceptor {
     /// D as configured here.
     grant: Duration,
     rules: Rules,
+    /// The register of the voters, decoded once.
+    voters: Option<(Stamp, Voters)>,
     /// End, on the monotonic clock, of the lease granted to the holder of `durable.promised`.
     lease_until: Duration,
     /// R12: until then nobody but the recorded holder's very process is granted anything.
@@ -52,8 +54,10 @@ impl Acceptor {
         let epoch = durable.promised.as_ref().map_or(Epoch(0), |p| p.epoch);
         let recorded = durable.promised.as_ref().map_or(Duration::ZERO, |p| p.lease);
         let quiet = if rules.keep(Rule::QuietPeriod) { recorded } else { Duration::ZERO };
+        let voters = registers::voters(&durable.registers);
         Self {
             durable,
+            voters,
             grant,
             rules,
             lease_until: Duration::ZERO,
@@ -90,12 +94,27 @@ impl Acceptor {
 
     /// Stamp of the voter set stored here.
     pub(crate) fn voters_stamp(&self) -> Stamp {
-        self.voters().map_or(Stamp::default(), |(stamp, _)| stamp)
+        self.voters.as_ref().map_or(Stamp::default(), |(stamp, _)| *stamp)
     }
 
     /// The voter set stored here.
-    pub(crate) fn voters(&self) -> Option<(Stamp, Voters)> {
-        registers::voters(&self.durable.registers)
+    pub(crate) fn voters(&self) -> Option<&(Stamp, Voters)> {
+        self.voters.as_ref()
+    }
+
+    /// Changes the copy of the durable state. Every change of a register comes by here or by `note`.
+    pub(crate) fn apply(&mut self, changes: &[Change]) {
+        for change in changes {
+            change.clone().apply(&mut self.durable);
+        }
+        self.note(changes);
+    }
+
+    fn note(&mut self, changes: &[Change]) {
+        let is_voters = |c: &Change| matches!(c, Change::Register { key, .. } if key == VOTERS_KEY);
+        if changes.iter().any(is_voters) {
+            self.voters = registers::voters(&self.durable.registers);
+        }
     }
 
     pub(crate) fn registers(&self) -> &Registers {
@@ -222,6 +241,7 @@ impl Acceptor {
                 changes.push(Change::Register { key: key.clone(), stamp, value: value.clone() });
             }
         }
+        self.note(&changes);
         Ok(changes)
     }
 
@@ -236,6 +256,7 @@ impl Acceptor {
         for Register { key, stamp, value } in registers::merge(&mut self.durable.registers, incoming) {
             changes.push(Change::Register { key, stamp, value });
         }
+        self.note(&changes);
         Ok(changes)
     }
 
@@ -332,6 +353,17 @@ mod tests {
         let mut voter = acceptor(None);
         voter.promise(Epoch(1), &a, D / 2, D).unwrap();
         assert_eq!(voter.extend(D, D), D / 2);
+    }
+
+    #[test]
+    fn a_late_claim_does_not_shorten_a_renewed_lease() {
+        let a = process("a", 1);
+        let mut voter = acceptor(None);
+        // Promised by way of a write, with this voter's own length; then the claim arrives, which asks for less.
+        voter.write(Epoch(1), Seq(1), &[], &a).unwrap();
+        voter.extend(D, D);
+        voter.promise(Epoch(1), &a, D / 4, D).unwrap();
+        assert_eq!(voter.lease_until(), D * 2);
     }
 
     #[test]

@@ -282,14 +282,14 @@ impl Leadership {
         now: Now,
     ) {
         let counts_from_sending = self.rules.keep(Rule::CountFromSending);
-        let merges = self.rules.keep(Rule::MergeOverQuorum);
+        let over_quorum = self.rules.keep(Rule::MergeOverQuorum);
         let fresh = self.next_round();
         let Role::Claiming(c) = &mut self.role else { return };
         let Some(mut sent) = c.rounds.when(round).filter(|_| c.epoch == epoch) else { return };
         if !counts_from_sending {
             sent = now;
         }
-        let equal = registers::index_hash(&c.merged) == index || !merges;
+        let equal = registers::index_hash(&c.merged) == index || !over_quorum;
         let before = c.answers.get(&from.id).filter(|a| a.instance == from.instance);
         let merged = equal || before.is_some_and(|a| a.merged);
         let news = before.is_none();
@@ -325,7 +325,7 @@ impl Leadership {
     /// R7: a majority, counted by distinct voter with the instance named in the highest-stamped voter set seen.
     fn check_won(&mut self, now: Now) {
         let mode = self.mode;
-        let own = self.acceptor.voters();
+        let own = self.acceptor.voters().cloned();
         let highest_set = self.rules.keep(Rule::HighestVoterSet);
         let Role::Claiming(c) = &self.role else { return };
         let quorum = match mode {

@@ -327,9 +327,7 @@ impl Leadership {
         if self.acceptor.voters_stamp() < FOUNDING_STAMP {
             changes.push(Change::Register { key: VOTERS_KEY.to_owned(), stamp: FOUNDING_STAMP, value });
         }
-        for change in changes.clone() {
-            change.apply(&mut self.acceptor.durable);
-        }
+        self.acceptor.apply(&changes);
         let voters = voters.0.into_iter().map(|v| v.id).collect();
         self.event(Event::Formed { voters });
         self.backoff_until = now.mono;

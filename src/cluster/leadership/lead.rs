@@ -492,6 +492,8 @@ impl Leadership {
         for id in leading.pending.values().filter_map(|p| p.id) {
             self.event(Event::Unknown(id));
         }
+        // Whoever wants to be removed asks the next leader: an old request must not meet a process that came back.
+        self.leavers.clear();
         self.backoff_until = now.mono + self.jitter();
         if leading.active {
             self.event(Event::LeaseLost { epoch: leading.epoch, why: why.to_owned() });
@@ -550,12 +552,12 @@ impl Leadership {
         let successor = successor.filter(alive);
         let epoch = leading.epoch;
         self.lose("it was handed over", now);
-        let leaving = self.retired;
-        if !leaving {
+        let retired = self.retired;
+        if !retired {
             let until = Some(now.mono + self.timing.settle);
             self.withdrawn.insert(self.me.id.clone(), Withdrawal { boot: self.me.boot, until });
         }
-        self.send_release_of(epoch, successor, leaving, now);
+        self.send_release_of(epoch, successor, retired, now);
     }
 
     pub(super) fn send_release(&mut self, successor: Option<MemberId>, leaving: bool, now: Now) {
@@ -650,20 +652,16 @@ impl Leadership {
             self.withdrawn.remove(&from.id);
         }
         // A removal that was asked for is about the process that leaves: what comes back is a learner like any other.
-        let removed = !self.leavers.is_empty() && !self.voters().iter().any(|v| v.id == from.id);
-        if let Some(leaver) = self.leavers.get_mut(&from.id) {
-            let another = leaver.map_or(removed, |boot| boot != from.boot);
-            if another {
-                self.leavers.remove(&from.id);
-            } else {
-                *leaver = Some(from.boot);
-            }
+        if self.leavers.get(&from.id).is_some_and(|leaver| *leaver != Some(from.boot)) {
+            self.leavers.remove(&from.id);
         }
     }
 
     /// The voter set of the leadership in force, for changes of it.
     pub(super) fn leading_voters(&self) -> Option<Voters> {
-        matches!(self.role, Role::Leading(_)).then(|| self.acceptor.voters().map(|(_, voters)| voters)).flatten()
+        matches!(self.role, Role::Leading(_))
+            .then(|| self.acceptor.voters().map(|(_, voters)| voters.clone()))
+            .flatten()
     }
 }
 

@@ -139,7 +139,7 @@ pub struct Leadership {
     withdrawn: BTreeMap<MemberId, Withdrawal>,
     /// Whom the last release named; the others hold back until then.
     named_successor: Option<(MemberId, Duration)>,
-    /// Voters that asked to be removed, and the process that did, once it was heard.
+    /// Voters that asked to be removed, and the process that is meant: none if it was not heard under this leadership.
     leavers: BTreeMap<MemberId, Option<BootNonce>>,
     /// Voters that are not here, and since when.
     absent: BTreeMap<MemberId, Duration>,
@@ -314,7 +314,7 @@ impl Leadership {
             return None;
         }
         self.next_write += 1;
-        self.write_batch(entries, Some(id), now);
+        self.write_batch(&entries, Some(id), now);
         self.advance(now);
         Some(id)
     }
@@ -407,7 +407,7 @@ impl Leadership {
     /// The voters as this agent knows them.
     pub fn voters(&self) -> Vec<Voter> {
         match self.mode {
-            LeadershipMode::Quorum => self.acceptor.voters().map_or(Vec::new(), |(_, voters)| voters.0),
+            LeadershipMode::Quorum => self.acceptor.voters().map_or(Vec::new(), |(_, voters)| voters.0.clone()),
             LeadershipMode::Alive => self.alive_as_voters().0,
         }
     }
@@ -654,8 +654,8 @@ impl Leadership {
         match self.mode {
             LeadershipMode::Alive => Quorum::at_least(&self.alive_as_voters(), 1),
             LeadershipMode::Quorum => {
-                let voters = self.acceptor.voters().map_or(Voters(Vec::new()), |(_, voters)| voters);
-                self.majority(&voters)
+                let nobody = Voters(Vec::new());
+                self.majority(self.acceptor.voters().map_or(&nobody, |(_, voters)| voters))
             }
         }
     }

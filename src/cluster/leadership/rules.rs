@@ -60,7 +60,7 @@ impl Rules {
         return self.removed != Some(rule);
         #[cfg(not(feature = "mutations"))]
         {
-            let _: Rule = rule;
+            let _: (Self, Rule) = (self, rule);
             true
         }
     }

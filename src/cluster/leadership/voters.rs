@@ -13,6 +13,7 @@ use crate::cluster::view::MemberState;
 
 impl Leadership {
     /// A voter wants to leave for good: removed before it goes (protocol-safety 8). Leader only; the last voter stays.
+    /// Done when `voters` lacks it; forgotten when leadership ends before, so the asker looks and asks again.
     pub fn remove_voter(&mut self, id: &MemberId, now: Now) -> Result<(), &'static str> {
         let Some(voters) = self.leading_voters() else { return Err("this agent does not lead") };
         if !voters.0.iter().any(|v| v.id == *id) {

@@ -104,7 +104,7 @@ impl World {
             return Some(format!("{} {} is a voter, but its disk is lost", lost.id, lost.instance));
         }
         let size = self.hosts.len().min(self.scenario.max_voters);
-        let odd = if size % 2 == 0 { size - 1 } else { size };
+        let odd = if size.is_multiple_of(2) { size - 1 } else { size };
         if voters.len() < odd {
             return Some(format!("{} voters of {odd} that could be", voters.len()));
         }
