@@ -7,7 +7,7 @@ use quorate_proto::{BootNonce, Instance, Stamp};
 use super::scenario::{MS, SECOND, Scenario};
 use super::world::{Happening, World};
 
-/// A quiet cluster, and a stranger with a follower's name that speaks to the leader for two seconds.
+/// A quiet cluster, and a stranger with a follower's name that speaks to the leader for five seconds.
 fn told_to_stop(follower_is_dead: bool) -> u64 {
     let quiet = Scenario { faults: &[], ..Scenario::three() };
     let mut world = World::new(quiet, Rules::default(), 1, false);
@@ -22,11 +22,11 @@ fn told_to_stop(follower_is_dead: bool) -> u64 {
     let header = Header { cluster: machine.durable().cluster, from, voters: Stamp::default() };
     let body = Body::Pull { epoch: machine.epoch(), round: Round::default(), have: Vec::new() };
     let message = Message { header, body };
-    for n in 0..10 {
+    for n in 0..25 {
         let (from, message) = (world.hosts[follower].addr, Box::new(message.clone()));
         world.after(n * 200 * MS, Happening::Arrives { to: leader, from, message });
     }
-    world.run_until(12 * SECOND).unwrap();
+    world.run_until(15 * SECOND).unwrap();
     world.stats.get("conflicts told")
 }
 
