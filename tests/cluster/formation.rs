@@ -20,7 +20,11 @@ fn agents_started_one_by_one_from_the_highest_find_a_seed_given_by_host_name() {
         site.start(number);
         if number > 0 {
             let view = site.view(number).unwrap();
-            assert_eq!((view.leader.as_deref(), view.quorum.held), (None, false), "nobody leads before all founders are here");
+            assert_eq!(
+                (view.leader.as_deref(), view.quorum.held),
+                (None, false),
+                "nobody leads before all founders are here"
+            );
             std::thread::sleep(Duration::from_millis(400));
         }
     }

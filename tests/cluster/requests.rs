@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use quorate::http::reply::Cluster;
 
-use crate::harness::{Site, Task, eventually};
+use crate::harness::{Site, Task};
 
 #[test]
 fn followers_forward_and_an_operator_moves_leadership() {
@@ -12,9 +12,7 @@ fn followers_forward_and_an_operator_moves_leadership() {
     site.found();
     let leads: Vec<u16> = (0..3).map(|n| site[n].get("/leader").unwrap().status).collect();
     assert_eq!(leads, [200, 503, 503]);
-    eventually("the leader tells of both runs", || {
-        site[0].tasks().is_some_and(|tasks| tasks.values().all(|task| task.status == "successful"))
-    });
+    site.wait_all_told(0);
     let told = site[0].tasks().unwrap();
     assert_eq!(told.len(), 2);
     let runs = site.resource.runs();

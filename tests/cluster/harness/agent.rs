@@ -118,12 +118,6 @@ impl Agent {
         self.kill();
     }
 
-    /// SIGTERM and the end.
-    pub fn stop(&mut self) -> ExitStatus {
-        self.signal(Signal::TERM);
-        self.wait_end()
-    }
-
     /// Waits for its end.
     pub fn wait_end(&mut self) -> ExitStatus {
         let id = self.id.clone();

@@ -61,13 +61,6 @@ impl Door {
     pub fn leads(&self) -> bool {
         self.ask("GET", "/leader", Duration::from_secs(2)).is_some_and(|answer| answer.status == 200)
     }
-
-    /// A counter of `/metrics` with all its labels, `0` when it is not there.
-    pub fn metric(&self, name_and_labels: &str) -> u64 {
-        let answer = self.get("/metrics").expect("metrics");
-        let line = answer.body.lines().find_map(|line| line.strip_prefix(name_and_labels)?.trim().parse().ok());
-        line.unwrap_or(0)
-    }
 }
 
 fn call(method: &str, url: &str, limit: Duration) -> Option<Answer> {

@@ -2,15 +2,15 @@
 //!
 //! A benchmark includes it with `#[path = "../tests/cluster/harness/mod.rs"] mod harness;`.
 
-pub mod agent;
-pub mod config;
-pub mod http;
-pub mod net;
-pub mod processes;
-pub mod resource;
-pub mod site;
-pub mod wait;
+pub(crate) mod agent;
+pub(crate) mod config;
+pub(crate) mod http;
+pub(crate) mod net;
+pub(crate) mod processes;
+pub(crate) mod resource;
+pub(crate) mod site;
+pub(crate) mod wait;
 
-pub use config::{Mode, Shape, Task};
-pub use site::Site;
-pub use wait::eventually;
+pub(crate) use config::{Mode, Shape, Task};
+pub(crate) use site::Site;
+pub(crate) use wait::eventually;

@@ -21,8 +21,3 @@ pub fn within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) 
     }
     begun.elapsed()
 }
-
-/// A duration for reading.
-pub fn seconds(duration: Duration) -> String {
-    format!("{:.3} s", duration.as_secs_f64())
-}
