@@ -12,6 +12,7 @@
 //! Needs bash, strace, terraform or tofu on the PATH and, for the partitions, root with iproute2 and nftables.
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(clippy::disallowed_methods, reason = "tests measure on the real clocks")]
+#![expect(clippy::print_stdout, reason = "times are printed for reading")]
 
 mod disk;
 mod failover;

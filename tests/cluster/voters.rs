@@ -11,7 +11,7 @@ fn later_agents_become_voters_and_one_that_leaves_is_none_any_more() {
     let (a4, a5) = (site.add(), site.add());
     site.start(a4);
     site.start(a5);
-    let seen = site.wait_view(2, "five are alive", |view| alive(view) == 5);
+    let seen = site.wait_view(2, "five are alive and three vote", |view| alive(view) == 5 && voters(view).len() == 3);
     println!("two later agents are members everywhere after {seen:.2?}");
     let all: Vec<usize> = (0..5).collect();
     let voted = eventually("all five vote, for everybody", || {
@@ -47,6 +47,7 @@ fn an_agent_that_lost_its_disk_comes_back_as_a_learner_and_votes_again() {
     std::fs::remove_dir_all(site[2].data()).unwrap();
     site.start(2);
     site.wait_view(2, "it follows", |view| view.leader.as_deref() == Some("a1"));
+    site.wait_view(0, "a3 is back and does not vote", |view| alive(view) == 3 && !voters(view).contains(&"a3"));
     let again = eventually("it votes again, for everybody", || {
         (0..3).all(|n| site.view(n).is_some_and(|view| voters(&view) == ["a1", "a2", "a3"] && alive(&view) == 3))
     });

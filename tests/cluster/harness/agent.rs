@@ -15,10 +15,10 @@ use super::wait::eventually;
 
 /// See the module. Derefs to the [`Door`] to its API.
 #[derive(Debug)]
-pub struct Agent {
-    pub id: String,
-    pub dir: PathBuf,
-    pub gossip: SocketAddr,
+pub(crate) struct Agent {
+    pub(crate) id: String,
+    pub(crate) dir: PathBuf,
+    pub(crate) gossip: SocketAddr,
     door: Door,
     child: Option<Child>,
     /// All that it ever had: they must not outlive the test.
@@ -33,35 +33,35 @@ impl Deref for Agent {
 }
 
 impl Agent {
-    pub fn new(id: &str, dir: PathBuf, gossip: SocketAddr, door: Door) -> Self {
+    pub(crate) fn new(id: &str, dir: PathBuf, gossip: SocketAddr, door: Door) -> Self {
         std::fs::create_dir_all(&dir).expect("make the agent's directory");
         Self { id: id.to_owned(), dir, gossip, door, child: None, guardians: Vec::new() }
     }
 
-    pub fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.dir.join("quorate.hcl")
     }
 
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.dir.join("data")
     }
 
-    pub fn log_file(&self) -> PathBuf {
+    pub(crate) fn log_file(&self) -> PathBuf {
         self.dir.join("log")
     }
 
     /// All it has ever logged.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
     /// The way to its API, for other threads.
-    pub fn door(&self) -> Door {
+    pub(crate) fn door(&self) -> Door {
         self.door.clone()
     }
 
     /// `quorate start -config-file ..`, logging to its file.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         assert!(self.child.is_none(), "{} runs already", self.id);
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).expect("open the log");
         let mut command = Command::new(binary());
@@ -75,7 +75,7 @@ impl Agent {
     }
 
     /// Until its API answers and its guardian is known.
-    pub fn wait_up(&mut self) {
+    pub(crate) fn wait_up(&mut self) {
         let (door, id) = (self.door(), self.id.clone());
         eventually(&format!("the API of {id} answers"), || {
             assert!(self.is_running(), "{id} ended: {}", tail(&self.log(), 20));
@@ -85,41 +85,41 @@ impl Agent {
     }
 
     /// The process of the agent.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().expect("a running agent").id()
     }
 
     /// Its guardian.
-    pub fn find_guardian(&mut self) -> Option<Process> {
+    pub(crate) fn find_guardian(&mut self) -> Option<Process> {
         let guardian = self.child.as_ref().and_then(|child| processes::guardian_of(child.id()));
         self.guardians.extend(guardian.filter(|g| !self.guardians.contains(g)));
         guardian
     }
 
     /// Whether the process has not ended.
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    pub fn signal(&mut self, signal: Signal) {
+    pub(crate) fn signal(&mut self, signal: Signal) {
         self.find_guardian();
         Process::of(self.pid()).expect("a running agent").signal(signal);
     }
 
     /// SIGKILL, and the corpse is taken away.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.signal(Signal::KILL);
         self.wait_end();
     }
 
     /// SIGKILL to its guardian and to itself: nobody is left to say a word.
-    pub fn kill_with_guardian(&mut self) {
+    pub(crate) fn kill_with_guardian(&mut self) {
         self.find_guardian().expect("a guardian").signal(Signal::KILL);
         self.kill();
     }
 
     /// Waits for its end.
-    pub fn wait_end(&mut self) -> ExitStatus {
+    pub(crate) fn wait_end(&mut self) -> ExitStatus {
         let id = self.id.clone();
         eventually(&format!("{id} ends"), || !self.is_running());
         self.child.take().expect("a started agent").wait().expect("its status")
@@ -140,12 +140,12 @@ impl Agent {
 }
 
 /// The program under test.
-pub fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_quorate"))
 }
 
 /// The last lines of a text.
-pub fn tail(text: &str, lines: usize) -> String {
+pub(crate) fn tail(text: &str, lines: usize) -> String {
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }

@@ -8,66 +8,66 @@ use super::resource::Resource;
 
 /// `leadership`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     Quorum,
     Alive,
 }
 
 /// What all agents of a site have in common.
 #[derive(Debug, Clone)]
-pub struct Shape {
-    pub name: String,
-    pub key: Option<String>,
-    pub profile: &'static str,
-    pub settle: &'static str,
-    pub expect: usize,
-    pub mode: Mode,
-    pub tasks: Vec<Task>,
+pub(crate) struct Shape {
+    pub(crate) name: String,
+    pub(crate) key: Option<String>,
+    pub(crate) profile: &'static str,
+    pub(crate) settle: &'static str,
+    pub(crate) expect: usize,
+    pub(crate) mode: Mode,
+    pub(crate) tasks: Vec<Task>,
     /// More text at the end of each file.
-    pub more: String,
+    pub(crate) more: String,
 }
 
 /// A task that leaves its mark on the resource.
 #[derive(Debug, Clone)]
-pub struct Task {
-    pub name: &'static str,
-    pub milliseconds: u64,
+pub(crate) struct Task {
+    pub(crate) name: &'static str,
+    pub(crate) milliseconds: u64,
     /// With a grandchild that leaves the session and ignores SIGINT and SIGTERM.
-    pub stubborn: bool,
-    pub grace: &'static str,
+    pub(crate) stubborn: bool,
+    pub(crate) grace: &'static str,
     /// Seven fields; `None`: runs when a leader begins.
-    pub cron: Option<&'static str>,
+    pub(crate) cron: Option<&'static str>,
 }
 
 impl Task {
     /// Runs once for every leader, and ends quickly.
-    pub fn once(name: &'static str) -> Self {
+    pub(crate) fn once(name: &'static str) -> Self {
         Self { name, milliseconds: 100, stubborn: false, grace: "1s", cron: None }
     }
 
     /// Runs every second.
-    pub fn ticking(name: &'static str) -> Self {
+    pub(crate) fn ticking(name: &'static str) -> Self {
         Self { cron: Some("* * * * * * *"), ..Self::once(name) }
     }
 
     /// Runs for longer than any test lasts.
-    pub fn long(name: &'static str) -> Self {
+    pub(crate) fn long(name: &'static str) -> Self {
         Self { milliseconds: 600_000, ..Self::once(name) }
     }
 }
 
 /// Where one agent is.
-pub struct Place<'a> {
-    pub id: &'a str,
-    pub dir: &'a Path,
-    pub http: SocketAddr,
-    pub gossip: SocketAddr,
-    pub join: &'a [String],
+pub(crate) struct Place<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) dir: &'a Path,
+    pub(crate) http: SocketAddr,
+    pub(crate) gossip: SocketAddr,
+    pub(crate) join: &'a [String],
 }
 
 impl Shape {
     /// The file of one agent.
-    pub fn render(&self, place: &Place<'_>, resource: &Resource) -> String {
+    pub(crate) fn render(&self, place: &Place<'_>, resource: &Resource) -> String {
         let Place { id, dir, http, gossip, join } = place;
         let mode = match self.mode {
             Mode::Quorum => "quorum",

@@ -10,34 +10,34 @@ use super::net;
 
 /// A way to an agent's API. Cheap to clone, for other threads.
 #[derive(Debug, Clone)]
-pub struct Door {
-    pub addr: SocketAddr,
+pub(crate) struct Door {
+    pub(crate) addr: SocketAddr,
     /// The network namespace to ask from.
-    pub namespace: Option<String>,
+    pub(crate) namespace: Option<String>,
 }
 
 /// What came back.
 #[derive(Debug, Clone)]
-pub struct Answer {
-    pub status: u16,
-    pub retry_after: Option<String>,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub fn json<T: serde::de::DeserializeOwned>(&self) -> T {
+    pub(crate) fn json<T: serde::de::DeserializeOwned>(&self) -> T {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.body))
     }
 }
 
 impl Door {
     /// `None`: nobody answered.
-    pub fn get(&self, path: &str) -> Option<Answer> {
+    pub(crate) fn get(&self, path: &str) -> Option<Answer> {
         self.ask("GET", path, Duration::from_secs(5))
     }
 
     /// `None`: nobody answered within `limit`.
-    pub fn ask(&self, method: &str, path: &str, limit: Duration) -> Option<Answer> {
+    pub(crate) fn ask(&self, method: &str, path: &str, limit: Duration) -> Option<Answer> {
         let url = format!("http://{}{path}", self.addr);
         match &self.namespace {
             None => call(method, &url, limit),
@@ -46,19 +46,19 @@ impl Door {
     }
 
     /// `/status/cluster`, if the agent answers.
-    pub fn cluster(&self) -> Option<Cluster> {
+    pub(crate) fn cluster(&self) -> Option<Cluster> {
         let answer = self.get("/status/cluster").filter(|answer| answer.status == 200)?;
         Some(answer.json())
     }
 
     /// `/v1/status/tasks?include=events`, if somebody leads.
-    pub fn tasks(&self) -> Option<TaskStatuses> {
+    pub(crate) fn tasks(&self) -> Option<TaskStatuses> {
         let answer = self.get("/v1/status/tasks?include=events").filter(|answer| answer.status == 200)?;
         Some(answer.json())
     }
 
     /// Whether a load balancer would take it for the leader.
-    pub fn leads(&self) -> bool {
+    pub(crate) fn leads(&self) -> bool {
         self.ask("GET", "/leader", Duration::from_secs(2)).is_some_and(|answer| answer.status == 200)
     }
 }

@@ -8,14 +8,14 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// A bridge and its hosts; removed when dropped.
 #[derive(Debug)]
-pub struct Net {
+pub(crate) struct Net {
     prefix: String,
     hosts: usize,
 }
 
 impl Net {
     /// `hosts` hosts with the addresses 10.77.0.1, .2, ..
-    pub fn new(hosts: usize) -> Self {
+    pub(crate) fn new(hosts: usize) -> Self {
         assert!(
             rustix::process::geteuid().is_root(),
             "partitions are made with network namespaces, which needs root: run this test as root"
@@ -47,7 +47,7 @@ impl Net {
     }
 
     /// The namespace of a host.
-    pub fn host(&self, host: usize) -> String {
+    pub(crate) fn host(&self, host: usize) -> String {
         format!("{}-{host}", self.prefix)
     }
 
@@ -56,7 +56,7 @@ impl Net {
     }
 
     /// Where a host gossips.
-    pub fn gossip(host: usize) -> SocketAddr {
+    pub(crate) fn gossip(host: usize) -> SocketAddr {
         SocketAddr::from((Self::ip(host), 8559))
     }
 
@@ -65,12 +65,12 @@ impl Net {
     }
 
     /// `host` hears nothing of `from` any more.
-    pub fn deafen(&self, host: usize, from: usize) {
+    pub(crate) fn deafen(&self, host: usize, from: usize) {
         nft(&self.host(host), &format!("add element inet chaos cut {{ {} }}", Self::ip(from)));
     }
 
     /// Everybody hears everybody.
-    pub fn heal(&self) {
+    pub(crate) fn heal(&self) {
         for host in 0..self.hosts {
             nft(&self.host(host), "flush set inet chaos cut");
         }
@@ -87,7 +87,7 @@ impl Drop for Net {
 }
 
 /// Does something on a thread inside a namespace. A process started there stays there.
-pub fn inside<T: Send>(namespace: &str, work: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn inside<T: Send>(namespace: &str, work: impl FnOnce() -> T + Send) -> T {
     let enter = || {
         let file = std::fs::File::open(format!("/run/netns/{namespace}")).expect("open the namespace");
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).expect("enter the namespace");

@@ -4,51 +4,51 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// A process that cannot be mistaken for a later one with the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Process {
-    pub pid: u32,
+pub(crate) struct Process {
+    pub(crate) pid: u32,
     started: u64,
 }
 
 impl Process {
     /// The process that has this number now.
-    pub fn of(pid: u32) -> Option<Self> {
+    pub(crate) fn of(pid: u32) -> Option<Self> {
         Some(Self { pid, started: stat(pid)?.get(19)?.parse().ok()? })
     }
 
     /// Whether it exists and is no zombie.
-    pub fn is_alive(self) -> bool {
+    pub(crate) fn is_alive(self) -> bool {
         Self::of(self.pid) == Some(self) && state(self.pid).is_some_and(|state| state != 'Z')
     }
 
     /// Signals it, unless it is gone.
-    pub fn signal(self, signal: Signal) {
+    pub(crate) fn signal(self, signal: Signal) {
         if self.is_alive()
             && let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw)
         {
             // It may end in this very moment.
-            drop(kill_process(pid, signal));
+            kill_process(pid, signal).ok();
         }
     }
 }
 
 /// The state letter of a process (`T` stopped, `Z` zombie); `None` when there is none.
-pub fn state(pid: u32) -> Option<char> {
+pub(crate) fn state(pid: u32) -> Option<char> {
     stat(pid)?.first()?.chars().next()
 }
 
 /// Living processes with `mark` in their arguments.
-pub fn marked(mark: &str) -> Vec<Process> {
+pub(crate) fn marked(mark: &str) -> Vec<Process> {
     all().into_iter().filter(|process| words(process.pid).contains(mark)).collect()
 }
 
 /// The guardian of an agent: its child of that name.
-pub fn guardian_of(agent: u32) -> Option<Process> {
+pub(crate) fn guardian_of(agent: u32) -> Option<Process> {
     let child = |pid: u32| stat(pid).and_then(|stat| stat.get(1)?.parse().ok()) == Some(agent);
     all().into_iter().find(|process| child(process.pid) && words(process.pid).split(' ').any(|word| word == "guardian"))
 }
 
 /// The arguments, with blanks between them.
-pub fn words(pid: u32) -> String {
+pub(crate) fn words(pid: u32) -> String {
     let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&bytes).replace('\0', " ")
 }

@@ -25,38 +25,38 @@ while (( ${EPOCHREALTIME/./} < until )); do read -r -t 0.025 -u "$nap"; line "$w
 
 /// One line.
 #[derive(Debug, Clone)]
-pub struct Line {
-    pub at: f64,
-    pub task: String,
-    pub epoch: u64,
-    pub run: String,
-    pub agent: String,
-    pub what: String,
+pub(crate) struct Line {
+    pub(crate) at: f64,
+    pub(crate) task: String,
+    pub(crate) epoch: u64,
+    pub(crate) run: String,
+    pub(crate) agent: String,
+    pub(crate) what: String,
 }
 
 /// One run, as the resource saw it.
 #[derive(Debug, Clone)]
-pub struct Run {
-    pub task: String,
-    pub epoch: u64,
-    pub id: String,
-    pub agent: String,
-    pub first: f64,
-    pub last: f64,
-    pub ended: bool,
-    pub interrupted: bool,
-    pub orphaned: bool,
+pub(crate) struct Run {
+    pub(crate) task: String,
+    pub(crate) epoch: u64,
+    pub(crate) id: String,
+    pub(crate) agent: String,
+    pub(crate) first: f64,
+    pub(crate) last: f64,
+    pub(crate) ended: bool,
+    pub(crate) interrupted: bool,
+    pub(crate) orphaned: bool,
 }
 
 /// The file and the program that writes to it.
 #[derive(Debug, Clone)]
-pub struct Resource {
-    pub record: PathBuf,
-    pub work: PathBuf,
+pub(crate) struct Resource {
+    pub(crate) record: PathBuf,
+    pub(crate) work: PathBuf,
 }
 
 impl Resource {
-    pub fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path) -> Self {
         let (record, work) = (dir.join("record"), dir.join("work"));
         std::fs::write(&work, WORK).expect("write the program");
         std::fs::set_permissions(&work, std::fs::Permissions::from_mode(0o755)).expect("make it a program");
@@ -65,14 +65,14 @@ impl Resource {
     }
 
     /// All whole lines so far.
-    pub fn lines(&self) -> Vec<Line> {
+    pub(crate) fn lines(&self) -> Vec<Line> {
         let text = std::fs::read_to_string(&self.record).expect("read the record");
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole.lines().map(parse).collect()
     }
 
     /// All runs so far, in order of their first line.
-    pub fn runs(&self) -> Vec<Run> {
+    pub(crate) fn runs(&self) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
         for line in self.lines() {
             let at = runs.iter().rposition(|run| run.id == line.run && run.task == line.task);
@@ -100,13 +100,13 @@ impl Resource {
     }
 
     /// The runs of one task.
-    pub fn runs_of(&self, task: &str) -> Vec<Run> {
+    pub(crate) fn runs_of(&self, task: &str) -> Vec<Run> {
         self.runs().into_iter().filter(|run| run.task == task).collect()
     }
 
     /// What must hold at any time: of one task, a run that another has followed is never heard of again, and epochs
     /// never fall. Panics with the lines around the first violation.
-    pub fn check(&self) {
+    pub(crate) fn check(&self) {
         if let Some(text) = violation(&self.lines()) {
             panic!("{text}");
         }
@@ -114,7 +114,7 @@ impl Resource {
 }
 
 /// The first violation in a record, if any.
-pub fn violation(lines: &[Line]) -> Option<String> {
+pub(crate) fn violation(lines: &[Line]) -> Option<String> {
     let mut last: BTreeMap<&str, &Line> = BTreeMap::new();
     let mut over: BTreeSet<(&str, &str)> = BTreeSet::new();
     for (n, line) in lines.iter().enumerate() {
@@ -135,12 +135,12 @@ pub fn violation(lines: &[Line]) -> Option<String> {
 }
 
 /// Seconds of the clock that the record uses.
-pub fn now() -> f64 {
+pub(crate) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs_f64()
 }
 
 /// Between two times of the record.
-pub fn between(from: f64, to: f64) -> Duration {
+pub(crate) fn between(from: f64, to: f64) -> Duration {
     Duration::from_secs_f64((to - from).max(0.0))
 }
 

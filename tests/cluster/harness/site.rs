@@ -24,12 +24,12 @@ const TAIL: usize = 60;
 
 /// Agents `a1`, `a2`, .. as number 0, 1, ..
 #[derive(Debug)]
-pub struct Site {
-    pub shape: Shape,
-    pub resource: Resource,
-    pub net: Option<Net>,
+pub(crate) struct Site {
+    pub(crate) shape: Shape,
+    pub(crate) resource: Resource,
+    pub(crate) net: Option<Net>,
     /// What every file says in `join`.
-    pub join: Vec<String>,
+    pub(crate) join: Vec<String>,
     agents: Vec<Agent>,
     dir: tempfile::TempDir,
 }
@@ -49,12 +49,12 @@ impl IndexMut<usize> for Site {
 
 impl Site {
     /// `founders` agents on loopback that know each other's addresses; none is started, no file is written yet.
-    pub fn new(founders: usize, profile: &'static str, settle: &'static str, tasks: Vec<Task>) -> Self {
+    pub(crate) fn new(founders: usize, profile: &'static str, settle: &'static str, tasks: Vec<Task>) -> Self {
         Self::build(founders, profile, settle, tasks, None)
     }
 
     /// Each agent on a host of its own, with a network between them that can be cut.
-    pub fn on_hosts(founders: usize, profile: &'static str, settle: &'static str, tasks: Vec<Task>) -> Self {
+    pub(crate) fn on_hosts(founders: usize, profile: &'static str, settle: &'static str, tasks: Vec<Task>) -> Self {
         Self::build(founders, profile, settle, tasks, Some(Net::new(founders)))
     }
 
@@ -74,13 +74,13 @@ impl Site {
     }
 
     /// One more agent, not started. Its number.
-    pub fn add(&mut self) -> usize {
+    pub(crate) fn add(&mut self) -> usize {
         let number = self.agents.len();
         self.add_as(&format!("a{}", number + 1), &format!("a{}", number + 1))
     }
 
     /// One more agent with this id in this directory.
-    pub fn add_as(&mut self, id: &str, dir: &str) -> usize {
+    pub(crate) fn add_as(&mut self, id: &str, dir: &str) -> usize {
         let number = self.agents.len();
         let (gossip, door) = match &self.net {
             None => {
@@ -97,32 +97,32 @@ impl Site {
         number
     }
 
-    pub fn path(&self) -> &std::path::Path {
+    pub(crate) fn path(&self) -> &std::path::Path {
         self.dir.path()
     }
 
     /// Writes the file of one agent.
-    pub fn configure(&self, number: usize) {
+    pub(crate) fn configure(&self, number: usize) {
         let shape = self.shape.clone();
         self.configure_as(number, &shape);
     }
 
     /// Writes the file of one agent, which differs from the others.
-    pub fn configure_as(&self, number: usize, shape: &Shape) {
+    pub(crate) fn configure_as(&self, number: usize, shape: &Shape) {
         let Agent { id, dir, gossip, .. } = &self.agents[number];
         let place = Place { id, dir, http: self.agents[number].addr, gossip: *gossip, join: &self.join };
         std::fs::write(self.agents[number].config(), shape.render(&place, &self.resource)).expect("write the file");
     }
 
     /// Writes the file and starts one agent, and waits until it answers.
-    pub fn start(&mut self, number: usize) {
+    pub(crate) fn start(&mut self, number: usize) {
         self.configure(number);
         self.agents[number].start();
         self.agents[number].wait_up();
     }
 
     /// Starts all founders at once.
-    pub fn start_all(&mut self) {
+    pub(crate) fn start_all(&mut self) {
         for number in 0..self.agents.len() {
             self.configure(number);
             self.agents[number].start();
@@ -133,7 +133,7 @@ impl Site {
     }
 
     /// Starts all and waits until the first leads and has run every task.
-    pub fn found(&mut self) -> Duration {
+    pub(crate) fn found(&mut self) -> Duration {
         let begun = Instant::now();
         self.start_all();
         let all: Vec<usize> = (0..self.agents.len()).collect();
@@ -144,7 +144,7 @@ impl Site {
     }
 
     /// Until the agents `among` all say that `leader` leads, and it says so itself.
-    pub fn wait_leader(&self, leader: usize, among: &[usize]) -> Duration {
+    pub(crate) fn wait_leader(&self, leader: usize, among: &[usize]) -> Duration {
         let id = self.agents[leader].id.clone();
         eventually(&format!("{id} leads and everybody knows"), || {
             self.agents[leader].leads()
@@ -153,7 +153,7 @@ impl Site {
     }
 
     /// Until each task has begun a run under the leadership that `leader` has now. The moment of the first of them.
-    pub fn wait_all_ran(&self, leader: usize) -> f64 {
+    pub(crate) fn wait_all_ran(&self, leader: usize) -> f64 {
         let epoch = self.view(leader).expect("the leader answers").epoch;
         let id = &self.agents[leader].id;
         let runs = || self.resource.runs().into_iter().filter(|run| run.epoch >= epoch && run.agent == *id);
@@ -164,7 +164,7 @@ impl Site {
     }
 
     /// Until the leader has told the end of a run of every task: what it starts later is no run of its take-over.
-    pub fn wait_all_told(&self, leader: usize) {
+    pub(crate) fn wait_all_told(&self, leader: usize) {
         let id = &self.agents[leader].id;
         eventually(&format!("{id} tells that every task went well"), || {
             self.agents[leader].tasks().is_some_and(|tasks| tasks.values().all(|task| task.status == "successful"))
@@ -172,16 +172,16 @@ impl Site {
     }
 
     /// What an agent sees.
-    pub fn view(&self, number: usize) -> Option<Cluster> {
+    pub(crate) fn view(&self, number: usize) -> Option<Cluster> {
         self.agents[number].cluster()
     }
 
     /// Until what an agent sees satisfies a condition.
-    pub fn wait_view(&self, number: usize, what: &str, condition: impl Fn(&Cluster) -> bool) -> Duration {
+    pub(crate) fn wait_view(&self, number: usize, what: &str, condition: impl Fn(&Cluster) -> bool) -> Duration {
         self.wait_view_within(LIMIT, number, what, condition)
     }
 
-    pub fn wait_view_within(
+    pub(crate) fn wait_view_within(
         &self,
         limit: Duration,
         number: usize,
@@ -193,14 +193,14 @@ impl Site {
     }
 
     /// Runs `quorate WORDS.. -http-addr` at an agent.
-    pub fn command(&self, number: usize, words: &[&str]) -> std::process::Output {
+    pub(crate) fn command(&self, number: usize, words: &[&str]) -> std::process::Output {
         let mut command = Command::new(agent::binary());
         command.args(words).arg("-http-addr").arg(format!("http://{}", self.agents[number].addr));
         command.output().expect("run quorate")
     }
 
     /// The good end: what the resource saw is right, and nothing is left of anybody.
-    pub fn end(mut self) {
+    pub(crate) fn end(mut self) {
         let left = self.clear_away();
         // Mode `alive` promises nothing about two leaders that do not see each other.
         if self.shape.mode == Mode::Quorum {
@@ -227,7 +227,9 @@ impl Site {
             }
             if begun.elapsed() > LIMIT {
                 let names = left.iter().map(|process| processes::words(process.pid)).collect();
-                left.iter().for_each(|process| process.signal(Signal::KILL));
+                for process in left {
+                    process.signal(Signal::KILL);
+                }
                 return names;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -257,13 +259,13 @@ fn story(log: &str) -> String {
 }
 
 /// `quorate keygen`.
-pub fn new_key() -> String {
+pub(crate) fn new_key() -> String {
     let output = Command::new(agent::binary()).arg("keygen").output().expect("run quorate keygen");
     String::from_utf8(output.stdout).expect("text").trim().to_owned()
 }
 
 /// A port that is free for UDP and TCP, below those that the system hands out, and not given to another test.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: Mutex<Option<u16>> = Mutex::new(None);
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 20_000;
@@ -282,13 +284,13 @@ pub fn free_port() -> u16 {
 }
 
 /// Asks agents all the time who leads: how long nobody did.
-pub struct LeaderWatch {
+pub(crate) struct LeaderWatch {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Vec<(Instant, String)>>,
 }
 
 impl LeaderWatch {
-    pub fn start(site: &Site, among: &[usize]) -> Self {
+    pub(crate) fn start(site: &Site, among: &[usize]) -> Self {
         let doors: Vec<(String, Door)> = among.iter().map(|n| (site[*n].id.clone(), site[*n].door())).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
@@ -305,7 +307,7 @@ impl LeaderWatch {
     }
 
     /// The longest time without an answer of a leader. `last` must be the last that answered.
-    pub fn stop(self, last: &str) -> Duration {
+    pub(crate) fn stop(self, last: &str) -> Duration {
         self.stop.store(true, Ordering::Relaxed);
         let seen = self.thread.join().expect("the watching thread");
         assert_eq!(seen.last().map(|(_, id)| id.as_str()), Some(last));
