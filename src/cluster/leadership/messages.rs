@@ -18,7 +18,7 @@ impl Leadership {
     pub fn handle_message(&mut self, addr: SocketAddr, message: Message, now: Now) {
         let Message { header, body } = message;
         if header.from.id == self.me.id {
-            self.handle_namesake(addr, &header);
+            self.handle_namesake(addr, &header, &body, now);
             return;
         }
         if !self.is_of_our_cluster(addr, &header, &body, now) {
@@ -52,13 +52,19 @@ impl Leadership {
     }
 
     /// Another process with our name: another instance is a conflict, another boot of ours is our past or a clone.
-    fn handle_namesake(&mut self, addr: SocketAddr, header: &Header) {
+    fn handle_namesake(&mut self, addr: SocketAddr, header: &Header, body: &Body, now: Now) {
         if header.from.instance == self.me.instance {
             return;
         }
         let counts = |instance| self.voters().iter().any(|v| v.id == self.me.id && v.instance == instance);
         if !counts(self.me.instance) {
-            return; // Perhaps our own past, before the disk was lost: the leader tells us if it lives.
+            // Perhaps our own past, before the disk was lost: the leader tells us if it lives. One that answers what we
+            // sent does live, and it says so itself: the leader may not hear it any more, since gossip has one address
+            // a name.
+            if matches!(body, Body::Conflict { instance, .. } if *instance == header.from.instance) {
+                self.stop_for_voter(now);
+            }
+            return;
         }
         let text = format!(
             "two agents call themselves {}: this one, the voter (instance {}), and one at {addr} (instance {}), which is \
@@ -69,7 +75,14 @@ impl Leadership {
         self.send(addr, Body::Conflict { id: self.me.id.clone(), instance: self.me.instance });
     }
 
-    /// A voter's name with another instance. When the voter is still heard long after the stranger was first, both live, and the
+    /// Told to stop: another agent of our name counts, and is alive.
+    fn stop_for_voter(&mut self, now: Now) {
+        self.lose("another agent of the same name is the voter", now);
+        let text = format!("another agent called {} is the voter: give this one its own id", self.me.id);
+        self.event(Event::Fatal { text });
+    }
+
+    /// A voter's name with another instance. When the voter is heard *after* the stranger was first, both live, and the
     /// one that does not count is told. Otherwise it is the voter itself after it lost its disk: a learner.
     fn note_stranger(&mut self, addr: SocketAddr, from: &Process, now: Now) {
         if self.mode == LeadershipMode::Alive || !matches!(self.role, Role::Leading(_)) {
@@ -135,9 +148,7 @@ impl Leadership {
             Body::Formed { proposal } => self.handle_formed(header.cluster, proposal, now),
             Body::Conflict { id, instance } => {
                 if id == self.me.id && instance != self.me.instance {
-                    self.lose("another agent of the same name is the voter", now);
-                    let text = format!("another agent called {id} is the voter: give this one its own id");
-                    self.event(Event::Fatal { text });
+                    self.stop_for_voter(now);
                 }
             }
         }

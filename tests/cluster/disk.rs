@@ -1,0 +1,34 @@
+//! A disk that refuses. Profile `lan`.
+
+use std::process::{Command, Stdio};
+
+use crate::harness::processes::Process;
+use crate::harness::{Site, Task, eventually};
+
+#[test]
+fn a_leader_whose_disk_fails_stops_with_a_clear_error_and_the_others_elect() {
+    let mut site = Site::new(3, "lan", "3200ms", vec![Task::once("one"), Task::ticking("tick")]);
+    site.found();
+    let pid = site[0].pid();
+    site[0].find_guardian();
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO", "-o"]);
+    strace.arg(site.path().join("strace")).args(["-p", &pid.to_string()]).stdin(Stdio::null());
+    let mut strace = strace.spawn().expect("the test of a failing disk needs strace: install the package strace");
+    site.wait_leader(1, &[1, 2]);
+    let status = site[0].wait_end();
+    // It ends with the process that it traces.
+    strace.wait().unwrap();
+    assert_eq!(status.code(), Some(11));
+    let log = site[0].log();
+    let words = log.lines().rfind(|line| line.contains("failed to write to the data directory")).unwrap_or_default();
+    assert!(words.contains("Input/output error"), "{log}");
+    println!("the agent says: {words}");
+    site.wait_all_ran(1);
+    assert!(!Process::of(pid).is_some_and(Process::is_alive));
+    // With a disk that works it verifies what is there and comes back.
+    site.start(0);
+    site.wait_leader(0, &[0, 1, 2]);
+    eventually("all are alive", || site.view(2).is_some_and(|view| view.members.iter().all(|m| m.healthy)));
+    site.end();
+}
