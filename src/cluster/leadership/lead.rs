@@ -363,7 +363,9 @@ impl Leadership {
     /// R13: the window ends at the majority-th latest of the answered rounds, the own vote counted.
     fn extend_window(&mut self, now: Now) {
         let Role::Leading(leading) = &self.role else { return };
-        let quorum = leading.next_quorum.as_ref().unwrap_or(&leading.quorum);
+        // A joiner that stops answering must not cost the leadership: the change waits no longer than half a window.
+        let patient = leading.lease.left(now) * 2 > leading.lease.length();
+        let quorum = leading.next_quorum.as_ref().filter(|_| patient).unwrap_or(&leading.quorum);
         let Some(Window { left, lease }) = self.window_of(quorum, now) else { return };
         let Role::Leading(leading) = &mut self.role else { return };
         if left <= leading.lease.left(now) || !leading.lease.is_live(Duration::ZERO, now) {
