@@ -7,6 +7,7 @@ use std::time::Duration;
 use quorate_proto::message::{Body, Process, RefuseReason, Register, Round};
 use quorate_proto::{BootNonce, Epoch, Instance, MemberId, Stamp};
 
+use super::quorum::Quorum;
 use super::registers::{self, Registers};
 use super::{After, Leadership, Role, Rule, holder_length, is_here, millis, surely_over};
 use crate::cluster::Now;
@@ -251,8 +252,7 @@ impl Leadership {
     fn send_claim(&mut self, now: Now) {
         let round = self.next_round();
         let lease_ms = millis(self.timing.grant);
-        let quorum = self.quorum();
-        let targets = self.voter_addrs(&quorum);
+        let targets = self.voter_addrs(&self.electorate());
         let Role::Claiming(c) = &mut self.role else { return };
         c.next_send = now.mono + self.timing.retry;
         c.rounds.sent(round, now);
@@ -320,6 +320,19 @@ impl Leadership {
             answer.merged = true;
         }
         self.check_won(now);
+    }
+
+    /// Everybody whose grant may count: the voters known here, and those of a newer set that a grant has brought. Without
+    /// the latter, a set of which only this claimant's grantors know could never elect anybody.
+    fn electorate(&self) -> Quorum {
+        let newer = match &self.role {
+            Role::Claiming(c) => registers::voters(&c.merged).map(|(_, voters)| voters),
+            Role::PreClaiming(_) | Role::Leading(_) | Role::Follower => None,
+        };
+        match (self.mode, self.acceptor.voters(), newer) {
+            (LeadershipMode::Quorum, Some((_, known)), Some(newer)) => Quorum::joint(known, &newer),
+            _ => self.quorum(),
+        }
     }
 
     /// R7: a majority, counted by distinct voter with the instance named in the highest-stamped voter set seen.

@@ -61,6 +61,8 @@ const OLD_SEEDS: &[(&str, u64)] = &[
     ("changing", 1_795_418_660_000_273),
     // Two changes of the voter set within one window: the newest majority had not granted it (I6).
     ("founding-twice", 11),
+    // A newer set known to a grantor only: its other voters were never asked (healing).
+    ("founding-twice", 1_795_419_576_000_214),
 ];
 
 #[test]
