@@ -13,7 +13,7 @@ use quorate_proto::{BootNonce, Epoch, Identity, Instance, MemberId};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::control::Control;
 use super::core::{Command, Core, Notice};
@@ -428,7 +428,7 @@ impl Loop {
         let now = clock::now();
         let unfinished = journal::unfinished(journal, released, lease.epoch());
         for Unfinished { task, wait, text } in &unfinished {
-            info!(task, wait = ?wait, "{text}");
+            debug!(task, wait = ?wait, "{text}");
         }
         let waits =
             unfinished.into_iter().map(|u| task::Unfinished { task: u.task, until: now.mono + u.wait, text: u.text });

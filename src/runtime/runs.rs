@@ -111,11 +111,8 @@ impl Runner {
         };
         self.metrics.run_finished(task, counted, took);
         let (run, seconds) = (start.run, format!("{:.3}", took.as_secs_f64()));
-        match &outcome {
-            Outcome::Success => info!(task, %run, seconds, "task completed"),
-            Outcome::Failure(error) => warn!(task, %run, seconds, error, "task failed"),
-            Outcome::Interrupted(why) => warn!(task, %run, seconds, why, "run interrupted"),
-        }
+        // What it means is told by the task room: a line for people there, one for a hunt here.
+        debug!(task, %run, seconds, ?outcome, "run is over");
         outcome
     }
 

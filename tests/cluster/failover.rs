@@ -2,7 +2,6 @@
 
 use rustix::process::Signal;
 
-use crate::harness::agent::tail;
 use crate::harness::processes::{self, Process};
 use crate::harness::resource::{between, now};
 use crate::harness::site::LeaderWatch;
@@ -29,7 +28,7 @@ fn a_killed_leader_is_followed_by_the_next_and_gets_leadership_back_by_hand_over
     let gap = watch.stop("a1");
     site.wait_all_ran(0);
     println!("back under the same id: leads again after {back:.2?}, at most {gap:.3?} without an answer of a leader");
-    assert!(site[1].log().contains("handing leadership over"), "{}", tail(&site[1].log(), 30));
+    site[1].wait_log("handing leadership over");
     once_per_leader(&site, &["a1", "a2", "a1"]);
     assert_eq!(site.view(2).unwrap().epoch, 3);
     site.end();
@@ -100,7 +99,7 @@ fn a_leader_that_stands_still_is_deposed_and_its_run_is_gone_before_it_wakes() {
     assert!(!site[0].leads());
     let after = site.resource.lines().iter().filter(|line| line.agent == "a1").count();
     assert_eq!(after, before, "it ran nothing between waking up and following");
-    assert!(site[0].log().contains("this agent leads no longer"), "{}", tail(&site[0].log(), 30));
+    site[0].wait_log("this agent leads no longer");
     // The settle time later it gets leadership back, and nothing of a2's run is left then.
     site.wait_leader(0, &[0, 1, 2]);
     site.wait_all_ran(0);

@@ -55,6 +55,11 @@ impl Agent {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
+    /// Until it has logged these words. The log is written by a thread of its own, a moment later.
+    pub(crate) fn wait_log(&self, words: &str) {
+        eventually(&format!("{} logs {words:?}", self.id), || self.log().contains(words));
+    }
+
     /// The way to its API, for other threads.
     pub(crate) fn door(&self) -> Door {
         self.door.clone()
