@@ -224,7 +224,7 @@ impl Leadership {
         let founding = FoundingMachine::new(settings, &durable);
         let mut rng = StdRng::from_seed(seed);
         // Rounds of an earlier process with this name must not be taken for ours.
-        let next_round = u64::from(rng.random::<u32>()) << 24;
+        let next_round = u64::from(rng.random::<u32>() >> 4);
         let mut machine = Self {
             me,
             mode: settings.mode,
