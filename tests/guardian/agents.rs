@@ -199,3 +199,13 @@ async fn an_agent_that_loses_its_guardian_hears_of_it_and_sweeps() {
         assert!(agent.guardian.running().is_empty());
     }
 }
+
+#[test]
+fn a_guardian_whose_agent_was_gone_before_it_came_up_ends() {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    drop(ours);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
+    command.arg("guardian").env_clear().stdin(std::os::fd::OwnedFd::from(theirs));
+    let mut guardian = command.spawn().unwrap();
+    eventually("a guardian that nobody will ever speak to ends", || matches!(guardian.try_wait(), Ok(Some(_))));
+}

@@ -423,6 +423,10 @@ impl Server {
 
     /// When to wake up next without being woken, or that all is done.
     fn poll_timeout(&mut self, now: Now) -> Next {
+        if !self.agent.is_open() && self.gone_since.is_none() {
+            // The last write found it closed. Nothing else would wake us when the agent ended before its exit could be watched.
+            return Next::In(Some(Duration::ZERO));
+        }
         if self.runs.is_empty() {
             if let Some(since) = self.gone_since {
                 return self.after_death(since, now);
