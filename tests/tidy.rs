@@ -117,7 +117,7 @@ fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() {
             collect(&path, files);
-        } else if name.ends_with(".rs") && name != "tests.rs" && name != "testing.rs" {
+        } else if path.extension().is_some_and(|e| e == "rs") && name != "tests.rs" && name != "testing.rs" {
             files.push(path);
         }
     }

@@ -91,11 +91,12 @@ impl Leadership {
 
     /// When this agent may try, if nothing else happens; `None`: not before something does.
     fn earliest_attempt(&self) -> Option<Duration> {
-        if !self.is_formed() || !self.is_voter() || self.retired || self.withdrawn.contains_key(&self.me.id) {
-            let own = self.withdrawn.get(&self.me.id).and_then(|w| w.until);
-            return own.filter(|_| self.is_formed() && !self.retired);
+        if !self.is_formed() || !self.is_voter() || self.retired {
+            return None;
         }
-        let rank = self.candidates().iter().position(|id| *id == self.me.id)?;
+        let Some(rank) = self.candidates().iter().position(|id| *id == self.me.id) else {
+            return self.withdrawn.get(&self.me.id).and_then(|w| w.until);
+        };
         let base = self.acceptor.lease_until().max(self.acceptor.quiet_until()).max(self.backoff_until);
         // Membership is not reachability: if the lowest does not manage, the next one tries after a while.
         let patience = if rank == 0 {

@@ -510,8 +510,9 @@ impl Leadership {
         if !leading.is_settled() {
             return;
         }
-        let lower = self.candidates().into_iter().take_while(|id| *id < self.me.id);
-        let ready = lower.into_iter().find(|id| {
+        // Only the lowest: another one would have to hand over again.
+        let lowest = self.candidates().into_iter().next().filter(|id| *id < self.me.id);
+        let ready = lowest.filter(|id| {
             let Some(peer) = self.peers.get(id) else { return false };
             let since = peer.alive_since.max(leading.since);
             peer.state == MemberState::Alive

@@ -314,7 +314,7 @@ impl Leadership {
             return None;
         }
         self.next_write += 1;
-        self.write_batch(&entries, Some(id), now);
+        self.write_batch(entries, Some(id), now);
         self.advance(now);
         Some(id)
     }
@@ -679,11 +679,20 @@ impl Leadership {
         self.voters().iter().any(|v| v.id == self.me.id && v.instance == self.me.instance)
     }
 
-    /// Voters that may lead now, lowest id first (the rule of Omega).
+    /// Voters that may lead now, lowest id first (the rule of Omega). Those that gave leadership up lately count only when
+    /// there is nobody else: better they than nobody.
     fn candidates(&self) -> Vec<MemberId> {
+        let willing = self.candidates_but(|id| self.withdrawn.contains_key(id));
+        if !willing.is_empty() {
+            return willing;
+        }
+        self.candidates_but(|id| self.withdrawn.get(id).is_some_and(|w| w.until.is_none()))
+    }
+
+    fn candidates_but(&self, excluded: impl Fn(&MemberId) -> bool) -> Vec<MemberId> {
         let last_holder = self.acceptor.holder().map(|p| p.id.clone());
         let may = |v: &Voter| {
-            if self.withdrawn.contains_key(&v.id) {
+            if excluded(&v.id) {
                 return false;
             }
             if v.id == self.me.id {
