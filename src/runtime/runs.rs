@@ -45,6 +45,8 @@ enum Stopped {
     Interrupted(String),
     /// It could not be started.
     Failed(String),
+    /// The guardian is gone: something of the run may still live, so it may not be journalled as over.
+    Lost(String),
 }
 
 /// Who waits for which run's notices.
@@ -142,6 +144,8 @@ impl Runner {
         }
         let outcome = match self.work(start, &lease).await {
             Ok(()) => Outcome::Success,
+            // The next leader finds it unfinished and waits until it is surely over.
+            Err(lost @ Stopped::Lost(_)) => return lost.into(),
             Err(stopped) => stopped.into(),
         };
         entered.finished = true;
@@ -323,7 +327,7 @@ impl Runner {
                     return Ok(Ended { exit, by, stdout, stderr });
                 }
                 Some(_) => {}
-                None => return Err(Stopped::Interrupted("the guardian is gone".to_owned())),
+                None => return Err(Stopped::Lost("the guardian is gone".to_owned())),
             }
         }
     }
@@ -332,9 +336,10 @@ impl Runner {
 /// Nothing ran. Without authority that is no failure of the task; with it, it is.
 fn not_started(error: &GuardianError) -> Stopped {
     match error {
-        GuardianError::NoLease(_) | GuardianError::Refused(Refusal::NoAuthority(_)) | GuardianError::Lost => {
+        GuardianError::NoLease(_) | GuardianError::Refused(Refusal::NoAuthority(_)) => {
             Stopped::Interrupted(error.to_string())
         }
+        GuardianError::Lost => Stopped::Lost(error.to_string()),
         GuardianError::Refused(_) | GuardianError::TooLarge(_) => Stopped::Failed(error.to_string()),
     }
 }
@@ -342,7 +347,7 @@ fn not_started(error: &GuardianError) -> Stopped {
 impl From<Stopped> for Outcome {
     fn from(stopped: Stopped) -> Self {
         match stopped {
-            Stopped::Interrupted(why) => Self::Interrupted(why),
+            Stopped::Interrupted(why) | Stopped::Lost(why) => Self::Interrupted(why),
             Stopped::Failed(error) => Self::Failure(error),
         }
     }
