@@ -196,7 +196,7 @@ impl Runner {
         let ended = self.exec(spawn, start).await?;
         match (&ended.by, ended.exit) {
             (Cause::Itself, Exit::Code(0)) => Ok(()),
-            (Cause::Itself, exit) => Err(Stopped::Failed(with_tail(&format!("{} ended with {exit}", argv[0]), &ended))),
+            (Cause::Itself, exit) => Err(Stopped::Failed(with_tail(&format!("{} ended with {exit}", argv.first().map_or("", String::as_str)), &ended))),
             (by, _) => Err(Stopped::Interrupted(by.to_string())),
         }
     }
@@ -243,6 +243,9 @@ impl Runner {
                     spawn.env = env.iter().map(|(k, v)| (k.into(), v.into())).collect();
                     spawn.grace = start.spec.grace;
                     let ended = self.exec(spawn, start).await?;
+                    if self.terraform.log {
+                        copy_to_log(&start.task, step.kind, &ended);
+                    }
                     if ended.by != Cause::Itself {
                         return Err(Stopped::Interrupted(ended.by.to_string()));
                     }
@@ -349,6 +352,16 @@ impl From<Stopped> for Outcome {
         match stopped {
             Stopped::Interrupted(why) | Stopped::Lost(why) => Self::Interrupted(why),
             Stopped::Failed(error) => Self::Failure(error),
+        }
+    }
+}
+
+/// What Terraform printed, line by line (`log = true` in driver "terraform").
+fn copy_to_log(task: &str, step: terraform::StepKind, ended: &Ended) {
+    for bytes in [&ended.stdout, &ended.stderr] {
+        let text = String::from_utf8_lossy(bytes);
+        for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+            info!(task, step = step.as_str(), "{line}");
         }
     }
 }
