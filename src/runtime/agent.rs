@@ -38,8 +38,8 @@ use crate::task::{self, MemberInput, Outcome, RunId, Tasks};
 const COMMANDS: usize = 1024;
 /// Requests of faces waiting for the agent.
 const REQUESTS: usize = 256;
-/// How long a forwarded request may take at the leader.
-const FORWARD: Duration = Duration::from_secs(30);
+/// How long a forwarded request may take: a little more than the leader gives itself for one (`http::limits`).
+const FORWARD: Duration = Duration::from_secs(62);
 /// How long a permanent leave waits to be removed from the voters.
 const LEAVE: Duration = Duration::from_secs(15);
 /// How long names of seeds are waited for when the own address depends on them.
@@ -357,7 +357,8 @@ impl Loop {
             let wake = self.poll_timeout().saturating_sub(clock::now().mono);
             tokio::select! {
                 notice = queues.notices.recv() => match notice {
-                    Some(Notice::Left) | None => return self.end(Ok(())).await,
+                    Some(Notice::Left) => return self.end(Ok(())).await,
+                    None => return self.end(Err("the gossip thread has ended by itself".to_owned())).await,
                     Some(notice) => {
                         if let Some(fatal) = self.notice(notice).await {
                             return self.end(Err(fatal)).await;
@@ -371,7 +372,12 @@ impl Loop {
                 }
                 Some((run, outcome)) = queues.finished.recv() => self.run_finished(run, outcome).await,
                 Some(request) = queues.requests.recv() => self.request(request).await,
-                Some(why) = queues.failed.recv() => return self.end(Err(why)).await,
+                failed = queues.failed.recv() => match failed {
+                    Some(why) => return self.end(Err(why)).await,
+                    // It ends with the gossip thread, which may be quicker than its last notice.
+                    None if self.has_said_goodbye() => return self.end(Ok(())).await,
+                    None => return self.end(Err("the thread of the store has ended by itself".to_owned())).await,
+                },
                 notice = queues.guardian.recv() => match notice {
                     Some(notice) => {
                         if let Some(fatal) = self.guardian_notice(notice) {
@@ -405,10 +411,17 @@ impl Loop {
             Notice::Event(event) => {
                 story::tell(&event);
                 match event {
-                    Event::LeaseExtended(lease) => self.extend(lease),
+                    Event::LeaseExtended(lease) => {
+                        let resumes = self.lease.borrow().is_none();
+                        self.extend(lease);
+                        if resumes {
+                            self.publish();
+                        }
+                    }
                     Event::LeaseSuspended { .. } => {
                         self.lease.send_replace(None);
                         self.metrics.set_lease_end(None);
+                        self.publish();
                     }
                     Event::LeaseLost { why, .. } => self.lose(&why),
                     Event::HandOver { .. } => self.begin_hand_over().await,
@@ -500,8 +513,11 @@ impl Loop {
                     self.running.insert(start.run, start.spec.grace);
                     let (runner, finished) = (self.runner.clone(), self.finished.clone());
                     tokio::spawn(async move {
-                        let outcome = runner.run(&start).await;
-                        drop(finished.send((start.run, outcome)));
+                        let run = start.run;
+                        // A hand-over waits for every end: a defect in one run must not be silent.
+                        let outcome = tokio::spawn(async move { runner.run(&start).await }).await;
+                        let outcome = outcome.unwrap_or_else(|error| Outcome::Interrupted(error.to_string()));
+                        drop(finished.send((run, outcome)));
                     });
                     changed = true;
                 }
@@ -599,6 +615,10 @@ impl Loop {
         }
     }
 
+    fn has_said_goodbye(&self) -> bool {
+        self.stopping.as_ref().is_some_and(|stopping| stopping.said_goodbye)
+    }
+
     fn poll_timeout(&self) -> Duration {
         let now = clock::now().mono;
         let tasks = self.tasks.poll_timeout().map(|(at, _)| at);
@@ -622,6 +642,8 @@ impl Loop {
     async fn end(mut self, result: Result<(), String>) -> Result<(), String> {
         if let Err(why) = &result {
             error!(why, "the agent stops");
+            // Neither a vote nor a renewal leaves an agent that is about to end, however long its runs take to.
+            self.command(Command::Halt).await;
             self.lose(why);
         }
         if self.orphaned {
@@ -695,8 +717,10 @@ impl Loop {
         };
         let control = self.control.clone();
         tokio::spawn(async move {
+            let begun = clock::now().mono;
             let answer = control.ask(leader.gossip_addr, request, FORWARD).await;
-            let answer = answer.ok_or(ForwardError::NoAnswer { leader: leader.id, waited: FORWARD });
+            let waited = clock::now().mono.saturating_sub(begun);
+            let answer = answer.ok_or(ForwardError::NoAnswer { leader: leader.id, waited });
             drop(reply.send(answer));
         });
     }
@@ -710,6 +734,10 @@ impl Loop {
             drop(reply.send(Err("the last voter cannot leave: stop it instead".to_owned())));
             return;
         }
+        if self.leaving.is_some() {
+            drop(reply.send(Err("this agent is leaving already".to_owned())));
+            return;
+        }
         info!("leaving for good: leadership is handed over, then this agent is removed from the voters");
         self.leaving = Some(Leaving { until: clock::now().mono + LEAVE, reply: Some(reply) });
         self.command(Command::StepDown { why: "this agent leaves".to_owned(), leaving: true }).await;
@@ -718,7 +746,12 @@ impl Loop {
     /// Asks the leader to be removed, again and again, until it is; then stops.
     async fn check_leave(&mut self) {
         let view = self.views.borrow().clone();
+        let leads = self.lease.borrow().is_some();
         let Some(Leaving { until, reply }) = &mut self.leaving else { return };
+        if leads {
+            // The hand-over waits for runs; only then is there somebody to ask.
+            *until = clock::now().mono + LEAVE;
+        }
         let removed = view.formed && !view.members.iter().any(|m| m.id == self.me && m.voter);
         let late = clock::now().mono >= *until;
         if removed || late {
@@ -726,7 +759,10 @@ impl Loop {
                 let answer = if removed {
                     Ok(())
                 } else {
-                    Err("the leader did not remove this agent from the voters in time; it has not left".to_owned())
+                    let text = "the leader did not remove this agent from the voters in time: it has not left, and it will \
+                                not lead before it is restarted; ask again when there is a leader";
+                    warn!("{text}");
+                    Err(text.to_owned())
                 };
                 drop(reply.send(answer));
             }

@@ -25,7 +25,8 @@ use super::handle::{ApiRequest, ApiResponse, Forwarded};
 /// A peer that takes longer to connect or to prove itself is not there.
 const CONNECT: Duration = Duration::from_secs(2);
 /// A connection on which nothing happened for this long is closed.
-const IDLE: Duration = Duration::from_mins(1);
+/// Longer than a forwarded request may take: its answer comes over the connection that carried it.
+const IDLE: Duration = Duration::from_mins(2);
 /// Connections accepted at once; more wait in the backlog.
 const ACCEPTED_MAX: usize = 256;
 /// Messages queued for one peer; the core repeats what is dropped.
@@ -159,6 +160,8 @@ impl Control {
         if let Some(link) = links.get(&to).filter(|link| !link.frames.is_closed()) {
             return link.clone();
         }
+        // Members change their addresses: links that have ended do not pile up.
+        links.retain(|_, link| !link.frames.is_closed());
         let (frames, queue) = mpsc::channel(QUEUE);
         let link = Link { frames, waiting: Waiting::default() };
         links.insert(to, link.clone());

@@ -25,6 +25,8 @@ use crate::cluster::{Cluster, Event, Output, Ticket, View, WriteId};
 
 /// Datagrams taken from the socket before timers are looked at again.
 const DATAGRAMS_PER_WAKE: usize = 256;
+/// Commands taken after each wake, whatever woke the thread: a flood of datagrams must not starve them.
+const COMMANDS_PER_WAKE: usize = 256;
 /// Receive buffer asked for: a pause of a second at 50 members must not lose packets.
 const RECEIVE_BUFFER: usize = 1 << 21;
 /// Wall clock against boot clock: a jump of more than this between two wakes is a frozen or moved machine.
@@ -63,6 +65,8 @@ pub enum Command {
     RemoveVoter(MemberId, oneshot::Sender<Result<(), String>>),
     /// Say goodbye and end the thread.
     Leave,
+    /// End the thread at once, without a word: the process is no longer fit to vote or to lead (rule R6).
+    Halt,
 }
 
 /// Why a write was not acknowledged.
@@ -125,7 +129,7 @@ pub struct Core {
 }
 
 impl Core {
-    /// Runs until `Command::Leave` is carried out or the agent is gone.
+    /// Runs until `Command::Leave` is carried out, at `Command::Halt`, or when the agent is gone.
     pub async fn run(mut self) {
         let mut buffer = vec![0_u8; 65_536];
         let mut waiting: BTreeMap<WriteId, oneshot::Sender<Result<(), ProposeError>>> = BTreeMap::new();
@@ -144,10 +148,19 @@ impl Core {
                     self.receive(&mut buffer);
                 }
                 command = self.commands.recv() => {
-                    let Some(command) = command else { return };
-                    self.command(command, &mut waiting);
+                    match command {
+                        Some(Command::Halt) | None => return,
+                        Some(command) => self.command(command, &mut waiting),
+                    }
                 }
                 () = tokio::time::sleep(sleep) => {}
+            }
+            for _ in 0..COMMANDS_PER_WAKE {
+                match self.commands.try_recv() {
+                    Ok(Command::Halt) => return,
+                    Ok(command) => self.command(command, &mut waiting),
+                    Err(_) => break,
+                }
             }
             let now = clock::now();
             if drift.jumped() {
@@ -228,6 +241,8 @@ impl Core {
                 drop(reply.send(self.cluster.remove_voter(&id, now).map_err(str::to_owned)));
             }
             Command::Leave => self.cluster.leave(now),
+            // Taken by `run`.
+            Command::Halt => {}
         }
     }
 

@@ -21,14 +21,17 @@ pub(super) async fn run(seeds: Vec<String>, commands: mpsc::Sender<Command>) {
     let mut wait = HASTE;
     loop {
         let mut found = BTreeMap::new();
+        let mut answered = true;
         for seed in &seeds {
-            let addrs = look_up(seed).await;
+            let mut addrs = look_up(seed).await;
             if addrs.is_empty() {
-                debug!(seed, "seed does not resolve yet");
+                debug!(seed, "seed does not resolve now");
+                answered = false;
+                // A name server that is away takes no seed away: what it said last is the best that is known.
+                addrs = last.get(seed).cloned().unwrap_or_default();
             }
             found.insert(seed.clone(), addrs);
         }
-        let all = found.values().all(|addrs| !addrs.is_empty());
         if found != last {
             let known = found.values().filter(|addrs| !addrs.is_empty()).count();
             info!(known, seeds = seeds.len(), "seeds looked up");
@@ -38,7 +41,7 @@ pub(super) async fn run(seeds: Vec<String>, commands: mpsc::Sender<Command>) {
             last = found;
             wait = HASTE;
         }
-        wait = if all { CALM } else { (wait * 2).min(CALM) };
+        wait = if answered { CALM } else { (wait * 2).min(CALM) };
         tokio::time::sleep(wait).await;
     }
 }

@@ -45,6 +45,8 @@ enum Stopped {
     Interrupted(String),
     /// It could not be started.
     Failed(String),
+    /// The guardian is gone: something of the run may still live, so it may not be journalled as over.
+    Lost(String),
 }
 
 /// Who waits for which run's notices.
@@ -139,6 +141,8 @@ impl Runner {
         }
         let outcome = match self.work(start, &lease).await {
             Ok(()) => Outcome::Success,
+            // The next leader finds it unfinished and waits until it is surely over.
+            Err(lost @ Stopped::Lost(_)) => return lost.into(),
             Err(stopped) => stopped.into(),
         };
         entered.finished = true;
@@ -189,7 +193,7 @@ impl Runner {
         let ended = self.exec(spawn, start).await?;
         match (&ended.by, ended.exit) {
             (Cause::Itself, Exit::Code(0)) => Ok(()),
-            (Cause::Itself, exit) => Err(Stopped::Failed(with_tail(&format!("{} ended with {exit}", argv[0]), &ended))),
+            (Cause::Itself, exit) => Err(Stopped::Failed(with_tail(&format!("{} ended with {exit}", argv.first().map_or("", String::as_str)), &ended))),
             (by, _) => Err(Stopped::Interrupted(by.to_string())),
         }
     }
@@ -236,6 +240,9 @@ impl Runner {
                     spawn.env = env.iter().map(|(k, v)| (k.into(), v.into())).collect();
                     spawn.grace = start.spec.grace;
                     let ended = self.exec(spawn, start).await?;
+                    if self.terraform.log {
+                        copy_to_log(&start.task, step.kind, &ended);
+                    }
                     if ended.by != Cause::Itself {
                         return Err(Stopped::Interrupted(ended.by.to_string()));
                     }
@@ -320,7 +327,7 @@ impl Runner {
                     return Ok(Ended { exit, by, stdout, stderr });
                 }
                 Some(_) => {}
-                None => return Err(Stopped::Interrupted("the guardian is gone".to_owned())),
+                None => return Err(Stopped::Lost("the guardian is gone".to_owned())),
             }
         }
     }
@@ -329,9 +336,10 @@ impl Runner {
 /// Nothing ran. Without authority that is no failure of the task; with it, it is.
 fn not_started(error: &GuardianError) -> Stopped {
     match error {
-        GuardianError::NoLease(_) | GuardianError::Refused(Refusal::NoAuthority(_)) | GuardianError::Lost => {
+        GuardianError::NoLease(_) | GuardianError::Refused(Refusal::NoAuthority(_)) => {
             Stopped::Interrupted(error.to_string())
         }
+        GuardianError::Lost => Stopped::Lost(error.to_string()),
         GuardianError::Refused(_) | GuardianError::TooLarge(_) => Stopped::Failed(error.to_string()),
     }
 }
@@ -339,8 +347,18 @@ fn not_started(error: &GuardianError) -> Stopped {
 impl From<Stopped> for Outcome {
     fn from(stopped: Stopped) -> Self {
         match stopped {
-            Stopped::Interrupted(why) => Self::Interrupted(why),
+            Stopped::Interrupted(why) | Stopped::Lost(why) => Self::Interrupted(why),
             Stopped::Failed(error) => Self::Failure(error),
+        }
+    }
+}
+
+/// What Terraform printed, line by line (`log = true` in driver "terraform").
+fn copy_to_log(task: &str, step: terraform::StepKind, ended: &Ended) {
+    for bytes in [&ended.stdout, &ended.stderr] {
+        let text = String::from_utf8_lossy(bytes);
+        for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+            info!(task, step = step.as_str(), "{line}");
         }
     }
 }

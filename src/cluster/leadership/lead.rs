@@ -563,11 +563,6 @@ impl Leadership {
         self.send_release_of(epoch, successor, retired, now);
     }
 
-    pub(super) fn send_release(&mut self, successor: Option<MemberId>, leaving: bool, now: Now) {
-        let epoch = self.acceptor.promised();
-        self.send_release_of(epoch, successor, leaving, now);
-    }
-
     pub(super) fn send_release_of(&mut self, epoch: Epoch, successor: Option<MemberId>, leaving: bool, now: Now) {
         let holder = self.me.clone();
         self.note_released(epoch);
@@ -580,8 +575,11 @@ impl Leadership {
         self.repeat_release(now);
     }
 
-    /// Remembers that nothing of this epoch runs any more; the newest few are enough.
+    /// Remembers that nothing of this epoch runs any more; the newest few are enough. Epoch 0 was never anybody's.
     pub(super) fn note_released(&mut self, epoch: Epoch) {
+        if epoch == Epoch(0) {
+            return;
+        }
         self.released.insert(epoch);
         if self.released.len() > RELEASED_MAX {
             self.released.pop_first();

@@ -323,8 +323,14 @@ impl Leadership {
     pub fn step_down(&mut self, why: &str, leaving: bool, now: Now) {
         self.retired |= leaving;
         if leaving && !matches!(self.role, Role::Leading(_)) {
+            // What is released is a claim that came to nothing, if any: never the epoch of whoever leads now, nor an
+            // earlier one of our own whose runs may still be ending (R16).
+            let claimed = match &self.role {
+                Role::Claiming(claiming) => claiming.epoch,
+                Role::Follower | Role::PreClaiming(_) | Role::Leading(_) => Epoch(0),
+            };
             self.role = Role::Follower;
-            self.send_release(None, true, now);
+            self.send_release_of(claimed, None, true, now);
         }
         self.begin_hand_over(None, why, now);
         self.advance(now);
@@ -732,3 +738,6 @@ fn surely_over(length: Duration) -> Duration {
 fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;
