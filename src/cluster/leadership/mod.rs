@@ -314,7 +314,7 @@ impl Leadership {
             return None;
         }
         self.next_write += 1;
-        self.write_batch(&entries, Some(id), now);
+        self.write_batch(entries, Some(id), now);
         self.advance(now);
         Some(id)
     }
