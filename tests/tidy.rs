@@ -117,7 +117,10 @@ fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() {
             collect(&path, files);
-        } else if path.extension().is_some_and(|e| e == "rs") && name != "tests.rs" && name != "testing.rs" {
+        } else if Path::new(&name).extension().is_some_and(|ending| ending == "rs")
+            && name != "tests.rs"
+            && name != "testing.rs"
+        {
             files.push(path);
         }
     }

@@ -261,14 +261,25 @@ impl Cluster {
 
     /// Drains the machines into the output queue, feeds membership to leadership, renews the view.
     fn settle(&mut self, now: Now) {
-        while let Some(output) = self.membership.poll_output() {
-            self.handle_membership_output(output);
+        // What one says can make the other speak (a release tells membership that a process has ended): until both are silent.
+        let mut silent = false;
+        while !silent {
+            while let Some(output) = self.membership.poll_output() {
+                self.handle_membership_output(output);
+            }
+            let peers = self.current_peers();
+            if peers != self.peers {
+                self.peers.clone_from(&peers);
+                self.leadership.handle_members(peers, now);
+            }
+            silent = !self.drain_leadership(now);
         }
-        let peers = self.current_peers();
-        if peers != self.peers {
-            self.peers.clone_from(&peers);
-            self.leadership.handle_members(peers, now);
-        }
+        self.renew_view();
+    }
+
+    /// Carries out what leadership says; whether membership was told something by it.
+    fn drain_leadership(&mut self, now: Now) -> bool {
+        let mut told = false;
         while let Some(output) = self.leadership.poll_output() {
             match output {
                 leadership::Output::Send { to, message } => {
@@ -282,12 +293,13 @@ impl Cluster {
                 leadership::Output::Event(event) => {
                     if let Event::ProcessEnded { id } = &event {
                         self.handle_process_ended(&id.clone(), now);
+                        told = true;
                     }
                     self.outputs.push_back(Output::Event(event));
                 }
             }
         }
-        self.renew_view();
+        told
     }
 
     /// A guardian said so: membership need not wait for its probes.

@@ -107,6 +107,13 @@ pub enum Event {
         /// By whom.
         by: MemberId,
     },
+    /// This voter granted another agent's claim.
+    GrantGiven {
+        /// Which epoch.
+        epoch: Epoch,
+        /// To whom.
+        to: MemberId,
+    },
     /// A claim or pre-claim of this agent came to nothing.
     ClaimFailed {
         /// Which epoch.

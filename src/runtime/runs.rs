@@ -193,7 +193,10 @@ impl Runner {
         let ended = self.exec(spawn, start).await?;
         match (&ended.by, ended.exit) {
             (Cause::Itself, Exit::Code(0)) => Ok(()),
-            (Cause::Itself, exit) => Err(Stopped::Failed(with_tail(&format!("{} ended with {exit}", argv.first().map_or("", String::as_str)), &ended))),
+            (Cause::Itself, exit) => Err(Stopped::Failed(with_tail(
+                &format!("{} ended with {exit}", argv.first().map_or("", String::as_str)),
+                &ended,
+            ))),
             (by, _) => Err(Stopped::Interrupted(by.to_string())),
         }
     }

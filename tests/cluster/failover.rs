@@ -2,6 +2,7 @@
 
 use rustix::process::Signal;
 
+use crate::harness::agent::tail;
 use crate::harness::processes::{self, Process};
 use crate::harness::resource::{between, now};
 use crate::harness::site::LeaderWatch;
@@ -46,6 +47,25 @@ fn without_a_last_word_of_the_guardian_the_failure_is_detected() {
     let first = site.resource.runs_of("one")[1].first;
     println!("SIGKILL of leader and guardian: the next one's first run began after {:.3?}", between(killed, first));
     once_per_leader(&site, &["a1", "a2"]);
+    site.end();
+}
+
+#[test]
+fn an_agent_that_loses_its_guardian_ends_and_its_run_is_waited_for() {
+    let long = Task { stubborn: true, ..Task::long("long") };
+    let mut site = Site::new(3, "lan", "3200ms", vec![long]);
+    site.found();
+    wait_orphan(&site, "a1");
+    site[0].find_guardian().expect("a guardian").signal(Signal::KILL);
+    site.wait_leader(1, &[1, 2]);
+    assert_ne!(site[0].wait_end().code(), Some(0));
+    site.wait_all_ran(1);
+    let runs = site.resource.runs_of("long");
+    let [first, second] = &runs[..] else { panic!("not two runs: {runs:?}") };
+    assert!(first.agent == "a1" && second.agent == "a2" && first.last < second.first, "{runs:?}");
+    assert_eq!(of_runs(&site, "a1"), [], "the agent has ended what its guardian left");
+    let log = site[1].log();
+    assert!(log.contains("waiting for the interrupted run of a1 (epoch 1)"), "{}", tail(&log, 30));
     site.end();
 }
 

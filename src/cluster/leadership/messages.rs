@@ -218,6 +218,7 @@ impl Leadership {
         let lease_ms = millis(self.acceptor.extend(asked, now.mono));
         let index = registers::index_hash(self.acceptor.registers());
         self.send(to, Body::Grant { epoch, round, lease_ms, index });
+        self.event(Event::GrantGiven { epoch, to: claimant.id.clone() });
     }
 
     fn refuse(&mut self, to: SocketAddr, epoch: Epoch, round: Round, refusal: Refusal) {

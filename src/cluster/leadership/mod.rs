@@ -503,6 +503,9 @@ impl Leadership {
         if leader.is_none() {
             self.last_leader_end = Some(now.mono);
         }
+        if self.last_release.as_ref().is_some_and(|(holder, _)| Some(holder) == leader.as_ref()) {
+            self.last_release = None; // It leads again: how it ended before is no news when it ends next.
+        }
         self.known_leader.clone_from(&leader);
         self.event(Event::LeaderChanged { leader, epoch: self.acceptor.highest(), gap });
     }

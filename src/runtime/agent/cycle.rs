@@ -1,0 +1,317 @@
+//! The loop of a running agent: leases go to the tasks, runs to the guardian, ends of runs back, and what is now to the
+//! faces. How it all ends is in `ending`, what faces ask for in `requests`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_proto::{Epoch, MemberId};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use super::ending::{HandOver, Stopping};
+use super::requests::Leaving;
+use crate::cluster::leadership::Lease;
+use crate::cluster::view::MemberState;
+use crate::cluster::{Event, View};
+use crate::guardian::{self, Datagram, Guardian, OnDeath};
+use crate::runtime::control::Control;
+use crate::runtime::core::{Command, Notice};
+use crate::runtime::handle::{ClusterSnapshot, Health, Request, TasksSnapshot};
+use crate::runtime::journal::{self, Unfinished};
+use crate::runtime::metrics::Metrics;
+use crate::runtime::persist::{self, ADDRESS_BOOK_PERIOD};
+use crate::runtime::runs::{Exits, Runner};
+use crate::runtime::snapshot::Chronicle;
+use crate::runtime::{clock, story};
+use crate::source;
+use crate::task::{self, MemberInput, Outcome, RunId, Tasks};
+
+/// What wakes the loop.
+pub(super) struct Queues {
+    pub(super) notices: mpsc::UnboundedReceiver<Notice>,
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) finished: mpsc::UnboundedReceiver<(RunId, Outcome)>,
+    pub(super) failed: mpsc::UnboundedReceiver<String>,
+    pub(super) guardian: mpsc::Receiver<guardian::Notice>,
+    pub(super) last_will: watch::Receiver<Vec<(SocketAddr, Vec<u8>)>>,
+    pub(super) shutdown: CancellationToken,
+}
+
+/// Who shall follow, and who waits to be told.
+type SteppingDown = (Option<MemberId>, oneshot::Sender<Result<Option<MemberId>, String>>);
+
+/// See the module.
+pub(super) struct Loop {
+    pub(super) me: MemberId,
+    pub(super) tasks: Tasks,
+    pub(super) runner: Arc<Runner>,
+    pub(super) exits: Arc<Exits>,
+    pub(super) guardian: Guardian,
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) control: Control,
+    pub(super) store: persist::Store,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) views: watch::Receiver<Arc<View>>,
+    pub(super) chronicle: Chronicle,
+    pub(super) lease: watch::Sender<Option<Lease>>,
+    pub(super) cluster: watch::Sender<Arc<ClusterSnapshot>>,
+    pub(super) reports: watch::Sender<Arc<TasksSnapshot>>,
+    pub(super) health: watch::Sender<Health>,
+    pub(super) finished: mpsc::UnboundedSender<(RunId, Outcome)>,
+    /// Runs under way and their grace.
+    pub(super) running: BTreeMap<RunId, Duration>,
+    pub(super) hand_over: Option<HandOver>,
+    pub(super) stopping: Option<Stopping>,
+    pub(super) leaving: Option<Leaving>,
+    /// Who asked this agent to step down and waits until it has, and who shall follow.
+    pub(super) stepping_down: Vec<SteppingDown>,
+    pub(super) remembered: Vec<(MemberId, SocketAddr)>,
+    pub(super) members: Vec<MemberInput>,
+    /// Where the guardian sends from, when this agent is bound to one address.
+    pub(super) from: Option<std::net::IpAddr>,
+    /// The guardian is lost: its runs are ours to end.
+    pub(super) orphaned: bool,
+}
+
+impl Loop {
+    pub(super) async fn run(mut self, mut queues: Queues) -> Result<(), String> {
+        let mut address_book = tokio::time::interval(ADDRESS_BOOK_PERIOD);
+        self.view_changed();
+        loop {
+            self.drain();
+            let wake = self.poll_timeout().saturating_sub(clock::now().mono);
+            tokio::select! {
+                notice = queues.notices.recv() => match notice {
+                    Some(Notice::Left) => return self.end(Ok(())).await,
+                    None => return self.end(Err("the gossip thread has ended by itself".to_owned())).await,
+                    Some(notice) => {
+                        if let Some(fatal) = self.notice(notice).await {
+                            return self.end(Err(fatal)).await;
+                        }
+                    }
+                },
+                changed = self.views.changed() => {
+                    if changed.is_ok() {
+                        self.view_changed();
+                    }
+                }
+                Some((run, outcome)) = queues.finished.recv() => self.run_finished(run, outcome).await,
+                Some(request) = queues.requests.recv() => self.request(request).await,
+                failed = queues.failed.recv() => match failed {
+                    Some(why) => return self.end(Err(why)).await,
+                    // It ends with the gossip thread, which may be quicker than its last notice.
+                    None if self.has_said_goodbye() => return self.end(Ok(())).await,
+                    None => return self.end(Err("the thread of the store has ended by itself".to_owned())).await,
+                },
+                notice = queues.guardian.recv() => match notice {
+                    Some(notice) => {
+                        if let Some(fatal) = self.guardian_notice(notice) {
+                            return self.end(Err(fatal)).await;
+                        }
+                    }
+                    None => return self.end(Err("the guardian is gone".to_owned())).await,
+                },
+                changed = queues.last_will.changed() => {
+                    if changed.is_ok() {
+                        let datagrams = queues.last_will.borrow_and_update().clone();
+                        let datagrams = datagrams.into_iter().map(|(to, bytes)| Datagram { to, bytes }).collect();
+                        self.guardian.on_death(OnDeath { from: self.from, datagrams });
+                    }
+                }
+                () = queues.shutdown.cancelled(), if self.stopping.is_none() => self.begin_stop().await,
+                _ = address_book.tick() => self.remember(),
+                () = tokio::time::sleep(wake) => self.timeout().await,
+            }
+        }
+    }
+
+    // The core.
+
+    pub(super) async fn notice(&mut self, notice: Notice) -> Option<String> {
+        match notice {
+            Notice::Led { lease, journal, released } => {
+                story::tell(&Event::LeaseGained(lease));
+                self.lead(lease, &journal, &released);
+            }
+            Notice::Event(event) => {
+                story::tell(&event);
+                match event {
+                    Event::LeaseExtended(lease) => {
+                        let resumes = self.lease.borrow().is_none();
+                        self.extend(lease);
+                        if resumes {
+                            self.publish();
+                        }
+                    }
+                    Event::LeaseSuspended { .. } => {
+                        self.lease.send_replace(None);
+                        self.metrics.set_lease_end(None);
+                        self.publish();
+                    }
+                    Event::LeaseLost { why, .. } => self.lose(&why),
+                    Event::HandOver { .. } => self.begin_hand_over().await,
+                    Event::Claiming { .. } => self.metrics.election(),
+                    Event::MemberSuspect { .. } => self.metrics.suspicion(),
+                    Event::MemberRefuted { .. } => self.metrics.refutation(),
+                    Event::Fatal { text } => return Some(text),
+                    _ => {}
+                }
+            }
+            Notice::Left => {}
+        }
+        None
+    }
+
+    pub(super) fn lead(&mut self, lease: Lease, journal: &BTreeMap<String, Vec<u8>>, released: &BTreeSet<Epoch>) {
+        let now = clock::now();
+        let unfinished = journal::unfinished(journal, released, lease.epoch());
+        for Unfinished { task, wait, text } in &unfinished {
+            debug!(task, wait = ?wait, "{text}");
+        }
+        let waits =
+            unfinished.into_iter().map(|u| task::Unfinished { task: u.task, until: now.mono + u.wait, text: u.text });
+        self.hand_over = None;
+        self.extend(lease);
+        self.tasks.handle_lease(lease.epoch(), waits.collect(), now, clock::wall());
+        self.publish();
+    }
+
+    pub(super) fn extend(&mut self, lease: Lease) {
+        self.lease.send_replace(Some(lease));
+        self.metrics.set_lease_end(Some(lease.ends_boot()));
+        self.guardian.deadline(&lease);
+    }
+
+    pub(super) fn lose(&mut self, why: &str) {
+        self.lease.send_replace(None);
+        self.metrics.set_lease_end(None);
+        self.hand_over = None;
+        self.guardian.stop_all(why, None);
+        self.tasks.handle_lease_lost();
+        self.publish();
+        for (successor, reply) in self.stepping_down.drain(..) {
+            drop(reply.send(Ok(successor)));
+        }
+    }
+
+    pub(super) fn view_changed(&mut self) {
+        let view = self.views.borrow_and_update().clone();
+        let members = source::members::members(&view);
+        if members != self.members {
+            self.members.clone_from(&members);
+            self.tasks.handle_members(&members, clock::now(), clock::wall());
+        }
+        self.publish();
+    }
+
+    /// Shows the faces what is now.
+    pub(super) fn publish(&mut self) {
+        let view = self.views.borrow().clone();
+        let leading = self.lease.borrow().is_some();
+        self.metrics.observe_view(&view, leading);
+        self.cluster.send_replace(self.chronicle.snapshot(&view, leading));
+        let reports = if leading { self.tasks.reports() } else { Vec::new() };
+        self.reports.send_replace(Arc::new(TasksSnapshot { tasks: reports }));
+        let not_ready = if self.stopping.is_some() {
+            Some("stopping".to_owned())
+        } else {
+            (!view.formed).then(|| view.reason.clone())
+        };
+        self.health.send_replace(Health { not_ready });
+    }
+
+    pub(super) fn remember(&mut self) {
+        let view = self.views.borrow().clone();
+        let others = view.members.iter().filter(|m| m.id != self.me && m.state != MemberState::Left);
+        let peers: Vec<(MemberId, SocketAddr)> = others.map(|m| (m.id.clone(), m.gossip_addr)).collect();
+        if peers != self.remembered {
+            self.remembered.clone_from(&peers);
+            self.store.remember(peers);
+        }
+    }
+
+    // Runs.
+
+    /// Starts what the tasks want started.
+    pub(super) fn drain(&mut self) {
+        let mut changed = false;
+        while let Some(output) = self.tasks.poll_output() {
+            match output {
+                task::Output::Start(start) => {
+                    self.running.insert(start.run, start.spec.grace);
+                    let (runner, finished) = (self.runner.clone(), self.finished.clone());
+                    tokio::spawn(async move {
+                        let run = start.run;
+                        // A hand-over waits for every end: a defect in one run must not be silent.
+                        let outcome = tokio::spawn(async move { runner.run(&start).await }).await;
+                        let outcome = outcome.unwrap_or_else(|error| Outcome::Interrupted(error.to_string()));
+                        drop(finished.send((run, outcome)));
+                    });
+                    changed = true;
+                }
+                task::Output::Changed => changed = true,
+                task::Output::Log(line) => match line.level {
+                    task::Level::Info => info!(task = line.task, "{}", line.text),
+                    task::Level::Warn => warn!(task = line.task, "{}", line.text),
+                    task::Level::Error => error!(task = line.task, "{}", line.text),
+                },
+            }
+        }
+        if changed {
+            self.publish();
+        }
+    }
+
+    pub(super) async fn run_finished(&mut self, run: RunId, outcome: Outcome) {
+        self.running.remove(&run);
+        self.tasks.handle_run_finished(run, outcome, clock::now(), clock::wall());
+        self.publish();
+        self.check_hand_over().await;
+    }
+
+    pub(super) fn guardian_notice(&mut self, notice: guardian::Notice) -> Option<String> {
+        match &notice {
+            guardian::Notice::Ready { cgroups } => info!(cgroups, "the guardian is up"),
+            guardian::Notice::Lost { why } => {
+                self.exits.clear();
+                self.orphaned = true;
+                return Some(format!("the guardian is gone ({why}): runs cannot be watched any more"));
+            }
+            guardian::Notice::Output { run, .. } | guardian::Notice::Exited { run, .. } => {
+                let run = run.clone();
+                self.exits.handle(&run, notice);
+            }
+        }
+        None
+    }
+
+    // Time.
+
+    pub(super) fn poll_timeout(&self) -> Duration {
+        let now = clock::now().mono;
+        let tasks = self.tasks.poll_timeout().map(|(at, _)| at);
+        let hand_over = self.hand_over.as_ref().filter(|h| !h.stopped).map(|h| h.patience);
+        let stopping = self.stopping.as_ref().map(|_| now + Duration::from_millis(10));
+        let leaving = self.leaving.as_ref().map(|_| now + Duration::from_millis(50));
+        let all = [tasks, hand_over, stopping, leaving, Some(now + Duration::from_mins(1))];
+        all.into_iter().flatten().min().unwrap_or(now)
+    }
+
+    pub(super) async fn timeout(&mut self) {
+        let now = clock::now();
+        self.tasks.handle_timeout(now, clock::wall());
+        if self.hand_over.as_ref().is_some_and(|h| !h.stopped && now.mono >= h.patience) {
+            self.stop_runs("leadership is handed over");
+        }
+        self.check_leave().await;
+        self.check_stop().await;
+    }
+
+    pub(super) async fn command(&self, command: Command) {
+        // The gossip thread ends only after the goodbye.
+        drop(self.commands.send(command).await);
+    }
+}
