@@ -254,6 +254,8 @@ impl Loop {
                 }
                 task::Output::Changed => changed = true,
                 task::Output::Log(line) => match line.level {
+                    // The run itself has told that it ended well, and after how long.
+                    task::Level::Info if line.run.is_some() => debug!(task = line.task, "{}", line.text),
                     task::Level::Info => info!(task = line.task, "{}", line.text),
                     task::Level::Warn => warn!(task = line.task, "{}", line.text),
                     task::Level::Error => error!(task = line.task, "{}", line.text),
