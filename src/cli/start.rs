@@ -279,9 +279,10 @@ fn seeds() -> Seeds {
 fn warn(finding: &config::Diagnostic) {
     let help = finding.help.as_deref();
     let place = finding.place().map(|(file, line, column)| format!("{file}:{line}:{column}"));
-    match finding.severity {
-        config::Severity::Note => tracing::info!(place, help, "configuration: {}", finding.message),
-        _ => tracing::warn!(place, help, "configuration: {}", finding.message),
+    if finding.severity == config::Severity::Note {
+        tracing::info!(place, help, "configuration: {}", finding.message);
+    } else {
+        tracing::warn!(place, help, "configuration: {}", finding.message);
     }
 }
 
