@@ -229,6 +229,39 @@ fn exit_codes_are_those_of_cts() {
 }
 
 #[test]
+fn help_comes_whatever_it_is_called() {
+    let help = |args: &[&str]| {
+        let out = quorate(args).output().unwrap();
+        assert_eq!(code(&out), 0, "{args:?}");
+        stdout(&out)
+    };
+    for args in [&["help"][..], &["-h"], &["-help"], &["--help"]] {
+        assert!(help(args).contains("step-down"), "{args:?}");
+    }
+    assert_eq!(help(&["help", "start"]), help(&["start", "-help"]));
+    assert_eq!(help(&["task", "help"]), help(&["task", "-h"]));
+}
+
+#[test]
+fn an_unknown_command_is_answered_with_those_beside_it() {
+    let out = quorate(&["task", "lst"]).output().unwrap();
+    assert_eq!(code(&out), 127);
+    assert!(stderr(&out).contains("'lst'") && stderr(&out).contains("disable"), "{out:?}");
+    assert!(!stderr(&out).contains("step-down"), "{out:?}");
+}
+
+#[test]
+fn a_start_that_fails_says_once_why() {
+    let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-no-dir-{}", std::process::id()));
+    std::fs::write(&dir, "not a directory").unwrap();
+    let out = quorate(&["start", "-id", "a", "-http-addr", "127.0.0.1:0", "-data-dir", dir.to_str().unwrap()]);
+    let out = { out }.output().unwrap();
+    std::fs::remove_file(&dir).unwrap();
+    assert_eq!(code(&out), 15);
+    assert_eq!(stderr(&out).matches("os error").count(), 1, "{out:?}");
+}
+
+#[test]
 fn version_has_the_two_lines_of_cts() {
     let out = quorate(&["version"]).output().unwrap();
     let text = stdout(&out);

@@ -166,7 +166,7 @@ fn a_module_and_a_command_are_one_too_many() {
  4 │   command = ["./edge"]
  5 │   condition "members" {}
    ·             ────┬────
-   ·                 ╰── runs when the agent starts, and by hand
+   ·                 ╰── runs when the agent starts
  6 │ }
    ╰────
   help: add `high_availability { cluster { gossip { .. } } }`
@@ -223,7 +223,7 @@ Advice:
  1 │ task {
  2 │   name = "edge"
    ·          ───┬──
-   ·             ╰── runs when a leader begins, and by hand
+   ·             ╰── runs when a leader begins
  3 │   command = ["./a"]
    ╰────
   help: add, for example: condition "schedule" { cron = "*/5 * * * *" }
@@ -233,7 +233,7 @@ Advice:
  2 │ task {
  3 │   name = "Edge"
    ·          ───┬──
-   ·             ╰── runs when a leader begins, and by hand
+   ·             ╰── runs when a leader begins
  4 │   command = ["./b"]
    ╰────
   help: add, for example: condition "schedule" { cron = "*/5 * * * *" }
@@ -511,7 +511,7 @@ fn a_command_as_one_string_shows_the_list() {
  3 │   command = "./render --out /etc/x"
  4 │   condition "members" {}
    ·             ────┬────
-   ·                 ╰── runs when the agent starts, and by hand
+   ·                 ╰── runs when the agent starts
  5 │ }
    ╰────
   help: add `high_availability { cluster { gossip { .. } } }`

@@ -1,4 +1,4 @@
-//! CTS's flags in clap's clothes: `-config-file x` becomes `--config-file x`, flags alone mean `start`.
+//! CTS's flags in clap's clothes: `-config-file x` becomes `--config-file x`, flags alone mean `start`, `help x` is `x --help`.
 
 use std::ffi::OsString;
 
@@ -13,6 +13,14 @@ pub(super) fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
             if plain || position == 0 { arg } else { two_dashes(arg) }
         })
         .collect();
+    if let Some(position) = args.iter().skip(1).take(2).position(|arg| arg == "help").map(|index| index + 1) {
+        // `help x y` and `x help` are `x y --help`; a task may be called help, so only a word before its commands counts.
+        let group = args.get(1).is_some_and(|arg| arg == "task" || arg == "config");
+        if position == 1 || group {
+            args.remove(position);
+            args.push("--help".into());
+        }
+    }
     let first = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default();
     match first {
         "-v" | "--version" => args[1] = "version".into(),
@@ -51,6 +59,16 @@ mod tests {
         check(&["status", "-h"], &["status", "-h"]);
         check(&["task", "-1", "-"], &["task", "-1", "-"]);
         check(&["task", "enable", "--", "-odd-name"], &["task", "enable", "--", "-odd-name"]);
+    }
+
+    #[test]
+    fn help_is_a_word_too() {
+        check(&["help"], &["--help"]);
+        check(&["help", "start"], &["start", "--help"]);
+        check(&["help", "task", "list"], &["task", "list", "--help"]);
+        check(&["task", "help"], &["task", "--help"]);
+        check(&["task", "show", "help"], &["task", "show", "help"]);
+        check(&["-id", "help"], &["start", "--id", "help"]);
     }
 
     #[test]

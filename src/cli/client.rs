@@ -39,9 +39,9 @@ pub(super) enum ClientError {
     /// Nothing is there, or not in time.
     #[error("cannot reach {0}: {1}")]
     Unreachable(String, String),
-    /// Needs TLS, which is not there yet.
-    #[error("{0}: this version speaks http only, not https")]
-    Tls(String),
+    /// Needs TLS, which is not there yet, or something stranger.
+    #[error("{0}: this version speaks http only, to an address such as http://localhost:8558")]
+    Scheme(String),
     /// The agent said no.
     #[error("request returned {status} status code with error: {message}")]
     Refusal {
@@ -74,7 +74,7 @@ impl Client {
         let base = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
         let base = base.trim_end_matches('/').to_owned();
         if !base.starts_with("http://") {
-            return Err(ClientError::Tls(base));
+            return Err(ClientError::Scheme(base));
         }
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -132,6 +132,7 @@ impl Client {
             ureq::Error::HostNotFound => {
                 ClientError::Unreachable(self.base.clone(), "there is no such host".to_owned())
             }
+            ureq::Error::Io(io) => ClientError::Unreachable(self.base.clone(), io.to_string()),
             error => ClientError::Unreachable(self.base.clone(), error.to_string()),
         }
     }

@@ -84,9 +84,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         output::complain(&help());
         return Exit::Missing.into();
     }
+    let group = args.get(1).and_then(|arg| arg.to_str()).map(str::to_owned);
     match Cli::try_parse_from(args) {
         Ok(cli) => dispatch(cli.command),
-        Err(error) => refuse(&error).into(),
+        Err(error) => refuse(&error, group.as_deref()).into(),
     }
 }
 
@@ -116,8 +117,8 @@ fn help() -> String {
     Cli::command().render_help().to_string()
 }
 
-/// What clap would not take.
-fn refuse(error: &clap::Error) -> Exit {
+/// What clap would not take. `first`: the first argument, whose commands are shown when the unknown one belongs to it.
+fn refuse(error: &clap::Error, first: Option<&str>) -> Exit {
     let text = error.render().to_string();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match output::say(&text) {
@@ -125,7 +126,11 @@ fn refuse(error: &clap::Error) -> Exit {
             Err(failure) => failure.exit,
         },
         ErrorKind::InvalidSubcommand => {
-            output::complain(&format!("{text}\n{}", help()));
+            let mut cli = Cli::command();
+            cli.build();
+            let group = first.and_then(|name| cli.find_subcommand_mut(name));
+            let known = group.map_or_else(help, |group| group.render_help().to_string());
+            output::complain(&format!("{}\n\n{known}", text.lines().next().unwrap_or_default()));
             Exit::UnknownCommand
         }
         ErrorKind::MissingRequiredArgument

@@ -95,7 +95,7 @@ pub fn run(args: &StartArgs) -> ExitCode {
     };
     let guard = logging::start(settings.log);
     for warning in &settings.warnings {
-        tracing::warn!("{warning}");
+        warn(warning);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
@@ -126,7 +126,7 @@ async fn serve(settings: config::Settings) -> Exit {
     let agent = match Agent::start(runtime_settings(settings), seeds()).await {
         Ok(agent) => agent,
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "{}", chain(&error));
+            tracing::error!("{}", chain(&error));
             return Exit::Config;
         }
     };
@@ -275,12 +275,27 @@ fn seeds() -> Seeds {
     }
 }
 
+/// A finding of the configuration as one line of the log, which has its own word for how bad it is.
+fn warn(finding: &config::Diagnostic) {
+    let help = finding.help.as_deref();
+    let place = finding.place().map(|(file, line, column)| format!("{file}:{line}:{column}"));
+    if finding.severity == config::Severity::Note {
+        tracing::info!(place, help, "configuration: {}", finding.message);
+    } else {
+        tracing::warn!(place, help, "configuration: {}", finding.message);
+    }
+}
+
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = format!("failed to {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let said = error.to_string();
+        // Some errors name their cause in their own words.
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         cause = error.source();
     }
     text

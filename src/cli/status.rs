@@ -20,6 +20,12 @@ use crate::runtime::clock;
 /// How often tasks are asked for while watching: the long poll wakes for changes of the cluster only.
 const WATCH_WAIT: &str = "2s";
 
+/// Lines of an error; `task show` has more.
+const ERROR_LINES: usize = 3;
+
+/// Characters of a reason to wait that stand in the table; a longer one stands below the row.
+const WAITS_MAX: usize = 26;
+
 /// Flags of `status`.
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -92,7 +98,11 @@ fn render(cluster: &Cluster, tasks: &Result<TasksNow, String>, now: DateTime<Fix
     screen.text.push_str(&members(cluster, now).render(paint));
     screen.text.push('\n');
     match tasks {
-        Err(why) => screen.line("Tasks", Style::Warn, &format!("not known: {why}")),
+        Err(why) => {
+            // The reason stands at the top already.
+            let short = why.strip_suffix(&cluster.reason).and_then(|why| why.strip_suffix(": ")).unwrap_or(why);
+            screen.line("Tasks", Style::Warn, &format!("not known: {short}"));
+        }
         Ok(tasks) if tasks.tasks.is_empty() => screen.line("Tasks", Style::Plain, "none configured"),
         Ok(tasks) => screen.text.push_str(&task_table(&tasks.tasks, now).render(paint)),
     }
@@ -138,17 +148,19 @@ fn head(screen: &mut Screen, cluster: &Cluster, now: DateTime<FixedOffset>) {
             screen.line("Quorum", Style::Warn, text);
         }
         (_, true) => screen.line("Quorum", Style::Good, &format!("held: {count}")),
+        (_, false) if details.is_some_and(|details| !details.formed) => {
+            screen.line("Quorum", Style::Warn, &format!("not yet: {} agents found the cluster", quorum.voters));
+        }
         (_, false) if quorum.alive < quorum.needed => screen.line("Quorum", Style::Bad, &format!("lost: {count}")),
         (_, false) => {
-            let founding = details.is_some_and(|details| !details.formed);
-            let why = if founding { "the cluster is being founded" } else { "this agent follows nobody yet" };
-            screen.line("Quorum", Style::Warn, &format!("not held: {count}; {why}"));
+            screen.line("Quorum", Style::Warn, &format!("not held: {count}; this agent follows nobody yet"));
         }
     }
     if cluster.leader.is_some() && !cluster.reason.is_empty() {
         screen.line("Note", Style::Warn, &cluster.reason);
     }
-    if let Some(why) = details.and_then(|details| details.not_ready.as_ref()) {
+    let not_ready = details.and_then(|details| details.not_ready.as_ref());
+    if let Some(why) = not_ready.filter(|why| cluster.leader.is_some() || **why != cluster.reason) {
         screen.line("Ready", Style::Warn, &format!("{} is not: {why}", cluster.observed_by));
     }
 }
@@ -190,17 +202,23 @@ fn task_table(tasks: &[TaskNow], now: DateTime<FixedOffset>) -> Table {
     let mut table = Table::new(&["TASK", "STATUS", "LAST RUN", "TOOK", "TRIGGER", "NOW"]);
     for task in tasks {
         let last = task.events.first();
+        let waiting = task.activity.why.as_deref().filter(|_| task.activity.state == "waiting");
+        let long = waiting.map(waits).filter(|text| text.chars().count() > WAITS_MAX);
         table.row(vec![
             plain(&task.name),
             cell(status_style(&task.status), &task.status),
             plain(last.map_or_else(|| "never".to_owned(), |run| ended(run, now))),
             plain(last.map_or_else(String::new, |run| run_took(run, now))),
             plain(last.map_or("", |run| &run.trigger)),
-            activity(task, now),
+            // A cell has no room for a whole reason.
+            if long.is_some() { cell(Style::Warn, "waits") } else { activity(task, now) },
         ]);
+        if let Some(text) = long {
+            table.note(Style::Warn, &text, ERROR_LINES);
+        }
         if let Some((position, run, error)) = last_error(task) {
             let style = if position == 0 { Style::Bad } else { Style::Dim };
-            table.note(style, &format!("last error, {}: {error}", ended(run, now)));
+            table.note(style, &format!("last error, {}: {error}", ended(run, now)), ERROR_LINES);
         }
     }
     table
@@ -235,6 +253,13 @@ pub(super) fn run_took(run: &RunNow, now: DateTime<FixedOffset>) -> String {
     }
 }
 
+/// What it waits for, as part of a sentence that starts with the task.
+fn waits(why: &str) -> String {
+    let why = why.strip_prefix("waiting ").unwrap_or(why);
+    let link = if why.starts_with("for ") || why.starts_with("until ") { "" } else { ":" };
+    format!("waits{link} {why}")
+}
+
 /// What a task does, in words.
 pub(super) fn activity(task: &TaskNow, now: DateTime<FixedOffset>) -> super::table::Cell {
     let at = |text: &Option<String>| text.as_deref().and_then(|text| time::parse(text, &now));
@@ -247,7 +272,7 @@ pub(super) fn activity(task: &TaskNow, now: DateTime<FixedOffset>) -> super::tab
         }
         "buffering" => plain(format!("buffering, runs in {}", within(&doing.until))),
         "retrying" => cell(Style::Warn, format!("tries again in {}", within(&doing.until))),
-        "waiting" => cell(Style::Warn, format!("waits: {}", doing.why.as_deref().unwrap_or("?"))),
+        "waiting" => cell(Style::Warn, waits(doing.why.as_deref().unwrap_or("?"))),
         _ if !task.enabled => cell(Style::Dim, "disabled"),
         "idle" => match at(&task.next_run) {
             Some(next) => plain(format!("idle, next at {}", time::moment(next, now))),
@@ -388,9 +413,41 @@ Quorum   lost: 1 of 3 voters alive, 2 needed
 MEMBER  STATE  FOR    VOTER  API ADDRESS    VERSION
 cts-01  alive  3m12s  yes    10.0.0.1:8558  0.1.0    leader
 
-Tasks    not known: no agent leads at the moment: 2 of 3 voters are down
+Tasks    not known: no agent leads at the moment
 ";
         assert_eq!(render(&cluster, &tasks, now, NO_COLOUR), expected);
+    }
+
+    #[test]
+    fn a_long_reason_to_wait_stands_below_its_task() {
+        let (cluster, now) = sample();
+        let mut tasks = sample_tasks();
+        tasks.tasks.truncate(2);
+        let whys = ["for the next leader", "waiting for the interrupted run of cts-01 (epoch 6)"];
+        for (task, why) in tasks.tasks.iter_mut().zip(whys) {
+            task.events.clear();
+            task.activity.state = "waiting".to_owned();
+            task.activity.why = Some(why.to_owned());
+        }
+        let text = render(&cluster, &Ok(tasks), now, NO_COLOUR);
+        assert!(text.contains("waits for the next leader\n"), "{text}");
+        assert!(text.contains("  waits\n    waits for the interrupted run of cts-01 (epoch 6)\n"), "{text}");
+    }
+
+    #[test]
+    fn a_founding_is_no_lost_quorum_and_says_once_what_it_waits_for() {
+        let (mut cluster, now) = sample();
+        cluster.leader = None;
+        cluster.reason = "founding: the seed a:1 is not here yet".to_owned();
+        cluster.quorum = Quorum { alive: 0, held: false, ..cluster.quorum };
+        if let Some(details) = &mut cluster.details {
+            details.formed = false;
+            details.not_ready = Some(cluster.reason.clone());
+        }
+        let tasks = Err(format!("no agent leads at the moment: {}", cluster.reason));
+        let text = render(&cluster, &tasks, now, NO_COLOUR);
+        assert!(text.contains("\nQuorum   not yet: 3 agents found the cluster\n"), "{text}");
+        assert_eq!(text.matches("the seed a:1").count(), 1, "{text}");
     }
 
     #[test]

@@ -48,9 +48,9 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Text below the last row, indented, in up to three lines.
-    pub(super) fn note(&mut self, style: Style, text: &str) {
-        for line in wrap(&clean(text), WIDTH - 4, 3) {
+    /// Text below the last row, indented, in up to `lines` lines.
+    pub(super) fn note(&mut self, style: Style, text: &str, lines: usize) {
+        for line in wrap(&clean(text), WIDTH - 4, lines) {
             self.notes.push((self.rows.len() - 1, Cell { text: line, style }));
         }
     }
@@ -137,7 +137,7 @@ mod tests {
         let mut table = Table::new(&["ID", "STATE", "NOTE"]);
         table.row(vec![plain("a"), plain("suspect"), plain("")]);
         table.row(vec![plain("longer"), plain("up"), plain("x")]);
-        table.note(Style::Bad, "why\nnot");
+        table.note(Style::Bad, "why\nnot", 3);
         let expected = "ID      STATE    NOTE\na       suspect\nlonger  up       x\n    why not\n";
         assert_eq!(table.render(NO_COLOUR), expected);
     }

@@ -15,6 +15,9 @@ use super::time;
 use crate::http::reply::{TaskNow, TasksNow};
 use crate::runtime::clock;
 
+/// Lines of an error: here one wants to read it to its end.
+const ERROR_LINES: usize = 20;
+
 /// Commands about tasks.
 #[derive(Debug, Subcommand)]
 pub(super) enum TaskCommand {
@@ -191,7 +194,7 @@ fn render_one(task: &TaskNow, now: DateTime<FixedOffset>, paint: Paint) -> Strin
             cell(style, outcome),
         ]);
         if let Some(error) = &run.error {
-            runs.note(style, error);
+            runs.note(style, error, ERROR_LINES);
         }
     }
     text.push('\n');

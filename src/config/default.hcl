@@ -157,7 +157,7 @@ driver "terraform" {
 #   # variables      = { zone = "\"dmz\"" }
 #
 #   # When it runs, one of: when the members of the cluster change, or by the clock (5 fields; 6 with the year; 7 with
-#   # seconds first). Without a condition it runs when a leader begins, and by hand.
+#   # seconds first). Without a condition it runs when a leader begins.
 #   condition "members" { use_as_module_input = true }
 #   # condition "schedule" { cron = "*/5 * * * *" }
 #

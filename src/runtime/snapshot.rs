@@ -47,6 +47,7 @@ impl Chronicle {
             }
         } else if self.leader_since.is_none() && view.leader.is_some() {
             self.leader_since = Some(now);
+            "it led before, and was granted leadership again".clone_into(&mut self.why);
         }
         Arc::new(ClusterSnapshot {
             view: view.clone(),
@@ -61,7 +62,11 @@ impl Chronicle {
     /// Why this one leads, from what is left of the one before.
     fn explain(&self, leader: &MemberId, view: &View) -> String {
         let Some(before) = self.leader.as_ref().filter(|before| *before != leader) else {
-            return "lowest id alive".to_owned();
+            let lowest = view.members.iter().filter(|m| m.voter).find(|m| m.state == MemberState::Alive);
+            return match lowest {
+                Some(lowest) if lowest.id != *leader => format!("the lower id {} has not settled yet", lowest.id),
+                _ => "lowest id alive".to_owned(),
+            };
         };
         if let Some((holder, how)) = &view.last_release
             && holder == before

@@ -32,8 +32,9 @@ pub(super) fn tell(event: &Event) {
         }
         Event::LeaseLost { epoch, why } => warn!(%epoch, why, "this agent leads no longer"),
         Event::LeaderChanged { leader: Some(leader), epoch, gap } => {
-            let seconds = gap.map_or(0.0, |gap| gap.as_secs_f64());
-            info!(%leader, %epoch, leaderless_seconds = format!("{seconds:.3}"), "new leader");
+            // Milliseconds are enough; nothing is said of a gap that this agent did not see.
+            let leaderless_seconds = gap.map(|gap| (gap.as_secs_f64() * 1000.0).round() / 1000.0);
+            info!(%leader, %epoch, leaderless_seconds, "new leader");
         }
         Event::LeaderChanged { leader: None, epoch, .. } => warn!(%epoch, "no leader is known"),
         Event::HandOver { successor, why } => {

@@ -346,6 +346,8 @@ impl Tasks {
     }
 
     fn log(&mut self, level: Level, task: &str, run: Option<RunId>, text: String) {
+        // One line an event, also when the words of a program that failed are many.
+        let text = if text.contains('\n') { text.split_whitespace().collect::<Vec<_>>().join(" ") } else { text };
         self.outputs.push_back(Output::Log(Log { level, task: task.to_owned(), run, text }));
     }
 }

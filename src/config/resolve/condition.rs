@@ -23,7 +23,7 @@ pub(super) fn condition(task: &RawTask, problems: &mut Problems) -> (Condition, 
         let said = task.condition.is_some() || task.broken.iter().any(|key| matches!(*key, "condition" | "services"));
         if let (None, false, Some(name)) = (&task.services, said, &task.name) {
             let message = format!("task {} has no condition", name.value);
-            let warning = Diagnostic::warning(message).at(&name.span, "runs when a leader begins, and by hand");
+            let warning = Diagnostic::warning(message).at(&name.span, "runs when a leader begins");
             problems.add(warning.help("add, for example: condition \"schedule\" { cron = \"*/5 * * * *\" }"));
         }
         return (Condition::None, None);

@@ -64,7 +64,7 @@ fn one(
     let (condition, kind) = condition::condition(task, problems);
     if let (Condition::Members { .. }, Some(kind), false) = (&condition, &kind, in_cluster) {
         let message = "the members of a single agent never change";
-        let warning = Diagnostic::warning(message).at(kind, "runs when the agent starts, and by hand");
+        let warning = Diagnostic::warning(message).at(kind, "runs when the agent starts");
         problems.add(warning.help("add `high_availability { cluster { gossip { .. } } }`"));
     }
     let members_input = condition::members_input(task, &condition, problems);
