@@ -8,6 +8,7 @@
 //! of the next leader notes its own beginning ([`support::marks`]).
 #![expect(clippy::print_stdout, reason = "tables are what a benchmark is for")]
 #![expect(clippy::cast_precision_loss, reason = "counters far below 2^52")]
+#![expect(clippy::unchecked_time_subtraction, reason = "later times of one clock minus earlier ones")]
 
 use std::process::ExitCode;
 

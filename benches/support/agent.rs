@@ -130,7 +130,9 @@ high_availability {{
         let mut pids = self.pids();
         // The guardian first: it has a last word for an agent that dies before it.
         pids.reverse();
-        pids.into_iter().for_each(|pid| process::signal(pid, Signal::KILL));
+        for pid in pids {
+            process::signal(pid, Signal::KILL);
+        }
     }
 
     /// Takes the ended process away.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::marks::now;
 
 /// More than anything here takes on a machine that is busy with something else.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
