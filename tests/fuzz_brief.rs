@@ -20,6 +20,7 @@ const TARGETS: &[Target] = &[
     ("control_stream", fuzzing::control_stream, 20_000),
     ("datagram", fuzzing::datagram, 300_000),
     ("stored_record", quorate::store::check_record, 500_000),
+    ("swim_packet", quorate::cluster::membership::fuzz_datagram, 2_000),
 ];
 
 #[test]
@@ -40,6 +41,11 @@ fn datagrams_hold_against_changed_bytes() {
 #[test]
 fn stored_records_hold_against_changed_bytes() {
     run("stored_record");
+}
+
+#[test]
+fn a_member_holds_against_changed_swim_packets() {
+    run("swim_packet");
 }
 
 #[test]

@@ -16,18 +16,18 @@ use crate::cluster::settings::Profile;
 /// Feeds bytes to the decoder and to a member that has company, then lets its timers run. Never panics.
 ///
 /// The bytes are taken twice: whole, as one datagram, and as a list of datagrams, each preceded by its length in one
-/// byte. What is accepted must encode to the bytes it came from.
-pub fn fuzz_datagram(bytes: &[u8]) {
-    let (Some(mut one), Some(mut other)) = (agent(1), agent(2)) else { return };
+/// byte. What is accepted must encode to the bytes it came from. Says whether the whole was a packet.
+pub fn fuzz_datagram(bytes: &[u8]) -> bool {
+    let (Some(mut one), Some(mut other)) = (agent(1), agent(2)) else { return false };
     let mut now = Now::default();
     let addr = |agent: &Membership| agent.identity().map(|own| own.gossip_addr);
-    let (Some(here), Some(there)) = (addr(&one), addr(&other)) else { return };
+    let (Some(here), Some(there)) = (addr(&one), addr(&other)) else { return false };
     one.handle_seeds(vec![there], now);
     for _ in 0..20 {
         exchange(&mut one, &mut other, now);
         now.mono += Duration::from_millis(50);
     }
-    check_canonical(&one.codec, bytes);
+    let accepted = check_canonical(&one.codec, bytes);
     one.handle_datagram(there, bytes, now);
     let mut reader = Reader::new(bytes);
     while let Ok(length) = reader.byte() {
@@ -43,6 +43,7 @@ pub fn fuzz_datagram(bytes: &[u8]) {
     one.leave(now);
     one.handle_datagram(here, bytes, now);
     exchange(&mut one, &mut other, now);
+    accepted
 }
 
 fn agent(number: u8) -> Option<Membership> {
@@ -83,8 +84,8 @@ fn exchange(one: &mut Membership, other: &mut Membership, now: Now) {
     }
 }
 
-fn check_canonical(codec: &Codec, bytes: &[u8]) {
-    let Ok(parsed) = Parsed::read(codec, bytes) else { return };
+fn check_canonical(codec: &Codec, bytes: &[u8]) -> bool {
+    let Ok(parsed) = Parsed::read(codec, bytes) else { return false };
     for record in &parsed.records {
         let mut again = Vec::new();
         let put = Codec::put_member(&record.member, &mut again);
@@ -95,4 +96,5 @@ fn check_canonical(codec: &Codec, bytes: &[u8]) {
         let put = Codec::put_header(&parsed.header, &mut again);
         assert!(put.is_ok() && bytes.starts_with(&again), "a header has one encoding");
     }
+    true
 }
