@@ -195,7 +195,8 @@ async fn an_agent_that_loses_its_guardian_hears_of_it_and_sweeps() {
         let sweep = move || guardian.sweep_orphans(Duration::from_millis(200));
         let killed = tokio::task::spawn_blocking(sweep).await.unwrap().unwrap();
         assert_eq!(alive(&marker), NOBODY, "{containment:?}");
-        assert_eq!(killed, 6);
+        // The shells start their second sleep when their first is killed before them.
+        assert!(killed >= 6, "{killed}");
         assert!(agent.guardian.running().is_empty());
     }
 }
