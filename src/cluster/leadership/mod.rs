@@ -506,6 +506,12 @@ impl Leadership {
         if self.last_release.as_ref().is_some_and(|(holder, _)| Some(holder) == leader.as_ref()) {
             self.last_release = None; // It leads again: how it ended before is no news when it ends next.
         }
+        if leader.is_some() {
+            // Somebody took over: whoever gave up for that is a candidate again if this one falls, and nobody waits for a
+            // successor that has come. When leadership goes back is a matter of `settle`.
+            self.withdrawn.retain(|_, w| w.until.is_none());
+            self.named_successor = None;
+        }
         self.known_leader.clone_from(&leader);
         self.event(Event::LeaderChanged { leader, epoch: self.acceptor.highest(), gap });
     }
