@@ -4,7 +4,11 @@
 
 // Floor 1: pure, strangers to each other.
 pub mod cluster;
+pub mod state;
 pub mod task;
+
+// Floor 1 as well: what is remembered of tasks.
+pub mod roster;
 
 // Floor 2: effects, strangers to each other.
 pub mod guardian;

@@ -456,27 +456,27 @@ fn a_missing_label_says_where_it_goes() {
 }
 
 #[test]
-fn a_condition_that_is_not_there_yet_is_refused() {
+fn a_condition_without_its_query_is_refused() {
     check(
         &[(
             "a.json",
             r#"{"task": [{
   "name": "edge",
   "module": "registry/edge",
-  "condition": {"catalog-services": {"regexp": "web"}}
+  "condition": {"catalog-services": {"datacenter": "dc1"}}
 }]}
 "#,
         )],
         r#"
-  × condition "catalog-services" is not supported yet
+  × catalog-services 'regexp' field must be set
    ╭─[a.json:4:17]
  3 │   "module": "registry/edge",
- 4 │   "condition": {"catalog-services": {"regexp": "web"}}
+ 4 │   "condition": {"catalog-services": {"datacenter": "dc1"}}
    ·                 ─────────┬────────
-   ·                          ╰── Consul is not read yet
+   ·                          ╰── no `regexp` here
  5 │ }]}
    ╰────
-  help: supported now: "schedule" and "members"; remove the task, or run it with CTS until then
+  help: regexp = "" matches every service
 
 1 error in the configuration
 "#,
@@ -674,7 +674,7 @@ high_availability {
     }
   }
 }
-consul {}
+syslog { name = "x" }
 task {
   name = "render-haproxy"
   command = ["/opt/render", "--out", "x"]
@@ -689,12 +689,12 @@ task {
     let check = Check::new(&text("a.hcl", config));
     assert_eq!(
         check.render(false, 100),
-        r"  ⚠ `consul` has no effect yet
+        r#"  ⚠ `syslog` has no effect yet
     ╭─[a.hcl:14:1]
  13 │ }
- 14 │ consul {}
+ 14 │ syslog { name = "x" }
     · ───┬──
-    ·    ╰── no data is read from Consul and this agent is not registered there
+    ·    ╰── the log goes to standard error only
  15 │ task {
     ╰────
 
@@ -710,7 +710,7 @@ tasks    render-haproxy  members change      /opt/render --out x
          nightly         schedule 0 3 * * *  /opt/backup (disabled)
 
 The configuration is good, with 1 warning.
-"
+"#
     );
     let json = serde_json::to_value(&check).expect("JSON");
     assert_eq!(json["ok"], true);

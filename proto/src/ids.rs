@@ -111,6 +111,30 @@ random_128!(
     ClusterId
 );
 
+/// BLAKE3 of the contents of a large value: its name on disk and on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct BlobHash(pub [u8; 32]);
+
+impl BlobHash {
+    /// Of these contents.
+    pub fn of(contents: &[u8]) -> Self {
+        Self(*blake3::hash(contents).as_bytes())
+    }
+}
+
+impl fmt::Display for BlobHash {
+    /// All of it in hex: it is also the name of a file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for BlobHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..8].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -16,7 +16,7 @@ pub mod noise;
 pub mod seal;
 
 pub use identity::Identity;
-pub use ids::{BootNonce, ClusterId, Epoch, Generation, Instance, MemberId, Seq, Stamp};
+pub use ids::{BlobHash, BootNonce, ClusterId, Epoch, Generation, Instance, MemberId, Seq, Stamp};
 
 /// The derives of the encoding, for types that the agent adds on the control connection.
 pub use bincode as bincode_derive;

@@ -6,7 +6,7 @@
 
 use bincode::{Decode, Encode};
 
-use crate::{BootNonce, ClusterId, Epoch, Instance, MemberId, Seq, Stamp};
+use crate::{BlobHash, BootNonce, ClusterId, Epoch, Instance, MemberId, Seq, Stamp};
 
 /// One process of one agent: the unit that promises and leads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -19,8 +19,18 @@ pub struct Process {
     pub boot: BootNonce,
 }
 
+/// How many transactions the sender's disk has taken in the life of its data directory. A process that begins at or
+/// below what an earlier process of the same directory had reached runs on an old copy of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode)]
+pub struct Commits {
+    /// When the process had started: every start is a transaction.
+    pub started: u64,
+    /// At least so many now. Everything that the message depends on is among them.
+    pub now: u64,
+}
+
 /// What every control message starts with (`h` in protocol-safety 4).
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Header {
     /// `None` until the sender's cluster is founded.
     pub cluster: Option<ClusterId>,
@@ -28,10 +38,12 @@ pub struct Header {
     pub from: Process,
     /// Stamp of the sender's `voters` register.
     pub voters: Stamp,
+    /// Of the sender's disk.
+    pub commits: Commits,
 }
 
 /// A whole control message.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Message {
     /// Who, of which cluster.
     pub header: Header,
@@ -44,28 +56,110 @@ pub struct Message {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode)]
 pub struct Round(pub u64);
 
+/// Largest value of a register, in bytes.
+pub const VALUE_MAX: usize = 16 * 1024 * 1024;
+
+/// Values up to this many bytes travel and are kept inside the register; larger ones are blobs. An agent may meet
+/// inline values above it (an older store held them) and takes them as they are.
+pub const INLINE_MAX: usize = 2 * 1024;
+
+/// What a register holds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
+pub enum Value {
+    /// The value itself.
+    Inline(Vec<u8>),
+    /// A large value by its name: the contents are on the disk of whoever has taken the register, and are fetched
+    /// from there.
+    Blob {
+        /// Of the contents.
+        hash: BlobHash,
+        /// How many bytes they are; at most [`VALUE_MAX`].
+        len: u32,
+    },
+}
+
+impl Value {
+    /// How many bytes the value has.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Inline(bytes) => bytes.len(),
+            Self::Blob { len, .. } => usize::try_from(*len).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value, if it is here.
+    pub fn inline(&self) -> Option<&[u8]> {
+        match self {
+            Self::Inline(bytes) => Some(bytes),
+            Self::Blob { .. } => None,
+        }
+    }
+
+    /// Name and length of the contents, if they are elsewhere.
+    pub fn blob(&self) -> Option<(BlobHash, u32)> {
+        match self {
+            Self::Inline(_) => None,
+            Self::Blob { hash, len } => Some((*hash, *len)),
+        }
+    }
+}
+
 /// One register: a key, its stamp and its value; `None` is a tombstone.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Register {
     /// The key: `voters`, `run/<task>`, ...
     pub key: String,
     /// The write that put it there.
     pub stamp: Stamp,
     /// What it holds.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Value>,
 }
 
-/// A key and its new value (`None` deletes) in a [`Body::Write`].
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+/// A key and its new contents (`None` deletes), as somebody wants them written. What travels is a [`Put`].
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The key.
     pub key: String,
-    /// What it shall hold.
+    /// What it shall hold: at most [`VALUE_MAX`] bytes.
     pub value: Option<Vec<u8>>,
 }
 
+impl Entry {
+    /// A key and its new contents; `None` deletes.
+    pub fn new(key: impl Into<String>, value: Option<Vec<u8>>) -> Self {
+        Self { key: key.into(), value }
+    }
+}
+
+/// A key and its new value (`None` deletes) in a [`Body::Write`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
+pub struct Put {
+    /// The key.
+    pub key: String,
+    /// What it shall hold.
+    pub value: Option<Value>,
+}
+
+impl From<&Put> for Put {
+    fn from(put: &Put) -> Self {
+        put.clone()
+    }
+}
+
+impl From<&Entry> for Put {
+    /// Inline, whatever the size: whoever writes large values stores them first and makes the put itself.
+    fn from(entry: &Entry) -> Self {
+        Self { key: entry.key.clone(), value: entry.value.clone().map(Value::Inline) }
+    }
+}
+
 /// Why a request was refused. Refusing changes nothing at the refuser.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum RefuseReason {
     /// A promise to an equal or higher epoch stands.
     Promised,
@@ -82,7 +176,7 @@ pub enum RefuseReason {
 }
 
 /// The set of voters, as the register [`VOTERS_KEY`] holds it (R17).
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Voters(pub Vec<Voter>);
 
 /// One voter.
@@ -96,6 +190,9 @@ pub struct Voter {
 
 /// The key of the voter set's register.
 pub const VOTERS_KEY: &str = "voters";
+
+/// Into how many buckets registers are counted for a [`Body::Pull`], which so fits a datagram.
+pub const BUCKETS: usize = 64;
 
 /// What a founder proposes: a pure function of the candidates it sees (F2).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -111,7 +208,7 @@ pub struct Proposal {
 }
 
 /// Body of a control message. U = urgent and small, T = may be large.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum Body {
     /// U, claimant to voters: "would you grant this epoch?" Changes nothing (R5).
     PreClaim {
@@ -191,7 +288,7 @@ pub enum Body {
         /// Number of the batch, counting from 1 in this epoch.
         seq: Seq,
         /// The registers.
-        entries: Vec<Entry>,
+        entries: Vec<Put>,
     },
     /// T: the batch is on this voter's disk (R2).
     Ack {
@@ -211,14 +308,15 @@ pub enum Body {
         /// The holder's process is gone or going: it is no candidate until it starts again.
         leaving: bool,
     },
-    /// T, claimant or learner: send every register whose stamp is not the one listed.
+    /// T, claimant or learner: send the registers of every bucket whose hash is not the one listed. A key's bucket is
+    /// the first byte of its hash modulo the number of buckets, so what is asked does not grow with what is stored.
     Pull {
         /// The claimant's epoch, or the epoch it knows.
         epoch: Epoch,
         /// Repeated in the answer.
         round: Round,
-        /// What the asker has.
-        have: Vec<(String, Stamp)>,
+        /// What the asker has: a hash over the (key, stamp) of each bucket, [`BUCKETS`] of them.
+        have: Vec<[u8; 12]>,
     },
     /// T: answer to [`Body::Pull`]. Values keep their stamp.
     Values {
@@ -226,10 +324,10 @@ pub enum Body {
         epoch: Epoch,
         /// As asked.
         round: Round,
-        /// Registers that the asker lacks or has older.
+        /// Every register in the buckets that differ; not more than fits one message well.
         registers: Vec<Register>,
-        /// Hash over the sender's register index, for comparison after merging.
-        index: [u8; 16],
+        /// Whether that is all of them; if not, the asker takes these and asks again.
+        complete: bool,
     },
     /// U, founder to all members: I am fresh and look for these (F1); with the proposal I accepted (F3), if I have.
     Found {
@@ -255,5 +353,15 @@ pub enum Body {
         id: MemberId,
         /// The instance that counts.
         instance: Instance,
+    },
+    /// U, to one process: it is not the one that its peers know by its data directory (protocol-safety 10). Either it
+    /// runs on an old copy, or two run on copies of one. What it says is ignored; it stops.
+    Amnesia {
+        /// The data directory.
+        instance: Instance,
+        /// The process that is meant. Any other one ignores this.
+        boot: BootNonce,
+        /// How many commits the sender knows of; zero: another process with the same directory is alive.
+        known: u64,
     },
 }

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use quorate_proto::codec::{self, Wire};
 use quorate_proto::identity::Versions;
 use quorate_proto::message::{
-    Body, Entry, Header, Message, Process, Proposal, RefuseReason, Register, Round, Voter, Voters,
+    Body, Commits, Header, Message, Process, Proposal, Put, RefuseReason, Register, Round, Value, Voter, Voters,
 };
-use quorate_proto::{BootNonce, ClusterId, Epoch, Generation, Identity, Instance, MemberId, Seq, Stamp};
+use quorate_proto::{BlobHash, BootNonce, ClusterId, Epoch, Generation, Identity, Instance, MemberId, Seq, Stamp};
 
 fn id() -> impl Strategy<Value = MemberId> {
     "[A-Za-z0-9._-]{1,63}".prop_filter_map("valid", |text| MemberId::new(text).ok())
@@ -48,8 +48,10 @@ fn proposal() -> impl Strategy<Value = Proposal> {
     })
 }
 
-fn value() -> impl Strategy<Value = Option<Vec<u8>>> {
-    option::of(vec(any::<u8>(), 0..300))
+fn value() -> impl Strategy<Value = Option<Value>> {
+    let inline = vec(any::<u8>(), 0..300).prop_map(Value::Inline);
+    let blob = (any::<[u8; 32]>(), any::<u32>()).prop_map(|(hash, len)| Value::Blob { hash: BlobHash(hash), len });
+    option::of(prop_oneof![inline, blob])
 }
 
 fn reason() -> impl Strategy<Value = RefuseReason> {
@@ -69,7 +71,7 @@ fn body() -> impl Strategy<Value = Body> {
     let seq = || number().prop_map(Seq);
     let index = any::<[u8; 16]>;
     let ms = any::<u32>;
-    let entry = (text(), value()).prop_map(|(key, value)| Entry { key, value });
+    let entry = (text(), value()).prop_map(|(key, value)| Put { key, value });
     let register = (text(), stamp(), value()).prop_map(|(key, stamp, value)| Register { key, stamp, value });
     prop_oneof![
         (epoch(), round()).prop_map(|(epoch, round)| Body::PreClaim { epoch, round }),
@@ -99,30 +101,34 @@ fn body() -> impl Strategy<Value = Body> {
         (epoch(), seq()).prop_map(|(epoch, seq)| Body::Ack { epoch, seq }),
         (epoch(), process(), option::of(id()), any::<bool>())
             .prop_map(|(epoch, holder, successor, leaving)| Body::Release { epoch, holder, successor, leaving }),
-        (epoch(), round(), vec((text(), stamp()), 0..4)).prop_map(|(epoch, round, have)| Body::Pull {
+        (epoch(), round(), vec(any::<[u8; 12]>(), 0..4)).prop_map(|(epoch, round, have)| Body::Pull {
             epoch,
             round,
             have
         }),
-        (epoch(), round(), vec(register, 0..4), index()).prop_map(|(epoch, round, registers, index)| Body::Values {
-            epoch,
-            round,
-            registers,
-            index
-        }),
+        (epoch(), round(), vec(register, 0..4), any::<bool>())
+            .prop_map(|(epoch, round, registers, complete)| Body::Values { epoch, round, registers, complete }),
         (text(), any::<u16>(), index(), option::of(proposal()), vec(id(), 0..4)).prop_map(
             |(name, expect, seeds, accepted, acceptances)| Body::Found { name, expect, seeds, accepted, acceptances }
         ),
         proposal().prop_map(|proposal| Body::Formed { proposal }),
         voter().prop_map(|Voter { id, instance }| Body::Conflict { id, instance }),
+        (process(), number()).prop_map(|(Process { instance, boot, .. }, known)| Body::Amnesia {
+            instance,
+            boot,
+            known
+        }),
     ]
 }
 
 fn message() -> impl Strategy<Value = Message> {
-    (option::of(any::<[u8; 16]>()), process(), stamp(), body()).prop_map(|(cluster, from, voters, body)| Message {
-        header: Header { cluster: cluster.map(ClusterId), from, voters },
-        body,
-    })
+    let commits = (number(), number()).prop_map(|(started, now)| Commits { started, now });
+    (option::of(any::<[u8; 16]>()), process(), stamp(), commits, body()).prop_map(
+        |(cluster, from, voters, commits, body)| Message {
+            header: Header { cluster: cluster.map(ClusterId), from, voters, commits },
+            body,
+        },
+    )
 }
 
 /// Addresses come from text or sockets; scope and flow of IPv6 do not travel.

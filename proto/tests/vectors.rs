@@ -10,11 +10,11 @@ use std::path::Path;
 use quorate_proto::codec::{self, Wire};
 use quorate_proto::identity::Versions;
 use quorate_proto::message::{
-    Body, Entry, Header, Message, Process, Proposal, RefuseReason, Register, Round, Voter, Voters,
+    Body, Commits, Header, Message, Process, Proposal, Put, RefuseReason, Register, Round, Value, Voter, Voters,
 };
 use quorate_proto::noise::Handshake;
 use quorate_proto::seal::{Key, Kind, Opener, Sealer};
-use quorate_proto::{BootNonce, ClusterId, Epoch, Generation, Identity, Instance, MemberId, Seq, Stamp};
+use quorate_proto::{BlobHash, BootNonce, ClusterId, Epoch, Generation, Identity, Instance, MemberId, Seq, Stamp};
 
 #[test]
 fn the_bytes_on_the_wire_have_not_changed() {
@@ -115,7 +115,12 @@ fn stamp(epoch: u64, seq: u64) -> Stamp {
 }
 
 fn header() -> Header {
-    Header { cluster: Some(ClusterId([0xc1; 16])), from: process("a"), voters: stamp(7, 1) }
+    Header {
+        cluster: Some(ClusterId([0xc1; 16])),
+        from: process("a"),
+        voters: stamp(7, 1),
+        commits: Commits { started: 40, now: 300 },
+    }
 }
 
 fn message(body: Body) -> Message {
@@ -151,7 +156,8 @@ fn bodies() -> Vec<(String, Body)> {
         remaining_ms: 70_000,
         reason,
     };
-    let entry = |key: &str, value: Option<&[u8]>| Entry { key: key.to_owned(), value: value.map(<[u8]>::to_vec) };
+    let put = |key: &str, value: Option<Value>| Put { key: key.to_owned(), value };
+    let large = Value::Blob { hash: BlobHash([0xb1; 32]), len: 70_000 };
     let register = Register { key: "run/x".to_owned(), stamp: stamp(6, 2), value: None };
     let found = |accepted: Option<Proposal>, acceptances: Vec<MemberId>| Body::Found {
         name: "edge".to_owned(),
@@ -173,15 +179,20 @@ fn bodies() -> Vec<(String, Body)> {
         refuse(RefuseReason::Disk),
         Body::Renew { epoch, round, committed: Seq(4) },
         Body::Renewed { epoch, round, lease_ms: 1_050, clock_ms: 5_000_000_000, applied: Seq(4) },
-        Body::Write { epoch, seq: Seq(5), entries: vec![entry("k", Some(b"v")), entry("gone", None)] },
+        Body::Write {
+            epoch,
+            seq: Seq(5),
+            entries: vec![put("k", Some(Value::Inline(b"v".to_vec()))), put("large", Some(large)), put("gone", None)],
+        },
         Body::Ack { epoch, seq: Seq(5) },
         Body::Release { epoch, holder: process("a"), successor: Some(id("b")), leaving: true },
-        Body::Pull { epoch, round, have: vec![("voters".to_owned(), stamp(7, 1))] },
-        Body::Values { epoch, round, registers: vec![register], index },
+        Body::Pull { epoch, round, have: vec![[0xbc; 12], [0xbd; 12]] },
+        Body::Values { epoch, round, registers: vec![register], complete: true },
         found(None, Vec::new()),
         found(Some(proposal()), vec![id("a"), id("b")]),
         Body::Formed { proposal: proposal() },
         Body::Conflict { id: id("a"), instance: Instance([0x61; 16]) },
+        Body::Amnesia { instance: Instance([0x61; 16]), boot: BootNonce([0xb0; 16]), known: 300 },
     ]
     .into_iter()
     .map(|body| (name(&body), body))
@@ -206,6 +217,7 @@ fn name(body: &Body) -> String {
         Body::Found { accepted: Some(_), .. } => "Found accepted",
         Body::Formed { .. } => "Formed",
         Body::Conflict { .. } => "Conflict",
+        Body::Amnesia { .. } => "Amnesia",
     };
     format!("message/{name}")
 }

@@ -17,8 +17,8 @@ const DEFAULT: &str = "http://localhost:8558";
 /// How long an answer may take: the agent itself gives commands up to 65 s.
 const PATIENCE: Duration = Duration::from_secs(75);
 
-/// Answers are small; a server that sends more is not ours.
-const ANSWER_MAX: u64 = 16 << 20;
+/// The largest answer is a Terraform state of 16 MiB; a server that sends more is not ours.
+const ANSWER_MAX: u64 = 17 << 20;
 
 /// Flags of commands that ask an agent.
 #[derive(Debug, Clone, Args)]
@@ -100,6 +100,16 @@ impl Client {
         self.answer(request.send(body.to_string()))
     }
 
+    /// An answer that is not ours to read: a Terraform state.
+    pub(super) fn get_bytes(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+        self.read(self.agent.get(self.url(path)).call())
+    }
+
+    pub(super) fn put_bytes(&self, path: &str, body: &[u8]) -> Result<Value, ClientError> {
+        let request = self.agent.put(self.url(path)).content_type("application/json");
+        self.answer(request.send(body))
+    }
+
     /// Reads a typed answer.
     pub(super) fn typed<T: serde::de::DeserializeOwned>(&self, value: &Value) -> Result<T, ClientError> {
         T::deserialize(value).map_err(|error| ClientError::Strange(self.base.clone(), error.to_string()))
@@ -110,13 +120,17 @@ impl Client {
     }
 
     fn answer(&self, outcome: Result<Response<ureq::Body>, ureq::Error>) -> Result<Value, ClientError> {
+        serde_json::from_slice(&self.read(outcome)?)
+            .map_err(|error| ClientError::Strange(self.base.clone(), error.to_string()))
+    }
+
+    fn read(&self, outcome: Result<Response<ureq::Body>, ureq::Error>) -> Result<Vec<u8>, ClientError> {
         let mut response = outcome.map_err(|error| self.unreachable(&error))?;
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(ANSWER_MAX).read_to_vec();
         let body = body.map_err(|error| self.unreachable(&error))?;
         if (200..300).contains(&status) {
-            return serde_json::from_slice(&body)
-                .map_err(|error| ClientError::Strange(self.base.clone(), error.to_string()));
+            return Ok(body);
         }
         let message = match serde_json::from_slice::<Failure>(&body) {
             Ok(failure) => failure.error.message,

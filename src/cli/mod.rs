@@ -19,9 +19,13 @@ mod keygen;
 mod leave;
 mod logging;
 mod members;
+mod objects;
 mod output;
 mod paint;
+mod providers;
+mod reload;
 pub mod start;
+mod state;
 mod status;
 mod table;
 mod task;
@@ -63,9 +67,14 @@ enum Command {
     Leave(leave::LeaveArgs),
     /// Make the leader hand over now
     StepDown(leave::StepDownArgs),
+    /// Read the configuration files of an agent again
+    Reload(reload::ReloadArgs),
     /// Look at tasks, enable and disable them
     #[command(subcommand)]
     Task(task::TaskCommand),
+    /// Look at the Terraform state that the cluster keeps, take it out, put it in
+    #[command(subcommand)]
+    State(state::StateCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -99,7 +108,9 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Members(args) => members::run(&args),
         Command::Leave(args) => leave::run_leave(&args),
         Command::StepDown(args) => leave::run_step_down(&args),
+        Command::Reload(args) => reload::run(&args),
         Command::Task(command) => task::run(command),
+        Command::State(command) => state::run(command),
         Command::Keygen => keygen::run(),
         Command::Version => version::run(),
         Command::Completion(args) => completion::run(&args, &mut Cli::command()),

@@ -2,22 +2,27 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use quorate_proto::seal::Key;
 use quorate_proto::{BootNonce, Instance};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::env::World;
 use super::exit::Exit;
 use super::logging;
+use super::objects::Objects;
 use super::output::{Failure, complain};
+use super::providers;
+use super::reload::Files;
 use crate::cluster::settings::{LeadershipMode, Profile};
 use crate::config::{self, Overrides};
 use crate::runtime::agent::Seeds;
-use crate::runtime::settings::Network;
+use crate::runtime::settings::{Network, Reload};
 use crate::runtime::{self, Agent};
 use crate::{cluster, http};
 
@@ -97,6 +102,15 @@ pub fn run(args: &StartArgs) -> ExitCode {
     for warning in &settings.warnings {
         warn(warning);
     }
+    if let Some(task) = providers::asks_consul(&settings.tasks) {
+        Failure::new(format!(
+            "task {task} asks Consul, which this version does not read yet\nsupported now are the conditions \"schedule\" and \"members\"; remove the task, or run it with CTS until then"
+        ))
+        .complain();
+        return Exit::Config.into();
+    }
+    let objects = Objects::new(settings.objects.clone());
+    let reload = Files::new(args.config.clone(), args.overrides(), &settings);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING)
@@ -106,7 +120,7 @@ pub fn run(args: &StartArgs) -> ExitCode {
         .build();
     let exit = match runtime {
         Ok(runtime) => {
-            let exit = runtime.block_on(serve(settings));
+            let exit = runtime.block_on(serve(settings, objects, reload));
             runtime.shutdown_timeout(Duration::from_secs(1));
             exit
         }
@@ -120,10 +134,18 @@ pub fn run(args: &StartArgs) -> ExitCode {
 }
 
 /// From the settings to the end of the process.
-async fn serve(settings: config::Settings) -> Exit {
+async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> Exit {
     announce(&settings);
+    let env = std::env::vars().collect();
+    let settings = match providers::fetched(&settings, &env).await {
+        Ok(terraform) => config::Settings { terraform, ..settings },
+        Err(error) => {
+            tracing::error!("{}", chain(&error));
+            return Exit::Error;
+        }
+    };
     let http = http_settings(&settings);
-    let agent = match Agent::start(runtime_settings(settings), seeds()).await {
+    let agent = match Agent::start(runtime_settings(settings, objects, Some(Arc::new(reload))), seeds()).await {
         Ok(agent) => agent,
         Err(error) => {
             tracing::error!("{}", chain(&error));
@@ -144,10 +166,19 @@ async fn serve(settings: config::Settings) -> Exit {
         address = %server.addr(),
         "the HTTP API listens; change it with http_addr or -http-addr (there are no credentials yet)"
     );
+    let stop_runs = CancellationToken::new();
+    match http::state::serve_runs(agent.state.clone(), agent.credentials.clone(), stop_runs.clone()) {
+        Ok(listener) => {
+            tracing::debug!(address = %listener.addr(), "runs find their Terraform state here");
+            agent.runs_heard_at.send_replace(Some(listener.addr()));
+        }
+        Err(error) => tracing::error!("Terraform state cannot be kept by the cluster: {}", chain(&error)),
+    }
     let shutdown = agent.shutdown.clone();
-    let signals = tokio::spawn(wait_for_signal(shutdown));
+    let signals = tokio::spawn(wait_for_signal(shutdown, agent.reload.clone()));
     let ended = agent.done.await;
     signals.abort();
+    stop_runs.cancel();
     stop_http.cancel();
     if let Err(error) = server.stopped().await {
         tracing::warn!(%error, "the HTTP API did not stop cleanly");
@@ -168,8 +199,8 @@ async fn serve(settings: config::Settings) -> Exit {
     }
 }
 
-/// SIGTERM, SIGINT and SIGQUIT stop cleanly; a second one does not wait. SIGHUP has no meaning yet and is ignored.
-async fn wait_for_signal(shutdown: CancellationToken) {
+/// SIGTERM, SIGINT and SIGQUIT stop cleanly; a second one does not wait. SIGHUP reads the configuration again.
+async fn wait_for_signal(shutdown: CancellationToken, reload: mpsc::Sender<()>) {
     let open = |kind| signal(kind).inspect_err(|error| tracing::warn!(%error, "signals cannot be caught"));
     let (Ok(mut term), Ok(mut int), Ok(mut quit), Ok(mut hup)) = (
         open(SignalKind::terminate()),
@@ -186,7 +217,8 @@ async fn wait_for_signal(shutdown: CancellationToken) {
             _ = int.recv() => {}
             _ = quit.recv() => {}
             _ = hup.recv() => {
-                tracing::warn!("SIGHUP: reloading the configuration is not supported yet; restart the agent instead");
+                // One that is waiting already serves for this one as well.
+                let _waiting = reload.try_send(());
                 continue;
             }
         }
@@ -233,7 +265,11 @@ fn http_settings(settings: &config::Settings) -> http::Settings {
     }
 }
 
-fn runtime_settings(settings: config::Settings) -> runtime::Settings {
+fn runtime_settings(
+    settings: config::Settings,
+    objects: Objects,
+    reload: Option<Arc<dyn Reload>>,
+) -> runtime::Settings {
     let single = || cluster::Settings {
         name: settings.id.to_string(),
         expect: 1,
@@ -248,6 +284,7 @@ fn runtime_settings(settings: config::Settings) -> runtime::Settings {
         advertise: ha.advertise,
         key: ha.key.as_ref().and_then(|key| Key::from_bytes(key.bytes())),
     });
+    let consul_backend = providers::consul_access(&settings);
     runtime::Settings {
         cluster: settings.cluster.as_ref().map_or_else(single, |ha| ha.cluster.clone()),
         address: settings.cluster.as_ref().map_or_else(String::new, |ha| ha.instance_address.clone()),
@@ -256,6 +293,11 @@ fn runtime_settings(settings: config::Settings) -> runtime::Settings {
         data_dir: settings.data_dir,
         tasks: settings.tasks,
         terraform: settings.terraform,
+        consul_backend,
+        take_over_all: settings.cluster.as_ref().is_some_and(|ha| ha.take_over_all),
+        max_parallel: usize::from(settings.max_parallel),
+        reload,
+        objects: Arc::new(objects),
         id: settings.id,
         exe: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("quorate")),
         environment: std::env::vars_os().collect(),

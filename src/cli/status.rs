@@ -14,8 +14,9 @@ use super::paint::{Paint, Style, clean};
 use super::table::{Table, WIDTH, cell, plain, wrap};
 use super::time;
 use super::watch::{Shown, watch};
-use crate::http::reply::{Cluster, RunNow, TaskNow, TasksNow};
+use crate::http::reply::{Activity, Cluster, RunNow, States, TaskNow, TasksNow};
 use crate::runtime::clock;
+use crate::state::SetAsideSummary;
 
 /// How often tasks are asked for while watching: the long poll wakes for changes of the cluster only.
 const WATCH_WAIT: &str = "2s";
@@ -53,11 +54,15 @@ fn fetch(client: &Client, args: &StatusArgs, paint: Paint, index: Option<u64>) -
     let value = client.get(&format!("/v1/cluster{query}"))?;
     let cluster: Cluster = client.typed(&value)?;
     let tasks = client.get("/v1/cluster/tasks");
+    // An agent that keeps no state refuses this; then there is nothing to show.
+    let states = client.get("/v1/cluster/state").and_then(|states| client.typed::<States>(&states));
+    let aside: Vec<SetAsideSummary> =
+        states.map(|states| states.states.into_iter().flat_map(|state| state.errored).collect()).unwrap_or_default();
     let (found, error) = match &tasks {
         Ok(tasks) => (tasks.clone(), Value::Null),
         Err(error) => (Value::Null, Value::String(error.to_string())),
     };
-    let report = json!({"cluster": value, "tasks": found, "tasks_error": error});
+    let report = json!({"cluster": value, "tasks": found, "tasks_error": error, "set_aside": aside});
     let key = one_line(report.clone());
     let text = match (args.json, args.watch) {
         (true, true) => key.clone(),
@@ -67,7 +72,7 @@ fn fetch(client: &Client, args: &StatusArgs, paint: Paint, index: Option<u64>) -
                 ClientError::Refusal { message, .. } => message,
                 error => error.to_string(),
             });
-            render(&cluster, &tasks, clock::wall().fixed_offset(), paint)
+            render(&cluster, &tasks, clock::wall().fixed_offset(), paint) + &set_aside(&aside, paint)
         }
     };
     Ok(Shown { text, key, index: cluster.index })
@@ -97,6 +102,11 @@ fn render(cluster: &Cluster, tasks: &Result<TasksNow, String>, now: DateTime<Fix
     screen.text.push('\n');
     screen.text.push_str(&members(cluster, now).render(paint));
     screen.text.push('\n');
+    for (agent, differs) in tasks.iter().flat_map(|tasks| &tasks.differences) {
+        let list: Vec<String> = differs.iter().map(|(task, how)| format!("{task} {}", how.as_str())).collect();
+        let text = format!("the configuration files of {agent} differ from the leader's: {}", list.join(", "));
+        screen.line("Files", Style::Warn, &text);
+    }
     match tasks {
         Err(why) => {
             // The reason stands at the top already.
@@ -105,6 +115,17 @@ fn render(cluster: &Cluster, tasks: &Result<TasksNow, String>, now: DateTime<Fix
         }
         Ok(tasks) if tasks.tasks.is_empty() => screen.line("Tasks", Style::Plain, "none configured"),
         Ok(tasks) => screen.text.push_str(&task_table(&tasks.tasks, now).render(paint)),
+    }
+    screen.text
+}
+
+/// Terraform states that runs could not write: nobody may lose a resource because it was not said.
+fn set_aside(states: &[SetAsideSummary], paint: Paint) -> String {
+    let mut screen = Screen { text: String::new(), paint };
+    for state in states {
+        screen.text.push('\n');
+        screen.line("State", Style::Bad, &state.text);
+        screen.line("", Style::Plain, &state.command);
     }
     screen.text
 }
@@ -202,8 +223,8 @@ fn task_table(tasks: &[TaskNow], now: DateTime<FixedOffset>) -> Table {
     let mut table = Table::new(&["TASK", "STATUS", "LAST RUN", "TOOK", "TRIGGER", "NOW"]);
     for task in tasks {
         let last = task.events.first();
-        let waiting = task.activity.why.as_deref().filter(|_| task.activity.state == "waiting");
-        let long = waiting.map(waits).filter(|text| text.chars().count() > WAITS_MAX);
+        let waiting = (task.activity.state == "waiting").then(|| waits(&task.activity, now));
+        let long = waiting.filter(|text| text.chars().count() > WAITS_MAX);
         table.row(vec![
             plain(&task.name),
             cell(status_style(&task.status), &task.status),
@@ -254,10 +275,13 @@ pub(super) fn run_took(run: &RunNow, now: DateTime<FixedOffset>) -> String {
 }
 
 /// What it waits for, as part of a sentence that starts with the task.
-fn waits(why: &str) -> String {
+fn waits(doing: &Activity, now: DateTime<FixedOffset>) -> String {
+    let why = doing.why.as_deref().unwrap_or("?");
     let why = why.strip_prefix("waiting ").unwrap_or(why);
     let link = if why.starts_with("for ") || why.starts_with("until ") { "" } else { ":" };
-    format!("waits{link} {why}")
+    let left = doing.until.as_deref().and_then(|text| time::parse(text, &now)).filter(|at| *at > now);
+    let left = left.map_or_else(String::new, |at| format!(", {} left", time::span(at - now)));
+    format!("waits{link} {why}{left}")
 }
 
 /// What a task does, in words.
@@ -272,7 +296,7 @@ pub(super) fn activity(task: &TaskNow, now: DateTime<FixedOffset>) -> super::tab
         }
         "buffering" => plain(format!("buffering, runs in {}", within(&doing.until))),
         "retrying" => cell(Style::Warn, format!("tries again in {}", within(&doing.until))),
-        "waiting" => cell(Style::Warn, waits(doing.why.as_deref().unwrap_or("?"))),
+        "waiting" => cell(Style::Warn, waits(doing, now)),
         _ if !task.enabled => cell(Style::Dim, "disabled"),
         "idle" => match at(&task.next_run) {
             Some(next) => plain(format!("idle, next at {}", time::moment(next, now))),
@@ -285,7 +309,7 @@ pub(super) fn activity(task: &TaskNow, now: DateTime<FixedOffset>) -> super::tab
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::http::reply::{Activity, Details, Member, Quorum};
+    use crate::http::reply::{Details, Member, Quorum};
 
     const NO_COLOUR: Paint = Paint { colour: false };
 
@@ -360,6 +384,7 @@ pub(super) mod tests {
         let refused = "exit status 1\n\u{1b}[31mcannot reach the firewall";
         TasksNow {
             answered_by: "cts-01".to_owned(),
+            differences: std::collections::BTreeMap::new(),
             tasks: vec![
                 task("web", "successful", true, "idle", vec![run(true, "2026-11-23T04:00:02.250Z", None)]),
                 task("db", "errored", true, "retrying", vec![run(false, "2026-11-23T04:01:13Z", Some(refused))]),
@@ -428,10 +453,12 @@ Tasks    not known: no agent leads at the moment
             task.events.clear();
             task.activity.state = "waiting".to_owned();
             task.activity.why = Some(why.to_owned());
+            task.activity.until = None;
         }
+        tasks.tasks[1].activity.until = Some((now + chrono::TimeDelta::seconds(3)).to_rfc3339());
         let text = render(&cluster, &Ok(tasks), now, NO_COLOUR);
         assert!(text.contains("waits for the next leader\n"), "{text}");
-        assert!(text.contains("  waits\n    waits for the interrupted run of cts-01 (epoch 6)\n"), "{text}");
+        assert!(text.contains("  waits\n    waits for the interrupted run of cts-01 (epoch 6), 3s left\n"), "{text}");
     }
 
     #[test]

@@ -203,7 +203,7 @@ fn render_one(task: &TaskNow, now: DateTime<FixedOffset>, paint: Paint) -> Strin
 }
 
 /// A name as one part of a path.
-fn encode(name: &str) -> String {
+pub(super) fn encode(name: &str) -> String {
     let part = |byte: u8| {
         let literal = byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
         if literal { char::from(byte).to_string() } else { format!("%{byte:02X}") }

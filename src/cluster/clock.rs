@@ -6,7 +6,7 @@ use std::time::Duration;
 ///
 /// Timers and grantors count on `mono` (slow is safe for a grantor). A lease holder counts on whichever advanced
 /// further (rule R14), because `CLOCK_MONOTONIC` stops while the machine is suspended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Now {
     /// `CLOCK_MONOTONIC`.
     pub mono: Duration,

@@ -1,13 +1,13 @@
 //! What the core needs from the disk, and what it asks the disk to keep (protocol-safety 3).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use quorate_proto::message::{Process, Proposal};
-use quorate_proto::{ClusterId, Epoch, Instance, MemberId, Stamp};
+use quorate_proto::message::{Process, Proposal, Value};
+use quorate_proto::{BlobHash, ClusterId, Epoch, Instance, MemberId, Stamp};
 
 /// A promise: no epoch below it is accepted any more, and no other holder for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Promise {
     /// The epoch.
     pub epoch: Epoch,
@@ -18,7 +18,7 @@ pub struct Promise {
 }
 
 /// How far the founding came (protocol-safety F3, F4).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Founding {
     /// The one proposal accepted in this data directory's life.
     pub accepted: Option<Proposal>,
@@ -27,7 +27,7 @@ pub struct Founding {
 }
 
 /// Everything durable, as read back at start.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Durable {
     /// Own name, fixed for the life of the data directory.
     pub id: MemberId,
@@ -38,20 +38,33 @@ pub struct Durable {
     /// The newest promise.
     pub promised: Option<Promise>,
     /// Every register.
-    pub registers: BTreeMap<String, (Stamp, Option<Vec<u8>>)>,
+    pub registers: BTreeMap<String, (Stamp, Option<Value>)>,
+    /// Contents of large values that are here, whole and durable.
+    pub blobs: BTreeSet<BlobHash>,
     /// The founding record.
     pub founding: Founding,
+    /// Transactions in the life of the data directory, as of this process's start (which is one).
+    pub commits: u64,
 }
 
 impl Durable {
     /// What a new data directory holds.
     pub fn fresh(id: MemberId, instance: Instance) -> Self {
-        Self { id, instance, cluster: None, promised: None, registers: BTreeMap::new(), founding: Founding::default() }
+        Self {
+            id,
+            instance,
+            cluster: None,
+            promised: None,
+            registers: BTreeMap::new(),
+            blobs: BTreeSet::new(),
+            founding: Founding::default(),
+            commits: 0,
+        }
     }
 }
 
 /// One change of the durable state. A batch of them is one transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Change {
     /// Replaces the promise.
     Promise(Promise),
@@ -62,7 +75,7 @@ pub enum Change {
         /// Its stamp.
         stamp: Stamp,
         /// Its value; `None` is a tombstone.
-        value: Option<Vec<u8>>,
+        value: Option<Value>,
     },
     /// Replaces the founding record.
     Founding(Founding),

@@ -16,20 +16,20 @@ pub mod output;
 pub mod settings;
 pub mod view;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use quorate_proto::codec;
-use quorate_proto::message::{Entry, Message};
+use quorate_proto::message::{Message, Put};
 use quorate_proto::seal::{KIND_CONTROL, KIND_GOSSIP};
-use quorate_proto::{BootNonce, Epoch, Generation, Identity, MemberId};
+use quorate_proto::{BlobHash, BootNonce, Epoch, Generation, Identity, MemberId};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 pub use clock::Now;
 pub use durable::Durable;
 use leadership::registers::Registers;
-use leadership::{Leadership, Lease, Peer, Rules};
+use leadership::{Leadership, Lease, Peer, Released, Rules};
 use membership::Membership;
 pub use output::{Event, Output, Ticket, WriteId};
 pub use settings::Settings;
@@ -146,6 +146,30 @@ impl Cluster {
         self.settle(now);
     }
 
+    /// These contents are on disk, whole: fetched, or put there for a proposal.
+    pub fn handle_blob(&mut self, hash: BlobHash, now: Now) {
+        self.leadership.handle_blob(hash, now);
+        self.settle(now);
+    }
+
+    /// These contents could not be had from there. `gone`: that peer says it has none of them.
+    pub fn handle_blob_failed(&mut self, hash: BlobHash, from: SocketAddr, gone: bool, now: Now) {
+        self.leadership.handle_blob_failed(hash, from, gone, now);
+        self.settle(now);
+    }
+
+    /// The disk is full: changes that were asked for wait.
+    pub fn handle_disk_full(&mut self, why: &str, now: Now) {
+        self.leadership.handle_disk_full(why, now);
+        self.settle(now);
+    }
+
+    /// There is room on the disk again.
+    pub fn handle_disk_ok(&mut self, now: Now) {
+        self.leadership.handle_disk_ok(now);
+        self.settle(now);
+    }
+
     /// The generation asked for by [`Cluster::adopt`] is on disk.
     pub fn handle_generation(&mut self, generation: Generation, now: Now) {
         self.membership.handle_generation(generation, now);
@@ -167,11 +191,16 @@ impl Cluster {
 
     // Commands.
 
-    /// Writes registers on a majority. `None`: this agent does not lead.
-    pub fn propose(&mut self, entries: &[Entry], now: Now) -> Option<WriteId> {
+    /// Writes registers on a majority. Contents that are named must be here (`handle_blob`). `None`: this agent does not lead.
+    pub fn propose(&mut self, entries: &[Put], now: Now) -> Option<WriteId> {
         let id = self.leadership.propose(entries, now);
         self.settle(now);
         id
+    }
+
+    /// Whether a batch would make more keys than are kept, or why not. Deleted keys count: see `leadership::registers`.
+    pub fn check_keys(&self, puts: &[Put]) -> Result<(), String> {
+        leadership::registers::check_keys(&self.leadership.durable().registers, puts)
     }
 
     /// Hands leadership over, if held. `leaving`: this process never leads again.
@@ -183,6 +212,12 @@ impl Cluster {
     /// Nothing of ours runs any more.
     pub fn runs_stopped(&mut self, now: Now) {
         self.leadership.runs_stopped(now);
+        self.settle(now);
+    }
+
+    /// The runs of a lost epoch have ended.
+    pub fn runs_ended(&mut self, epoch: Epoch, now: Now) {
+        self.leadership.runs_ended(epoch, now);
         self.settle(now);
     }
 
@@ -236,8 +271,8 @@ impl Cluster {
         &self.leadership.durable().registers
     }
 
-    /// Epochs whose holders are known to have released them, with nothing of theirs left running.
-    pub fn released(&self) -> &BTreeSet<Epoch> {
+    /// Who is known to have released which epoch, with nothing of theirs left running.
+    pub fn released(&self) -> &Released {
         self.leadership.released()
     }
 
@@ -290,6 +325,10 @@ impl Cluster {
                 leadership::Output::Persist { ticket, changes } => {
                     self.outputs.push_back(Output::Persist { ticket, changes });
                 }
+                leadership::Output::Fetch { hash, len, from } => {
+                    self.outputs.push_back(Output::Fetch { hash, len, from });
+                }
+                leadership::Output::DropBlob { hash } => self.outputs.push_back(Output::DropBlob { hash }),
                 leadership::Output::Event(event) => {
                     if let Event::ProcessEnded { id } = &event {
                         self.handle_process_ended(&id.clone(), now);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use quorate_proto::{Epoch, MemberId};
+use quorate_proto::{BlobHash, Epoch, MemberId};
 
 use super::durable::Change;
 use super::leadership::Lease;
@@ -27,12 +27,28 @@ pub enum Output {
         plain: Vec<u8>,
     },
     /// Write all of it in one transaction, fsync, then call `handle_persisted(ticket)`. Nothing that depends on it
-    /// leaves the core before that (R2). If it fails: stop the process (R6).
+    /// leaves the core before that (R2). While the disk is full it waits (`handle_disk_full`). If it fails otherwise: stop
+    /// the process (R6).
     Persist {
         /// Which.
         ticket: Ticket,
         /// What.
         changes: Vec<Change>,
+    },
+    /// Get the contents of a large value from a peer's control port, store them, then call `handle_blob(hash)`; or
+    /// `handle_blob_failed`. Asked again by timer: what is under way already is not begun again.
+    Fetch {
+        /// Of the contents.
+        hash: BlobHash,
+        /// How many bytes.
+        len: u32,
+        /// The peer's gossip address.
+        from: SocketAddr,
+    },
+    /// No register names these contents any more, on the disk either: remove them.
+    DropBlob {
+        /// Of the contents.
+        hash: BlobHash,
     },
     /// Something that others want to know.
     Event(Event),
@@ -157,6 +173,13 @@ pub enum Event {
     Committed(WriteId),
     /// A write will not be acknowledged by this leadership; whether it took effect is unknown.
     Unknown(WriteId),
+    /// The disk is full: this agent neither votes nor leads until there is room.
+    DiskFull {
+        /// Which disk, and how much is missing, for people.
+        why: String,
+    },
+    /// There is room again.
+    DiskOk,
     /// A clock rate, an address or an id is not as it must be: text for people.
     Alarm {
         /// What.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// Which rule decides who may lead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LeadershipMode {
     /// A majority of voters must grant it.
     Quorum,

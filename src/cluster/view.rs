@@ -7,7 +7,7 @@ use quorate_proto::{Epoch, Instance, MemberId};
 use super::settings::LeadershipMode;
 
 /// State of a member as gossip sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MemberState {
     /// Answers.
     Alive,

@@ -195,6 +195,9 @@ impl From<&TaskSpec> for TaskSummary {
             condition: match &task.condition {
                 Condition::Schedule { cron } => format!("schedule {cron}"),
                 Condition::Members { .. } => "members change".to_owned(),
+                Condition::Services { .. } => "services change".to_owned(),
+                Condition::CatalogServices { .. } => "catalog changes".to_owned(),
+                Condition::ConsulKv { kv, .. } => format!("key {} changes", kv.path),
                 Condition::None => "take-over only".to_owned(),
             },
             runs: match &task.work {

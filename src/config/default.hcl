@@ -24,6 +24,9 @@ data_dir = "quorate-data"
 # Parent of the tasks' directories. May be lost: it is generated again.
 working_dir = "sync-tasks"
 
+# Most runs at a time, all tasks together.
+max_parallel = 8
+
 # TRACE, DEBUG, INFO, WARN or ERR. INFO tells the story of a failover in about ten lines.
 log_level = "INFO"
 

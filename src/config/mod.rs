@@ -27,6 +27,8 @@ mod read;
 mod resolve;
 mod settings;
 mod source;
+mod task_file;
+pub mod task_object;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -40,6 +42,8 @@ pub use settings::{
     CLUSTER_NAME, ClusterKey, FollowerRequests, GOSSIP_PORT, HTTP_ADDR, HTTP_PORT, HighAvailability, LogFormat,
     LogLevel, LogSettings, Settings,
 };
+pub use task_file::task_file;
+pub use task_object::ObjectContext;
 
 use diagnostic::Problems;
 use raw::RawRoot;
@@ -136,5 +140,7 @@ fn resolve(
     }
 }
 
+#[cfg(test)]
+mod consul_tests;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use quorate_proto::MemberId;
 
 use super::diagnostic::Diagnostic;
+use super::task_object::ObjectContext;
+use crate::source::{consul, vault};
 use crate::{cluster, task, terraform};
 
 /// Port of the API.
@@ -37,6 +39,14 @@ pub struct Settings {
     pub tasks: Vec<task::spec::TaskSpec>,
     /// The driver and its providers.
     pub terraform: terraform::Settings,
+    /// Consul, when there is a block for it or something configured asks it.
+    pub consul: Option<consul::Settings>,
+    /// Vault, when an address is known.
+    pub vault: Option<vault::Settings>,
+    /// Most runs at a time.
+    pub max_parallel: u16,
+    /// What task objects of the API are read against.
+    pub objects: ObjectContext,
     /// Warnings and notes; none of them stops the agent.
     pub warnings: Vec<Diagnostic>,
 }
@@ -103,6 +113,8 @@ pub struct HighAvailability {
     pub key: Option<ClusterKey>,
     /// `instance { address }`: what others are told about the API's host; empty when not configured.
     pub instance_address: String,
+    /// `take_over = "all"`: a new leader runs every task once, not only those whose data changed.
+    pub take_over_all: bool,
     /// What a follower does with a request that only the leader can answer.
     pub follower_requests: FollowerRequests,
 }

@@ -123,7 +123,7 @@ fn hcl_and_json_say_the_same() {
     let env = BTreeMap::from([("FW".to_owned(), "s3cret".to_owned())]);
     let json = load_text("test.json", json, &Overrides::default(), &env, "host", Path::new("/srv"));
     let hcl = good(hcl);
-    assert_eq!(hcl.terraform.providers[1].task_env["K"], "s3cret");
+    assert_eq!(hcl.terraform.providers[1].task_env["K"], "{{ env \"FW\" }}", "answered at start, not here");
     assert_eq!(hcl.terraform.providers[1].id(), "aws.east");
     assert!(hcl.terraform.log);
     assert_eq!(without_warnings(json.expect("good")), without_warnings(hcl));
@@ -141,8 +141,8 @@ fn a_buffer_period_resolves_as_in_cts() {
         (task(&format!("{members} buffer_period {{ min = \"10s\" }}")), Some((10, 40))),
         (task(&format!("{members} buffer_period {{ max = \"2s\" }}")), Some((5, 5))),
         (task(&format!("{members} buffer_period {{ min = \"0s\" }}")), Some((0, 0))),
-        (task(members) + "\nbuffer_period { min = \"10s\" }", Some((10, 20))),
-        (task(members) + "\nbuffer_period { min = \"30s\" }", Some((30, 30))),
+        (task(members) + "\nbuffer_period { min = \"10s\" }", Some((10, 40))),
+        (task(members) + "\nbuffer_period { min = \"30s\" max = \"20s\" }", Some((30, 30))),
         (task(members) + "\nbuffer_period { enabled = false }", None),
         (
             task(&format!("{members} buffer_period {{ max = \"60s\" }}")) + "\nbuffer_period { enabled = false }",
@@ -269,8 +269,14 @@ fn what_is_wrong_is_named() {
         ("provider \"x\" {}".to_owned(), "unknown key `provider` at the top level"),
         ("terraform_provider { a = 1 }".to_owned(), "missing provider name"),
         ("terraform_provider \"a\" {}\nterraform_provider \"a\" {}".to_owned(), "duplicate provider configuration: a"),
-        ("terraform_provider \"a\" { p = \"{{ key \\\"x\\\" }}\" }".to_owned(), "`{{ key .. }}` is not supported yet"),
-        ("terraform_provider \"a\" { auto_commit = true }".to_owned(), "`auto_commit` is not supported yet"),
+        (
+            "terraform_provider \"a\" { p = \"{{ with secret \\\"x\\\" }}{{ end }}\" }".to_owned(),
+            "detected dynamic configuration using Vault: missing Vault configuration",
+        ),
+        ("max_parallel = 0".to_owned(), "`max_parallel` is 1 or more"),
+        (task("command = [\"a\"]\n policy { cap = \"1s\" base = \"2s\" }"), "`cap` (1s) is below `base` (2s)"),
+        (task("command = [\"a\"]\n policy { park_after = 0 }"), "`park_after` is 1 or more"),
+        (task("command = [\"a\"]\n policy { park_cap = \"1h\" }"), "`park_base` and `park_cap` need `park_after`"),
         (
             "consul { service_registration { default_check { address = \"x\" } } }".to_owned(),
             "default check address must include scheme (http or https)",
@@ -294,11 +300,14 @@ fn what_is_wrong_is_named() {
         (task("command = [\"a\"]\n module = \"./m\""), "a task runs a `module` or a `command`, not both"),
         (task("description = \"x\""), "module for the task is required"),
         (task("command = []"), "`command` names no program"),
-        (task("command = [\"a\"]\n services = [\"web\"]"), "`services` is not supported yet"),
+        (
+            task("command = [\"a\"]\n services = [\"web\"]\n condition \"services\" { regexp = \"\" }"),
+            "the task's `services` and its condition \"services\" both name services",
+        ),
         (task("command = [\"a\"]\n condition { cron = \"x\" }"), "`condition` needs a label"),
         (
-            task("command = [\"a\"]\n condition \"services\" { names = [\"web\"] }"),
-            "condition \"services\" is not supported yet",
+            task("command = [\"a\"]\n condition \"services\" { names = [\"web\"] regexp = \"x\" }"),
+            "regexp and names fields cannot both be configured",
         ),
         (task("command = [\"a\"]\n condition \"shedule\" {}"), "unsupported condition type: shedule"),
         (
@@ -331,11 +340,9 @@ fn what_is_wrong_is_named() {
 #[test]
 fn what_has_no_effect_yet_is_said() {
     for (text, expected) in [
-        ("consul { address = \"x:1\" }".to_owned(), "test.hcl:1:1: warning: `consul` has no effect yet"),
-        ("vault {}".to_owned(), "test.hcl:1:1: warning: `vault` has no effect yet"),
         ("syslog { name = \"x\" }".to_owned(), "test.hcl:1:1: warning: `syslog` has no effect yet"),
         ("tls { cert = \"a\" key = \"b\" }".to_owned(), "test.hcl:1:1: warning: `tls` has no effect yet"),
-        ("service { name = \"web\" }".to_owned(), "test.hcl:1:1: warning: `service` has no effect yet"),
+        ("service { name = \"web\" }".to_owned(), "test.hcl:1:1: warning: `service` blocks are deprecated"),
         (
             "license { path = \"x\" auto_retrieval { enabled = true } }".to_owned(),
             "test.hcl:1:1: note: no licence is needed",

@@ -19,17 +19,44 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_mins(1);
 /// [`CONNECTIONS`] for long.
 pub(super) const REQUEST_HEAD: Duration = Duration::from_secs(5);
 
-/// How long a client may take to send the body (CTS reads a whole request within 15 s).
-pub(super) const REQUEST_BODY: Duration = Duration::from_secs(15);
+/// What a body may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Body {
+    /// Chunked or not.
+    pub(super) bytes: usize,
+    /// How long a client may take to send it.
+    pub(super) within: Duration,
+}
+
+/// Of nearly everything (CTS reads a whole request within 15 s).
+pub(super) const BODY: Body = Body { bytes: 1 << 20, within: Duration::from_secs(15) };
+
+/// Of a Terraform state.
+pub(super) const STATE_BODY: Body = Body { bytes: crate::state::CONTENT_MAX, within: Duration::from_mins(1) };
+
+/// Of a request for this path.
+pub(super) fn body_of(path: &str) -> Body {
+    if path == crate::runtime::state::desk::PATH {
+        // The same content with who asks and what for.
+        return Body { bytes: STATE_BODY.bytes + (64 << 10), ..STATE_BODY };
+    }
+    if super::state::is_state_path(path) { STATE_BODY } else { BODY }
+}
+
+/// Connections of runs at a time: each step of a run has one or two, and tens of steps may be under way.
+pub(super) const RUN_CONNECTIONS: usize = 512;
+
+/// How long one request of a run may be tried again while nobody leads, whatever its grant says.
+pub(super) const PATIENCE_MAX: Duration = Duration::from_mins(10);
+
+/// Between two tries.
+pub(super) const PAUSE: Duration = Duration::from_millis(250);
 
 /// How long a connection may take to be closed.
 pub(super) const DISCONNECT: Duration = Duration::from_secs(1);
 
 /// How long sent bytes may stay unacknowledged, or the client's window closed: one that never reads its answers is gone.
 const SILENCE: Duration = Duration::from_secs(30);
-
-/// Bytes of a body, chunked or not.
-pub(super) const BODY: usize = 1 << 20;
 
 /// How long requests under way may take to end after shutdown began.
 pub(super) const DRAIN: Duration = Duration::from_secs(4);

@@ -20,14 +20,18 @@
 
 mod body;
 mod cluster;
+mod create;
 mod duration;
 mod error;
 mod forward;
 mod guard;
 mod limits;
 mod patch;
+mod reload;
 pub mod reply;
 mod routes;
+mod schema;
+pub mod state;
 mod tasks;
 
 use std::io;

@@ -4,10 +4,10 @@ use actix_web::http::StatusCode;
 use serde_json::Value;
 
 use super::cluster::form_pairs;
+use super::create;
 use super::error::{Shape, json};
-use super::forward;
-use super::tasks::{Call, handle_request, name_in_path, unknown_task};
-use crate::runtime::handle::{ApiResponse, Handle, Request, TasksSnapshot};
+use super::tasks::{Call, ask_for_change, name_in_path, unknown_task};
+use crate::runtime::handle::{ApiResponse, ChangeError, Handle, Plan, Request, RunMode, TasksSnapshot};
 
 pub(super) async fn patch(handle: &Handle, call: &Call<'_>, tasks: &TasksSnapshot, raw_name: &str) -> ApiResponse {
     let refuse = |text: &str| call.error(StatusCode::BAD_REQUEST, Shape::Plain, text);
@@ -16,14 +16,11 @@ pub(super) async fn patch(handle: &Handle, call: &Call<'_>, tasks: &TasksSnapsho
         Ok(name) => name,
         Err(text) => return refuse(&text),
     };
-    match run_option(call.query) {
+    let runs = form_pairs(call.query).into_iter().filter(|(key, _)| key == "run").map(|(_, value)| value);
+    let run = match run_mode(runs) {
         Err(text) => return refuse(&text),
-        Ok(Some(run)) => {
-            let text = format!("run={run} comes in a later version; without it only 'enabled' changes");
-            return call.error(StatusCode::NOT_IMPLEMENTED, Shape::WithId, &text);
-        }
-        Ok(None) => {}
-    }
+        Ok(run) => run,
+    };
     let enabled = match enabled_in(call.body) {
         Ok(enabled) => enabled,
         Err(text) => return refuse(&text),
@@ -31,14 +28,17 @@ pub(super) async fn patch(handle: &Handle, call: &Call<'_>, tasks: &TasksSnapsho
     if !tasks.tasks.iter().any(|task| task.name == name) {
         return call.error(StatusCode::NOT_FOUND, Shape::WithId, &unknown_task(&name));
     }
-    let set = |reply| Request::SetEnabled { task: name.to_string(), enabled, reply };
-    match handle_request(handle, set).await {
-        Ok(Ok(())) => json(StatusCode::OK, &serde_json::json!({})),
+    let set = |reply| Request::SetEnabled { task: name.to_string(), enabled, run, reply };
+    match ask_for_change(handle, set, run).await {
+        Ok(Ok(None)) => json(StatusCode::OK, &serde_json::json!({})),
+        Ok(Ok(Some(Plan { changes_present, text }))) => {
+            let plan = serde_json::json!({"changes_present": changes_present, "plan": text});
+            json(StatusCode::OK, &serde_json::json!({"inspect": plan}))
+        }
+        Ok(Err(error @ (ChangeError::NotLeading | ChangeError::Unknown(_) | ChangeError::Lost))) => {
+            create::refusal(handle, call, &error, run)
+        }
         Ok(Err(why)) => {
-            let cluster = handle.cluster();
-            if cluster.high_availability && !cluster.leading {
-                return forward::no_leader(call, &cluster);
-            }
             let text = format!("Error updating task '{name}'. {why}");
             call.error(StatusCode::INTERNAL_SERVER_ERROR, Shape::WithId, &text)
         }
@@ -47,15 +47,15 @@ pub(super) async fn patch(handle: &Handle, call: &Call<'_>, tasks: &TasksSnapsho
 }
 
 /// `run`, when given once and known.
-fn run_option(query: &str) -> Result<Option<String>, String> {
-    let mut runs = form_pairs(query).into_iter().filter(|(key, _)| key == "run").map(|(_, value)| value);
-    let Some(run) = runs.next() else { return Ok(None) };
+pub(super) fn run_mode(mut runs: impl Iterator<Item = String>) -> Result<RunMode, String> {
+    let Some(run) = runs.next() else { return Ok(RunMode::Later) };
     if runs.next().is_some() {
         return Err("cannot support more than one run query parameter".to_owned());
     }
     match run.as_str() {
-        "" => Ok(None),
-        "now" | "inspect" => Ok(Some(run)),
+        "" => Ok(RunMode::Later),
+        "now" => Ok(RunMode::Now),
+        "inspect" => Ok(RunMode::Inspect),
         _ => Err(format!("unsupported run parameter value '{run}': only 'now' and 'inspect' are supported")),
     }
 }
@@ -123,9 +123,11 @@ mod tests {
 
     #[test]
     fn run_is_given_once_and_known() {
-        assert_eq!(run_option(""), Ok(None));
-        assert_eq!(run_option("run=now"), Ok(Some("now".to_owned())));
-        assert!(run_option("run=later").is_err());
-        assert!(run_option("run=now&run=inspect").is_err());
+        let mode = |runs: &[&str]| run_mode(runs.iter().map(|run| (*run).to_owned()));
+        assert_eq!(mode(&[]), Ok(RunMode::Later));
+        assert_eq!(mode(&["now"]), Ok(RunMode::Now));
+        assert_eq!(mode(&["inspect"]), Ok(RunMode::Inspect));
+        assert!(mode(&["later"]).is_err());
+        assert!(mode(&["now", "inspect"]).is_err());
     }
 }

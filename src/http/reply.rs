@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::roster::Differs;
+use crate::state::Summary;
+
 /// `GET /v1/status/cluster`; with `details`, `GET /v1/cluster`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cluster {
@@ -203,6 +206,9 @@ pub struct TasksNow {
     pub answered_by: String,
     /// In order of configuration.
     pub tasks: Vec<TaskNow>,
+    /// Agents whose files define tasks differently from the leader's: agent to task to how.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub differences: BTreeMap<String, BTreeMap<String, Differs>>,
     /// Of this answer.
     pub request_id: String,
 }
@@ -274,6 +280,29 @@ pub struct SteppedDown {
     pub request_id: String,
 }
 
+/// `POST /v1/cluster/reload`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Who read its files again.
+    pub agent: String,
+    /// Whether it leads: only then tasks changed.
+    pub leading: bool,
+    /// Tasks that are new.
+    pub added: Vec<String>,
+    /// Tasks that are defined differently.
+    pub changed: Vec<String>,
+    /// Tasks that are gone.
+    pub removed: Vec<String>,
+    /// In the files, but deleted at run time.
+    pub still_deleted: Vec<String>,
+    /// Follower: how its files differ from the leader's.
+    pub differs: BTreeMap<String, Differs>,
+    /// Settings that need a restart.
+    pub needs_restart: Vec<String>,
+    /// Of this answer.
+    pub request_id: String,
+}
+
 /// `POST /v1/cluster/leave`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Left {
@@ -295,3 +324,28 @@ pub struct Failure {
 
 /// `GET /v1/status/tasks`.
 pub type TaskStatuses = BTreeMap<String, TaskStatus>;
+
+/// `GET /v1/cluster/state`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct States {
+    /// Sorted by task.
+    pub states: Vec<Summary>,
+    /// Of this answer.
+    pub request_id: String,
+}
+
+/// `GET /v1/cluster/state/<task>/history`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskState {
+    /// Without contents.
+    pub state: Summary,
+    /// Of this answer.
+    pub request_id: String,
+}
+
+/// `PUT /v1/cluster/state/<task>` and what changes it else: it is durable on a majority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateChanged {
+    /// Of this answer.
+    pub request_id: String,
+}

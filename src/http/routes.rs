@@ -9,7 +9,7 @@ use super::error::{Shape, error, json, text};
 use super::forward::{self, Answer};
 use super::reply::Left;
 use super::tasks::{handle_request, is_task_path};
-use super::{Face, body, cluster};
+use super::{Face, body, cluster, limits, reload, schema};
 use crate::runtime::handle::{ApiRequest, ApiResponse, Request};
 use crate::runtime::metrics;
 
@@ -31,7 +31,7 @@ async fn dispatch(request: &HttpRequest, payload: web::Payload, face: &Face, pat
         return ApiResponse { status: 200, content_type: String::new(), body: Vec::new() }.into();
     }
     if is_task_path(path) {
-        let body = match body::read(request, payload).await {
+        let body = match body::read(request, payload, limits::body_of(path)).await {
             Ok(body) => body,
             Err((status, why)) => return error(status, Shape::of(path), &why, request_id).into(),
         };
@@ -54,8 +54,8 @@ async fn own(request: &HttpRequest, face: &Face, path: &str, request_id: &str) -
     let reads = matches!(*method, Method::GET | Method::HEAD);
     let allowed = match path {
         "/v1/status/cluster" | "/status/cluster" | "/v1/cluster" | "/v1/health" | "/livez" | "/readyz" | "/leader"
-        | "/metrics" => reads,
-        "/v1/cluster/leave" => *method == Method::POST,
+        | "/metrics" | "/openapi.json" => reads,
+        "/v1/cluster/leave" | "/v1/cluster/reload" => *method == Method::POST,
         _ => return text(StatusCode::NOT_FOUND, "404 page not found"),
     };
     if !allowed {
@@ -66,9 +66,15 @@ async fn own(request: &HttpRequest, face: &Face, path: &str, request_id: &str) -
         "/v1/status/cluster" | "/status/cluster" => cluster::status(face, request.query_string(), request_id).await,
         "/v1/cluster" => cluster::overview(face, request.query_string(), request_id).await,
         "/v1/cluster/leave" => leave(face, request_id).await,
+        "/v1/cluster/reload" => reload::reload(face, request_id).await,
         "/v1/health" => match face.handle.health().not_ready {
             None => json(StatusCode::OK, &serde_json::json!({})),
             Some(why) => error(StatusCode::SERVICE_UNAVAILABLE, Shape::Plain, &why, request_id),
+        },
+        "/openapi.json" => ApiResponse {
+            status: 200,
+            content_type: "application/json".to_owned(),
+            body: schema::DOCUMENT.as_bytes().to_vec(),
         },
         "/readyz" => match face.handle.health().not_ready {
             None => text(StatusCode::OK, "ready"),
@@ -121,12 +127,17 @@ fn pattern(path: &str) -> &'static str {
         "/v1/cluster" => "/v1/cluster",
         "/v1/cluster/tasks" => "/v1/cluster/tasks",
         "/v1/cluster/step-down" => "/v1/cluster/step-down",
+        "/v1/cluster/state" => "/v1/cluster/state",
         "/v1/cluster/leave" => "/v1/cluster/leave",
+        "/v1/cluster/reload" => "/v1/cluster/reload",
         "/livez" => "/livez",
         "/readyz" => "/readyz",
         "/leader" => "/leader",
         "/metrics" => "/metrics",
+        "/openapi.json" => "/openapi.json",
         _ if path.starts_with("/v1/status/tasks/") => "/v1/status/tasks/{name}",
+        _ if path.starts_with("/v1/tasks/") && path.ends_with("/run") => "/v1/tasks/{name}/run",
+        _ if path.starts_with("/v1/cluster/state/") => "/v1/cluster/state/{name}",
         _ if path.starts_with("/v1/tasks/") => "/v1/tasks/{name}",
         _ => "other",
     }

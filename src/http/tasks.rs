@@ -14,8 +14,11 @@ use super::reply::{
     Activity as ActivityBody, EnabledCounts, Event, EventConfig, Message, Overall, RunNow, StatusCounts, SteppedDown,
     TaskNow, TaskStatus, TaskStatuses, TaskSummary, TasksNow,
 };
-use super::{forward, limits, patch};
-use crate::runtime::handle::{ApiRequest, ApiResponse, Handle, Request, TasksSnapshot};
+use super::state::{self, is_state_path};
+use super::{create, forward, limits, patch, reload};
+use crate::runtime::agent::roster::DIFFERENCES_PATH;
+use crate::runtime::handle::{ApiRequest, ApiResponse, Handle, Request, RunMode, TasksSnapshot};
+use crate::runtime::state::desk::PATH as STATE_PATH;
 use crate::task::report::{Activity, RunEvent, Status, TaskReport};
 
 /// A task request, taken apart. Nothing in it is trusted: it may come from another agent.
@@ -51,6 +54,7 @@ impl<'a> Call<'a> {
 /// Whether a path is one that only the leader answers.
 pub(super) fn is_task_path(path: &str) -> bool {
     matches!(path, "/v1/status" | "/v1/status/tasks" | "/v1/tasks" | "/v1/cluster/tasks" | "/v1/cluster/step-down")
+        || super::state::is_state_path(path)
         || path.starts_with("/v1/status/tasks/")
         || path.starts_with("/v1/tasks/")
 }
@@ -58,9 +62,16 @@ pub(super) fn is_task_path(path: &str) -> bool {
 /// Answers a task request as the leader. Never fails: what went wrong is in the answer.
 pub async fn answer(handle: &Handle, request: ApiRequest) -> ApiResponse {
     let call = Call::new(&request);
-    if request.body.len() > limits::BODY {
-        let text = format!("the request's body may have {} bytes at most", limits::BODY);
+    let limit = limits::body_of(call.path).bytes;
+    if request.body.len() > limit {
+        let text = format!("the request's body may have {limit} bytes at most");
         return call.error(StatusCode::PAYLOAD_TOO_LARGE, Shape::of(call.path), &text);
+    }
+    if call.path == STATE_PATH {
+        return match &handle.state {
+            Some(desk) => desk.as_leader(&request).await,
+            None => call.error(StatusCode::NOT_FOUND, Shape::WithId, "this agent keeps no state"),
+        };
     }
     let cluster = handle.cluster();
     if cluster.high_availability && !cluster.leading {
@@ -74,11 +85,17 @@ pub async fn answer(handle: &Handle, request: ApiRequest) -> ApiResponse {
             let body = TasksNow {
                 answered_by: cluster.view.observer.to_string(),
                 tasks: tasks.tasks.iter().map(now_body).collect(),
+                differences: tasks.differences.iter().map(|(agent, how)| (agent.to_string(), how.clone())).collect(),
                 request_id: call.request_id.to_owned(),
             };
             json(StatusCode::OK, &body)
         }
         ("POST", "/v1/cluster/step-down") => step_down(handle, &call).await,
+        (_, path) if is_state_path(path) => match &handle.state {
+            Some(desk) => state::answer(&**desk, &request).await,
+            None => call.error(StatusCode::NOT_IMPLEMENTED, Shape::WithId, "this agent keeps no state"),
+        },
+        ("PUT", DIFFERENCES_PATH) => reload::note_differences(handle, &call).await,
         (_, "/v1/cluster/tasks" | "/v1/cluster/step-down") => {
             let text = format!("'{}' is not a method of {}", call.method, call.path);
             call.error(StatusCode::METHOD_NOT_ALLOWED, Shape::WithId, &text)
@@ -89,11 +106,12 @@ pub async fn answer(handle: &Handle, request: ApiRequest) -> ApiResponse {
             } else if let Some(name) = below(path, "/v1/tasks") {
                 match method {
                     "PATCH" => patch::patch(handle, &call, &tasks, name).await,
-                    "GET" | "POST" | "DELETE" => {
-                        let text =
-                            format!("{method} {path} comes in a later version; this one has PATCH, enabled only");
-                        call.error(StatusCode::NOT_IMPLEMENTED, Shape::WithId, &text)
+                    "GET" => create::get(handle, &call, &tasks, name),
+                    "POST" if name.is_empty() => create::create(handle, &call).await,
+                    "POST" if name.ends_with("/run") => {
+                        create::run(handle, &call, name.strip_suffix("/run").unwrap_or(name)).await
                     }
+                    "DELETE" => create::delete(handle, &call, name).await,
                     _ => call.unsupported("task", "PATCH"),
                 }
             } else {
@@ -274,6 +292,10 @@ fn now_body(task: &TaskReport) -> TaskNow {
             why = Some(text.clone());
             "waiting"
         }
+        Activity::Held { why: text, until: end } => {
+            (why, until) = (Some(text.clone()), end.map(nanos));
+            "waiting"
+        }
     };
     TaskNow {
         name: task.name.clone(),
@@ -354,6 +376,20 @@ pub(super) async fn handle_request<T>(
         answer.await.map_err(|_| Silence::Unknown)
     };
     tokio::time::timeout(limits::COMMAND, ask).await.unwrap_or(Err(Silence::Unknown))
+}
+
+/// Asks the agent for a change of a task. What runs Terraform may take long: then there is no limit of ours.
+pub(super) async fn ask_for_change<T>(
+    handle: &Handle,
+    make: impl FnOnce(tokio::sync::oneshot::Sender<T>) -> Request,
+    run: RunMode,
+) -> Result<T, Silence> {
+    if run == RunMode::Later {
+        return handle_request(handle, make).await;
+    }
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    handle.requests.send(make(reply)).await.map_err(|_| Silence::Stopping)?;
+    answer.await.map_err(|_| Silence::Unknown)
 }
 
 #[cfg(test)]

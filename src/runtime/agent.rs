@@ -1,10 +1,13 @@
 //! The agent: brings the parts up in their order and connects them. What then runs is the loop in `cycle`.
 
+mod changes;
 mod cycle;
 mod ending;
+mod records;
 mod requests;
+pub mod roster;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,21 +19,26 @@ use quorate_proto::{BootNonce, Identity, Instance};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{OnceCell, mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use self::cycle::{Loop, Queues};
 use super::control::Control;
 use super::core::Core;
 use super::handle::{Forwarded, Handle, Health, MetricsText, TasksSnapshot};
 use super::metrics::Metrics;
-use super::runs::{Exits, Runner};
+use super::replica::Replica;
+use super::runs::{Exits, Runner, StateOfRuns};
 use super::settings::Settings;
 use super::snapshot::Chronicle;
-use super::{address, clock, core, persist, resolve};
+use super::state::RunCredentials;
+use super::state::desk::Desk;
+use super::{address, blobs, clock, core, fetch, persist, resolve};
 use crate::cluster::Cluster;
 use crate::cluster::leadership::Rules;
 use crate::cluster::membership::Stats;
+use crate::cluster::settings::LeadershipMode;
 use crate::guardian::Guardian;
+use crate::roster::Roster;
 use crate::store::{OpenError, Store};
 use crate::task::{self, Tasks};
 
@@ -88,6 +96,14 @@ pub struct Agent {
     pub handle: Handle,
     /// Requests that other agents forwarded, for the HTTP room to answer.
     pub forwarded: mpsc::Receiver<Forwarded>,
+    /// What answers runs about their state; where it listens goes to `runs_heard_at`.
+    pub state: Arc<Desk>,
+    /// Which runs may ask.
+    pub credentials: RunCredentials,
+    /// The address of the listener for runs, once it is there: runs with state kept by the cluster wait for it.
+    pub runs_heard_at: watch::Sender<Option<SocketAddr>>,
+    /// Send to read the configuration files again (SIGHUP).
+    pub reload: mpsc::Sender<()>,
     /// Cancel it to stop cleanly.
     pub shutdown: CancellationToken,
     /// Ends with the agent: `Err` when it had to stop by itself.
@@ -134,7 +150,7 @@ impl Agent {
         let (forwarded, forwarded_queue) = mpsc::channel(64);
         let (failed, failed_queue) = mpsc::unbounded_channel();
         let name = settings.cluster.name.clone();
-        let control = Control::new(name.clone(), key.clone(), own, commands.clone(), forwarded);
+        let control = Control::new(name.clone(), key.clone(), own, commands.clone(), forwarded, store.blobs().clone());
         if settings.network.is_some() {
             let listener = TcpListener::bind(bound).await;
             let listener =
@@ -142,7 +158,18 @@ impl Agent {
             tokio::spawn(control.clone().accept(listener));
         }
         tokio::spawn(control.clone().send_outgoing(outgoing_queue));
-        let store = persist::start(store, commands.clone(), failed, metrics.clone()).map_err(StartError::Thread)?;
+        if opened.damaged > 0 {
+            warn!(
+                opened.damaged,
+                "large values are missing or damaged on this disk: they are fetched from other agents"
+            );
+        }
+        let files = store.blobs().clone();
+        let store =
+            persist::start(store, commands.clone(), failed.clone(), metrics.clone()).map_err(StartError::Thread)?;
+        let blobs = blobs::start(files, store.clone(), commands.clone(), failed).map_err(StartError::Thread)?;
+        let (fetch, fetch_queue) = mpsc::unbounded_channel();
+        tokio::spawn(fetch::run(fetch_queue, control.clone(), blobs.clone(), store.clone(), commands.clone()));
         let now = clock::now();
         let mut cluster = Cluster::new(
             settings.cluster.clone(),
@@ -165,6 +192,9 @@ impl Agent {
             notices,
             control: outgoing,
             store: store.clone(),
+            blobs,
+            fetch,
+            installs: 0,
             view,
             last_will,
             will_sealer: Sealer::new(&name, key.as_ref(), seed.will_session),
@@ -178,6 +208,7 @@ impl Agent {
         let (guardian, guardian_notices) = Guardian::start(&settings.exe)
             .map_err(|source| StartError::Guardian { exe: settings.exe.clone(), source })?;
         let shutdown = CancellationToken::new();
+        let (reload_now, hang_up) = mpsc::channel(1);
         let mut chronicle = Chronicle::new(settings.network.is_some());
         let first = chronicle.snapshot(&views.borrow(), false);
         let (cluster_tx, cluster_rx) = watch::channel(first);
@@ -186,6 +217,10 @@ impl Agent {
         let (requests, request_queue) = mpsc::channel(REQUESTS);
         let (lease_tx, lease_rx) = watch::channel(None);
         let exits = Arc::new(Exits::default());
+        let desk = Desk::new(Replica::new(commands.clone()), lease_tx.subscribe(), views.clone(), control.clone());
+        let desk = Arc::new(desk);
+        let credentials = RunCredentials::new(settings.id.clone());
+        let (runs_heard_at, state_address) = watch::channel(None);
         let runner = Arc::new(Runner {
             me: settings.id.clone(),
             guardian: guardian.clone(),
@@ -196,12 +231,35 @@ impl Agent {
             environment: settings.environment,
             terraform: settings.terraform,
             binary: OnceCell::new(),
+            caches: crate::terraform::Caches::default(),
+            called: crate::terraform::handler::Called::default(),
             metrics: metrics.clone(),
+            state: StateOfRuns {
+                kept: settings.network.is_some() && settings.cluster.mode == LeadershipMode::Quorum,
+                clustered: settings.network.is_some(),
+                credentials: credentials.clone(),
+                address: state_address,
+                desk: desk.clone(),
+                consul: settings.consul_backend,
+            },
         });
         let (finished, finished_queue) = mpsc::unbounded_channel();
+        let (internal, internal_queue) = mpsc::unbounded_channel();
         let agent = Loop {
             me: settings.id,
-            tasks: Tasks::new(settings.tasks, task::Settings::default(), seed.tasks),
+            tasks: Tasks::new(
+                settings.tasks.clone(),
+                task::Settings { max_parallel: settings.max_parallel, take_over_all: settings.take_over_all },
+                seed.tasks,
+            ),
+            roster: Roster::new(settings.tasks, BTreeMap::new()),
+            replica: Replica::new(commands.clone()),
+            internal,
+            reload: settings.reload,
+            recording: BTreeMap::new(),
+            trying: BTreeSet::new(),
+            awaited: Vec::new(),
+            differences: BTreeMap::new(),
             runner,
             exits,
             guardian,
@@ -225,11 +283,15 @@ impl Agent {
             members: Vec::new(),
             from: Some(bound.ip()).filter(|ip| !ip.is_unspecified()),
             orphaned: false,
+            lost: None,
+            disk_full: None,
         };
         let queues = Queues {
             notices: notice_queue,
             requests: request_queue,
             finished: finished_queue,
+            internal: internal_queue,
+            hang_up,
             failed: failed_queue,
             guardian: guardian_notices,
             last_will: last_wills,
@@ -237,8 +299,25 @@ impl Agent {
         };
         let done = tokio::spawn(agent.run(queues));
         let metrics: Arc<dyn MetricsText> = metrics;
-        let handle = Handle { cluster: cluster_rx, tasks: tasks_rx, health: health_rx, requests, metrics };
-        Ok(Self { handle, forwarded: forwarded_queue, shutdown, done })
+        let handle = Handle {
+            cluster: cluster_rx,
+            tasks: tasks_rx,
+            health: health_rx,
+            requests,
+            state: Some(desk.clone()),
+            objects: settings.objects,
+            metrics,
+        };
+        Ok(Self {
+            handle,
+            forwarded: forwarded_queue,
+            state: desk,
+            credentials,
+            runs_heard_at,
+            reload: reload_now,
+            shutdown,
+            done,
+        })
     }
 }
 

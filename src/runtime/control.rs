@@ -12,7 +12,7 @@ use std::time::Duration;
 use quorate_proto::bincode_derive::{Decode, Encode};
 use quorate_proto::noise::{Channel, Handshake};
 use quorate_proto::seal::Key;
-use quorate_proto::{MemberId, codec};
+use quorate_proto::{BlobHash, MemberId, codec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
@@ -21,6 +21,7 @@ use tracing::debug;
 
 use super::core::Command;
 use super::handle::{ApiRequest, ApiResponse, Forwarded};
+use crate::store;
 
 /// A peer that takes longer to connect or to prove itself is not there.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -29,6 +30,10 @@ const CONNECT: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_mins(2);
 /// Connections accepted at once; more wait in the backlog.
 const ACCEPTED_MAX: usize = 256;
+/// Bytes of contents in one frame: what is sent meanwhile on other connections is not kept waiting by a large one.
+const CHUNK: usize = 64 * 1024;
+/// Contents sent at once; more wait.
+const SENDING_MAX: usize = 8;
 /// Messages queued for one peer; the core repeats what is dropped.
 const QUEUE: usize = 64;
 
@@ -55,6 +60,38 @@ enum Frame {
     Answer(u64, ApiResponse),
     /// To the leader: this member leaves for good and wants to be no voter any more.
     Remove(MemberId),
+    /// Send the contents of a large value: hash and length. First and only on a connection of its own.
+    Fetch(BlobHash, u32),
+    /// The next bytes of them, at most [`CHUNK`].
+    Chunk(Vec<u8>),
+    /// They are not here.
+    Gone,
+}
+
+/// An answer to [`Control::fetch`], piece by piece.
+pub struct Transfer {
+    stream: TcpStream,
+    channel: Channel,
+    buffer: Vec<u8>,
+}
+
+impl Transfer {
+    /// The next piece; `None`: the peer does not have the contents.
+    pub async fn next(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        loop {
+            match next(&mut self.channel)? {
+                Some(Frame::Chunk(bytes)) if !bytes.is_empty() => return Ok(Some(bytes)),
+                Some(Frame::Gone) => return Ok(None),
+                Some(_) => return Err(std::io::ErrorKind::InvalidData.into()),
+                None => {}
+            }
+            let size = self.stream.read(&mut self.buffer).await?;
+            if size == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            self.channel.feed(&self.buffer[..size]);
+        }
+    }
 }
 
 type Waiting = Arc<Mutex<BTreeMap<u64, oneshot::Sender<ApiResponse>>>>;
@@ -79,6 +116,8 @@ struct Shared {
     links: Mutex<BTreeMap<SocketAddr, Link>>,
     commands: mpsc::Sender<Command>,
     forwarded: mpsc::Sender<Forwarded>,
+    blobs: store::Blobs,
+    sending: Semaphore,
     next_request: std::sync::atomic::AtomicU64,
 }
 
@@ -96,10 +135,13 @@ impl Control {
         own: SocketAddr,
         commands: mpsc::Sender<Command>,
         forwarded: mpsc::Sender<Forwarded>,
+        blobs: store::Blobs,
     ) -> Self {
         let next_request = std::sync::atomic::AtomicU64::new(1);
         let links = Mutex::new(BTreeMap::new());
-        Self { shared: Arc::new(Shared { name, key, own, links, commands, forwarded, next_request }) }
+        let sending = Semaphore::new(SENDING_MAX);
+        let shared = Shared { name, key, own, links, commands, forwarded, blobs, sending, next_request };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Accepts connections for ever.
@@ -153,6 +195,36 @@ impl Control {
     pub async fn ask_to_be_removed(&self, leader: SocketAddr, id: MemberId) {
         let link = self.link(leader).await;
         drop(link.frames.try_send(Frame::Remove(id)));
+    }
+
+    /// Asks a peer for the contents of a large value, on a connection of its own.
+    pub async fn fetch(&self, from: SocketAddr, hash: BlobHash, len: u32) -> std::io::Result<Transfer> {
+        let mut stream = timeout(CONNECT, TcpStream::connect(from)).await??;
+        let mut channel = timeout(CONNECT, self.handshake(&mut stream, true)).await??;
+        write(&mut stream, &mut channel, &Frame::Fetch(hash, len)).await?;
+        Ok(Transfer { stream, channel, buffer: vec![0; CHUNK] })
+    }
+
+    /// The other side of it.
+    async fn send_contents(
+        &self,
+        hash: BlobHash,
+        len: u32,
+        stream: &mut TcpStream,
+        channel: &mut Channel,
+    ) -> std::io::Result<()> {
+        let _turn = self.shared.sending.acquire().await.map_err(std::io::Error::other)?;
+        let found = self.shared.blobs.file(hash).ok().filter(|(_, length)| *length == u64::from(len));
+        let Some((file, _)) = found else { return write(stream, channel, &Frame::Gone).await };
+        let mut file = tokio::fs::File::from_std(file);
+        let mut left = usize::try_from(len).unwrap_or_default();
+        while left > 0 {
+            let mut piece = vec![0; left.min(CHUNK)];
+            file.read_exact(&mut piece).await?;
+            left -= piece.len();
+            write(stream, channel, &Frame::Chunk(piece)).await?;
+        }
+        stream.shutdown().await
     }
 
     async fn link(&self, to: SocketAddr) -> Link {
@@ -220,6 +292,9 @@ impl Control {
                     }
                     channel.feed(&buffer[..size]);
                     while let Some(frame) = next(&mut channel)? {
+                        if let Frame::Fetch(hash, len) = frame {
+                            return self.send_contents(hash, len, &mut stream, &mut channel).await;
+                        }
                         self.handle(frame, &mut peer, &answers).await;
                     }
                 }
@@ -254,7 +329,9 @@ impl Control {
                     debug!(%id, why, "not removed from the voters");
                 }
             }
-            Frame::Answer(..) => debug!("an answer to nothing asked here"),
+            Frame::Answer(..) | Frame::Fetch(..) | Frame::Chunk(_) | Frame::Gone => {
+                debug!("a frame that nobody asked for");
+            }
         }
     }
 

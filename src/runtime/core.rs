@@ -3,23 +3,26 @@
 //!
 //! Wakes for: datagrams, the core's deadline, commands of the agent. Then: obey the outputs in order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_proto::message::Entry;
+use quorate_proto::message::{Entry, Put, Value};
 use quorate_proto::seal::{Kind, Opener, PLAIN_MAX, Sealer};
-use quorate_proto::{Epoch, Generation, MemberId};
+use quorate_proto::{BlobHash, Epoch, Generation, MemberId};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, warn};
 
+use super::blobs::{self, Blobs};
 use super::clock;
 use super::control::Outgoing;
+use super::fetch::Fetch;
 use super::metrics::{Direction, Metrics};
 use super::persist::Store;
-use crate::cluster::leadership::Lease;
+use super::replica::Reading;
+use crate::cluster::leadership::{Lease, Released};
 use crate::cluster::membership::Stats;
 use crate::cluster::{Cluster, Event, Output, Ticket, View, WriteId};
 
@@ -52,6 +55,43 @@ pub enum Command {
     Generation(Generation),
     /// Write registers on a majority, under the leadership of this epoch and no other.
     Propose(Epoch, Vec<Entry>, oneshot::Sender<Result<(), ProposeError>>),
+    /// The large values of a proposal are on disk.
+    Prepared {
+        /// Under which leadership.
+        epoch: Epoch,
+        /// What to propose.
+        puts: Vec<Put>,
+        /// What was stored for it.
+        blobs: Vec<BlobHash>,
+        /// Number of this message, see `runtime::blobs`.
+        install: u64,
+        /// Who waits.
+        reply: oneshot::Sender<Result<(), ProposeError>>,
+    },
+    /// These contents were fetched and are on disk.
+    Blob {
+        /// Which.
+        hash: BlobHash,
+        /// Number of this message, see `runtime::blobs`.
+        install: u64,
+    },
+    /// These contents could not be had from there.
+    BlobFailed {
+        /// Which.
+        hash: BlobHash,
+        /// From whom.
+        from: SocketAddr,
+        /// The peer has none.
+        gone: bool,
+    },
+    /// The disk is full, for people.
+    DiskFull(String),
+    /// There is room again.
+    DiskOk,
+    /// What is stored cannot be read back: the process ends (rule R6).
+    Damaged(String),
+    /// Registers whose keys begin like this, tombstones left out, as this agent's store holds them now.
+    Read(String, oneshot::Sender<Reading>),
     /// Hand over.
     StepDown {
         /// For people.
@@ -61,6 +101,8 @@ pub enum Command {
     },
     /// Nothing runs any more.
     RunsStopped,
+    /// Nothing of the lost epoch runs any more.
+    RunsEnded(Epoch),
     /// Remove a voter that leaves for good.
     RemoveVoter(MemberId, oneshot::Sender<Result<(), String>>),
     /// Say goodbye and end the thread.
@@ -75,6 +117,9 @@ pub enum ProposeError {
     /// Nothing was written.
     #[error("this agent does not lead under that epoch any more")]
     NotLeader,
+    /// Nothing was written: too large, or the disk is full.
+    #[error("refused: {0}")]
+    Refused(String),
     /// It may or may not have taken effect.
     #[error("the leadership ended before a majority had acknowledged the write; its outcome is unknown")]
     Unknown,
@@ -87,10 +132,10 @@ pub enum Notice {
     Led {
         /// Its authority.
         lease: Lease,
-        /// Every register under `run/`.
+        /// Every register under `run/` (none of them is large).
         journal: BTreeMap<String, Vec<u8>>,
-        /// Epochs that were released: nothing of them runs.
-        released: BTreeSet<Epoch>,
+        /// Who released which epoch: nothing of theirs runs.
+        released: Released,
     },
     /// Everything else that happened.
     Event(Event),
@@ -116,6 +161,12 @@ pub struct Core {
     pub control: mpsc::Sender<Outgoing>,
     /// To the disk.
     pub store: Store,
+    /// To the files of large values.
+    pub blobs: Blobs,
+    /// To whoever gets them from peers.
+    pub fetch: mpsc::UnboundedSender<Fetch>,
+    /// The newest message of `blobs` that was seen.
+    pub installs: u64,
     /// To everybody who looks.
     pub view: watch::Sender<Arc<View>>,
     /// Sealed release datagrams for the guardian, renewed while leading.
@@ -226,17 +277,42 @@ impl Core {
             }
             Command::Persisted(ticket) => self.cluster.handle_persisted(ticket, now),
             Command::Generation(generation) => self.cluster.handle_generation(generation, now),
-            Command::Propose(epoch, entries, reply) => {
-                let leads = self.cluster.lease(now).is_some_and(|lease| lease.epoch() == epoch);
-                match leads.then(|| self.cluster.propose(&entries, now)).flatten() {
-                    Some(id) => {
-                        waiting.insert(id, reply);
-                    }
-                    None => drop(reply.send(Err(ProposeError::NotLeader))),
+            Command::Propose(epoch, entries, reply) => match blobs::needs_disk(&entries) {
+                Ok(false) => self.propose(epoch, &entries.iter().map(Put::from).collect::<Vec<_>>(), reply, waiting),
+                Ok(true) => self.blobs.put(blobs::Proposal { epoch, entries, reply }),
+                Err(why) => drop(reply.send(Err(ProposeError::Refused(why)))),
+            },
+            Command::Prepared { epoch, puts, blobs, install, reply } => {
+                self.installs = install;
+                for hash in blobs {
+                    self.cluster.handle_blob(hash, now);
                 }
+                self.propose(epoch, &puts, reply, waiting);
+            }
+            Command::Blob { hash, install } => {
+                self.installs = install;
+                self.cluster.handle_blob(hash, now);
+            }
+            Command::BlobFailed { hash, from, gone } => self.cluster.handle_blob_failed(hash, from, gone, now),
+            Command::DiskFull(why) => self.cluster.handle_disk_full(&why, now),
+            Command::DiskOk => self.cluster.handle_disk_ok(now),
+            Command::Damaged(text) => drop(self.notices.send(Notice::Event(Event::Fatal { text }))),
+            Command::Read(prefix, reply) => {
+                let durable = self.cluster.durable();
+                let begins = |entry: &(&String, _)| entry.0.starts_with(&prefix);
+                let found = durable.registers.range(prefix.clone()..).take_while(begins);
+                let here = |value: &Value| value.blob().is_none_or(|(hash, _)| durable.blobs.contains(&hash));
+                let register = |(key, (stamp, value)): (&String, &(_, Option<Value>))| {
+                    let value = value.clone()?;
+                    let here = here(&value);
+                    Some((key.clone(), *stamp, value, here))
+                };
+                let registers = found.filter_map(register).collect();
+                drop(reply.send(Reading { registers, files: self.blobs.files.clone() }));
             }
             Command::StepDown { why, leaving } => self.cluster.step_down(&why, leaving, now),
             Command::RunsStopped => self.cluster.runs_stopped(now),
+            Command::RunsEnded(epoch) => self.cluster.runs_ended(epoch, now),
             Command::RemoveVoter(id, reply) => {
                 drop(reply.send(self.cluster.remove_voter(&id, now).map_err(str::to_owned)));
             }
@@ -246,12 +322,34 @@ impl Core {
         }
     }
 
+    fn propose(
+        &mut self,
+        epoch: Epoch,
+        puts: &[Put],
+        reply: oneshot::Sender<Result<(), ProposeError>>,
+        waiting: &mut BTreeMap<WriteId, oneshot::Sender<Result<(), ProposeError>>>,
+    ) {
+        let now = clock::now();
+        if let Err(why) = self.cluster.check_keys(puts) {
+            drop(reply.send(Err(ProposeError::Refused(why))));
+            return;
+        }
+        let leads = self.cluster.lease(now).is_some_and(|lease| lease.epoch() == epoch);
+        match leads.then(|| self.cluster.propose(puts, now)).flatten() {
+            Some(id) => drop(waiting.insert(id, reply)),
+            None => drop(reply.send(Err(ProposeError::NotLeader))),
+        }
+    }
+
     /// Carries out what the core asked for, in order.
     fn obey(&mut self, waiting: &mut BTreeMap<WriteId, oneshot::Sender<Result<(), ProposeError>>>) {
         while let Some(output) = self.cluster.poll_output() {
             match output {
                 Output::Transmit { to, plain } => self.transmit(to, &plain),
                 Output::Persist { ticket, changes } => self.store.persist(ticket, changes),
+                // It is there as long as this thread is.
+                Output::Fetch { hash, len, from } => drop(self.fetch.send(Fetch { hash, len, from })),
+                Output::DropBlob { hash } => self.blobs.remove(hash, self.installs),
                 Output::Event(Event::Committed(id)) => {
                     if let Some(reply) = waiting.remove(&id) {
                         drop(reply.send(Ok(())));
@@ -264,7 +362,8 @@ impl Core {
                 }
                 Output::Event(Event::LeaseGained(lease)) => {
                     let runs = self.cluster.registers().range("run/".to_owned().."run0".to_owned());
-                    let journal = runs.filter_map(|(k, (_, v))| Some((k.clone(), v.clone()?))).collect();
+                    let journal =
+                        runs.filter_map(|(k, (_, v))| Some((k.clone(), v.as_ref()?.inline()?.to_vec()))).collect();
                     let released = self.cluster.released().clone();
                     self.renew_last_will();
                     drop(self.notices.send(Notice::Led { lease, journal, released }));

@@ -8,7 +8,10 @@ use chrono::{DateTime, Utc};
 use quorate_proto::MemberId;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::state::desk::Desk;
 use crate::cluster::View;
+use crate::roster::{self, Differs};
+use crate::task::TaskSpec;
 use crate::task::report::TaskReport;
 
 /// The cluster as this agent sees it, with the wall-clock times that people ask for.
@@ -33,6 +36,10 @@ pub struct ClusterSnapshot {
 pub struct TasksSnapshot {
     /// In order of configuration.
     pub tasks: Vec<TaskReport>,
+    /// The same tasks as they are defined, with the flag that counts.
+    pub specs: Vec<Arc<TaskSpec>>,
+    /// Agents whose files define tasks differently from the leader's.
+    pub differences: BTreeMap<MemberId, BTreeMap<String, Differs>>,
 }
 
 /// Health of this process.
@@ -89,9 +96,98 @@ pub enum ForwardError {
     },
 }
 
+/// What a reload came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReloadReport {
+    /// Whether this agent leads: only then the tasks changed at once.
+    pub leading: bool,
+    /// What changed; on a follower nothing does.
+    pub difference: roster::Difference,
+    /// How this agent's files differ from those of the leader.
+    pub differs: BTreeMap<String, Differs>,
+    /// Settings other than tasks that changed: they need a restart.
+    pub needs_restart: Vec<String>,
+}
+
+/// What to do with a task that is created, enabled or disabled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RunMode {
+    /// Nothing more.
+    #[default]
+    Later,
+    /// Run it now and wait for the end.
+    Now,
+    /// Plan only: nothing changes.
+    Inspect,
+}
+
+/// What a run would change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Whether it would change anything.
+    pub changes_present: bool,
+    /// For people, as Terraform prints it.
+    pub text: String,
+}
+
+/// Why a change of a task was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// Ask the leader. Nothing changed.
+    #[error("this agent does not lead")]
+    NotLeading,
+    /// There is one of that name.
+    #[error("task with name {0} already exists")]
+    Exists(String),
+    /// There is none of that name.
+    #[error("a task with name '{0}' does not exist or has not been initialized yet")]
+    Unknown(String),
+    /// It is configured in a way that cannot work; for people.
+    #[error("{0}")]
+    Invalid(String),
+    /// It was tried and went wrong: the text says what.
+    #[error("{0}")]
+    Failed(String),
+    /// Leadership ended meanwhile: whether it took effect is unknown.
+    #[error("leadership ended before the change was acknowledged; whether it took effect is unknown")]
+    Lost,
+}
+
 /// What a face may ask the agent to do.
 #[derive(Debug)]
 pub enum Request {
+    /// Read the configuration files again. `Err`: they cannot be read, nothing changed.
+    Reload(oneshot::Sender<Result<ReloadReport, String>>),
+    /// Another agent says how its files differ from this leader's. Only from the control connection.
+    Differences {
+        /// Who.
+        agent: MemberId,
+        /// How; empty: not any more.
+        differs: BTreeMap<String, Differs>,
+    },
+    /// Make a task (leader only). The plan is there for [`RunMode::Inspect`].
+    Create {
+        /// What to make.
+        spec: Box<TaskSpec>,
+        /// And then.
+        run: RunMode,
+        /// Answered when it is on a majority, and has run if asked to.
+        reply: oneshot::Sender<Result<Option<Plan>, ChangeError>>,
+    },
+    /// Delete a task (leader only): it goes when nothing of it runs.
+    Delete {
+        /// Which.
+        task: String,
+        /// Answered when it is marked on a majority.
+        reply: oneshot::Sender<Result<(), ChangeError>>,
+    },
+    /// Run a task now, by hand (leader only). Answers when the run is decided, not when it ends.
+    Run {
+        /// Which.
+        task: String,
+        /// `Err`: it cannot run.
+        reply: oneshot::Sender<Result<(), ChangeError>>,
+    },
     /// Hand leadership over now. Answers with the successor, or why not.
     StepDown(oneshot::Sender<Result<Option<MemberId>, String>>),
     /// Leave the cluster for good, then stop the process.
@@ -104,8 +200,10 @@ pub enum Request {
         task: String,
         /// To what.
         enabled: bool,
-        /// `Err`: no such task, or not the leader.
-        reply: oneshot::Sender<Result<(), String>>,
+        /// And then.
+        run: RunMode,
+        /// Answered when it is on a majority. The plan is there for [`RunMode::Inspect`].
+        reply: oneshot::Sender<Result<Option<Plan>, ChangeError>>,
     },
 }
 
@@ -129,8 +227,20 @@ pub struct Handle {
     pub health: watch::Receiver<Health>,
     /// To the agent. Bounded: a face waits, it does not pile up.
     pub requests: mpsc::Sender<Request>,
+    /// Terraform state that the cluster keeps; `None`: it keeps none.
+    pub state: Option<Arc<Desk>>,
+    /// Task objects of the API to definitions and back.
+    pub objects: Arc<dyn TaskObjects>,
     /// Prometheus text, rendered at each call.
     pub metrics: Arc<dyn MetricsText>,
+}
+
+/// Reads and shows task objects as the API has them (`reference/cts.md` 4.5). Implemented where configuration is read.
+pub trait TaskObjects: std::fmt::Debug + Send + Sync {
+    /// The definition. `Err`: what is wrong with it.
+    fn read(&self, object: &serde_json::Value) -> Result<TaskSpec, String>;
+    /// The object, defaults filled in.
+    fn show(&self, spec: &TaskSpec) -> serde_json::Value;
 }
 
 /// Renders the metrics of the process as Prometheus text.

@@ -10,6 +10,8 @@ use quorate_proto::bincode_derive::{Decode, Encode};
 use quorate_proto::message::Entry;
 use quorate_proto::{Epoch, MemberId, codec};
 
+use crate::cluster::leadership::Released;
+
 /// Clock bound ρ, as in `cluster::leadership`.
 const RATE_BOUND: f64 = 0.01;
 /// What killing and reaping may take after the grace.
@@ -29,6 +31,8 @@ pub struct Entered {
     pub grace_ms: u64,
     /// Over.
     pub finished: bool,
+    /// It was stopped before its own end: what it did is not known.
+    pub interrupted: bool,
 }
 
 impl Entered {
@@ -49,24 +53,36 @@ pub struct Unfinished {
     pub text: String,
 }
 
+/// W of protocol-safety 7: how long a run with this grace may outlive its authority.
+pub fn wait(grace: Duration) -> Duration {
+    grace.mul_f64((1.0 + RATE_BOUND) / (1.0 - RATE_BOUND)) + KILL_LATENCY
+}
+
 /// What was in flight when the new leadership `epoch` began, and is not surely over.
 ///
-/// A run of an epoch that its holder (or its guardian) released is over: a release is sent only when nothing runs.
-pub fn unfinished(journal: &BTreeMap<String, Vec<u8>>, released: &BTreeSet<Epoch>, epoch: Epoch) -> Vec<Unfinished> {
+/// A run of an epoch that its agent (or its guardian) released is over: a release is sent only when nothing runs. Another
+/// agent's release of the same epoch says nothing: that one claimed it in vain.
+pub fn unfinished(journal: &BTreeMap<String, Vec<u8>>, released: &Released, epoch: Epoch) -> Vec<Unfinished> {
     let entered = journal
         .iter()
         .filter_map(|(key, value)| Some((key.strip_prefix("run/")?, codec::decode_frame::<Entered>(value).ok()?)));
     entered
-        .filter(|(_, e)| !e.finished && e.epoch < epoch && !released.contains(&e.epoch))
-        .map(|(task, e)| {
-            let grace = Duration::from_millis(e.grace_ms);
-            Unfinished {
-                task: task.to_owned(),
-                wait: grace.mul_f64((1.0 + RATE_BOUND) / (1.0 - RATE_BOUND)) + KILL_LATENCY,
-                text: format!("waiting for the interrupted run of {} (epoch {})", e.agent, e.epoch),
-            }
+        .filter(|(_, e)| !e.finished && e.epoch < epoch && !released.contains(&(e.epoch, e.agent.clone())))
+        .map(|(task, e)| Unfinished {
+            task: task.to_owned(),
+            wait: wait(Duration::from_millis(e.grace_ms)),
+            text: format!("waiting for the interrupted run of {} (epoch {})", e.agent, e.epoch),
         })
         .collect()
+}
+
+/// Tasks whose newest run did not come to an end of its own: they run again, whatever has not changed since.
+pub fn interrupted(journal: &BTreeMap<String, Vec<u8>>) -> BTreeSet<String> {
+    let entered = journal.iter().filter_map(|(key, value)| {
+        let entered = codec::decode_frame::<Entered>(value).ok()?;
+        Some((key.strip_prefix("run/")?, entered))
+    });
+    entered.filter(|(_, e)| !e.finished || e.interrupted).map(|(task, _)| task.to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -75,14 +91,19 @@ mod tests {
 
     fn journal(epoch: u64, finished: bool) -> BTreeMap<String, Vec<u8>> {
         let agent = MemberId::new("a1").unwrap();
-        let entered = Entered { epoch: Epoch(epoch), run: [7; 16], agent, grace_ms: 10_000, finished };
+        let entered =
+            Entered { epoch: Epoch(epoch), run: [7; 16], agent, grace_ms: 10_000, finished, interrupted: false };
         let entry = entered.entry("fw").unwrap();
         BTreeMap::from([(entry.key, entry.value.unwrap())])
     }
 
+    fn released(by: &[(u64, &str)]) -> Released {
+        by.iter().map(|(epoch, agent)| (Epoch(*epoch), MemberId::new(*agent).unwrap())).collect()
+    }
+
     #[test]
     fn a_run_in_flight_is_waited_for_until_it_is_surely_over() {
-        let found = unfinished(&journal(6, false), &BTreeSet::new(), Epoch(7));
+        let found = unfinished(&journal(6, false), &Released::new(), Epoch(7));
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].task, "fw");
         assert!(found[0].wait > Duration::from_secs(11) && found[0].wait < Duration::from_secs(12));
@@ -91,13 +112,18 @@ mod tests {
 
     #[test]
     fn a_finished_or_released_run_is_not_waited_for() {
-        assert!(unfinished(&journal(6, true), &BTreeSet::new(), Epoch(7)).is_empty());
-        assert!(unfinished(&journal(6, false), &BTreeSet::from([Epoch(6)]), Epoch(7)).is_empty());
-        assert_eq!(unfinished(&journal(6, false), &BTreeSet::from([Epoch(5), Epoch(9)]), Epoch(7)).len(), 1);
+        assert!(unfinished(&journal(6, true), &Released::new(), Epoch(7)).is_empty());
+        assert!(unfinished(&journal(6, false), &released(&[(6, "a1")]), Epoch(7)).is_empty());
+        assert_eq!(unfinished(&journal(6, false), &released(&[(5, "a1"), (9, "a1")]), Epoch(7)).len(), 1);
+    }
+
+    #[test]
+    fn a_rival_that_claimed_the_same_epoch_in_vain_does_not_release_its_runs() {
+        assert_eq!(unfinished(&journal(6, false), &released(&[(6, "a2")]), Epoch(7)).len(), 1);
     }
 
     #[test]
     fn what_cannot_be_read_is_no_run() {
-        assert!(unfinished(&BTreeMap::from([("run/x".to_owned(), vec![1, 2])]), &BTreeSet::new(), Epoch(7)).is_empty());
+        assert!(unfinished(&BTreeMap::from([("run/x".to_owned(), vec![1, 2])]), &Released::new(), Epoch(7)).is_empty());
     }
 }

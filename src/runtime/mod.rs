@@ -5,17 +5,22 @@
 
 pub mod address;
 pub mod agent;
+pub mod blobs;
 pub mod clock;
 pub mod control;
 pub mod core;
+pub mod fetch;
 pub mod handle;
+mod history;
 pub mod journal;
 pub mod metrics;
 pub mod persist;
+pub mod replica;
 mod resolve;
 mod runs;
 pub mod settings;
 mod snapshot;
+pub mod state;
 mod story;
 
 pub use agent::{Agent, StartError};

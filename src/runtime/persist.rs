@@ -1,7 +1,8 @@
 //! The thread that owns the store: one transaction after the other, in the order asked for, each answered when it is on
 //! disk. The gossip thread never waits for it.
 //!
-//! When a write fails the process ends with a clear message (rule R6): a promise is never kept in memory only.
+//! When the disk is full the core is told, and everything here waits until there is room: nothing that depends on it leaves
+//! the agent meanwhile. When a write fails otherwise the process ends with a clear message (rule R6): a promise is never kept in memory only.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,6 +18,11 @@ use super::metrics::Metrics;
 use crate::cluster::Ticket;
 use crate::cluster::durable::Change;
 
+/// How often a full disk is looked at.
+const ROOM_PERIOD: Duration = Duration::from_millis(500);
+/// What has to fit the disk, beside the reserve, before a full one counts as having room.
+const HYSTERESIS: usize = 2 * 1024 * 1024;
+
 /// To the thread. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store(mpsc::Sender<Job>);
@@ -26,6 +32,8 @@ enum Job {
     Persist(Ticket, Vec<Change>),
     Adopt(Generation),
     AddressBook(Vec<(MemberId, SocketAddr)>),
+    /// So many bytes did not fit the disk elsewhere.
+    Room(usize),
 }
 
 impl Store {
@@ -42,6 +50,11 @@ impl Store {
     /// Remembers where the others are: a hint for the next start.
     pub fn remember(&self, peers: Vec<(MemberId, SocketAddr)>) {
         self.send(Job::AddressBook(peers));
+    }
+
+    /// Somebody else found no room for so many bytes: the disk counts as full until there is.
+    pub fn wait_for_room(&self, bytes: usize) {
+        self.send(Job::Room(bytes));
     }
 
     fn send(&self, job: Job) {
@@ -61,13 +74,37 @@ pub fn start(
     let work = move || {
         while let Ok(job) = jobs.recv() {
             let begun = clock::now().mono;
-            let done = match job {
-                Job::Persist(ticket, changes) => store.commit(&changes).map(|()| Some(Command::Persisted(ticket))),
-                Job::Adopt(generation) => {
-                    store.adopt_generation(generation).map(|()| Some(Command::Generation(generation)))
+            let mut full = false;
+            let done = loop {
+                let done = match &job {
+                    Job::Persist(ticket, changes) => store.commit(changes).map(|()| Some(Command::Persisted(*ticket))),
+                    Job::Adopt(generation) => {
+                        store.adopt_generation(*generation).map(|()| Some(Command::Generation(*generation)))
+                    }
+                    Job::AddressBook(peers) => store.put_address_book(peers).map(|()| None),
+                    Job::Room(bytes) => store.check_room(*bytes).map(|()| None),
+                };
+                match done {
+                    Err(error) if error.is_disk_full() => {
+                        if !full && commands.blocking_send(Command::DiskFull(error.to_string())).is_err() {
+                            return;
+                        }
+                        full = true;
+                        // More than is needed, so that it is not full again at once.
+                        while store.check_room(HYSTERESIS).is_err() {
+                            std::thread::sleep(ROOM_PERIOD);
+                            if commands.is_closed() {
+                                return;
+                            }
+                        }
+                        std::thread::sleep(ROOM_PERIOD);
+                    }
+                    done => break done,
                 }
-                Job::AddressBook(peers) => store.put_address_book(&peers).map(|()| None),
             };
+            if full && done.is_ok() && commands.blocking_send(Command::DiskOk).is_err() {
+                return;
+            }
             match done {
                 Ok(answer) => {
                     metrics.store_commit(clock::now().mono.saturating_sub(begun));

@@ -3,14 +3,31 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_proto::MemberId;
 use quorate_proto::seal::Key;
 
+use super::handle::TaskObjects;
 use crate::cluster;
 use crate::task::spec::TaskSpec;
 use crate::terraform;
+
+/// Reads the configuration again, for a reload. Implemented where files are read.
+pub trait Reload: std::fmt::Debug + Send + Sync {
+    /// The tasks that the files define now, or why they cannot be read (the text of a report; nothing changes then).
+    fn load(&self) -> Result<Reloaded, String>;
+}
+
+/// What the files say now.
+#[derive(Debug, Clone)]
+pub struct Reloaded {
+    /// The tasks, in order of configuration.
+    pub tasks: Vec<TaskSpec>,
+    /// Settings other than tasks that differ from those this process runs with: they need a restart.
+    pub needs_restart: Vec<String>,
+}
 
 /// How this agent takes part in a cluster.
 #[derive(Debug, Clone)]
@@ -42,6 +59,16 @@ pub struct Settings {
     pub tasks: Vec<TaskSpec>,
     /// How to run modules.
     pub terraform: terraform::Settings,
+    /// A new leader runs every task, also what has not changed.
+    pub take_over_all: bool,
+    /// Runs at a time.
+    pub max_parallel: usize,
+    /// How Terraform reaches Consul for its state, when that is used.
+    pub consul_backend: Option<terraform::ConsulAccess>,
+    /// Task objects of the API.
+    pub objects: Arc<dyn TaskObjects>,
+    /// Reads the files again; `None`: there are none.
+    pub reload: Option<Arc<dyn Reload>>,
     /// This program, to start the guardian from.
     pub exe: PathBuf,
     /// The environment that runs inherit from, filtered by an allow-list.

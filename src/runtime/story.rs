@@ -42,6 +42,8 @@ pub(super) fn tell(event: &Event) {
             info!(successor, why, "handing leadership over");
         }
         Event::Committed(_) | Event::Unknown(_) => {}
+        Event::DiskFull { why } => error!("{why}: this agent neither votes nor leads until there is room"),
+        Event::DiskOk => info!("there is room on the disk again: this agent takes part again"),
         Event::Alarm { text } => error!("{text}"),
         Event::Fatal { text } => error!("this agent stops: {text}"),
     }

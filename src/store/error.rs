@@ -85,12 +85,34 @@ impl OpenError {
     }
 }
 
-/// Why a commit failed. Whether its changes are on the disk is unknown; the store takes nothing more. Stop the process.
+/// Why a commit failed. When the disk is full nothing has changed: try again when there is room. After any other
+/// error it is unknown whether the changes are on the disk; the store takes nothing more. Stop the process.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// Nothing was written, because there is too little room. Try again.
+    #[error(
+        "the disk of {} is full: {} MiB are free, {} MiB are needed to go on",
+        path.display(), *free / MIB, needed.div_ceil(MIB)
+    )]
+    Full {
+        /// A directory on that disk.
+        path: PathBuf,
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that have to be.
+        needed: u64,
+    },
     /// The disk refused.
     #[error("write to the store: {0}")]
     Io(io::Error),
+    /// The disk refused to write this file.
+    #[error("write {}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The store itself refused: a defect, or damage found while writing.
     #[error("write to the store: {0}")]
     Other(String),
@@ -99,10 +121,20 @@ pub enum StoreError {
     Stopped,
 }
 
+const MIB: u64 = 1024 * 1024;
+
 impl StoreError {
+    pub(super) fn at(path: &Path, source: io::Error) -> Self {
+        Self::File { path: path.to_owned(), source }
+    }
+
     /// Whether freeing disk space is what helps.
     pub fn is_disk_full(&self) -> bool {
-        matches!(self, Self::Io(source) if is_full(source))
+        match self {
+            Self::Full { .. } => true,
+            Self::Io(source) | Self::File { source, .. } => is_full(source),
+            Self::Other(_) | Self::Stopped => false,
+        }
     }
 }
 

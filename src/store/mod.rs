@@ -1,4 +1,4 @@
-//! The disk: one file, `quorate.redb`, that holds what the cluster core must not forget.
+//! The disk: `quorate.redb`, which holds what the cluster core must not forget, and a file for each large value.
 //!
 //! A promise that is given and then forgotten breaks the protocol, so the store is built around three habits.
 //! *Durable before done:* [`Store::commit`] writes all changes in one transaction and returns after the fsync.
@@ -8,6 +8,9 @@
 //! through an overlay in memory, verifies every page and every record, and only then opens it for writing. A file that
 //! is foreign, damaged or newer is left as it is, byte for byte.
 //!
+//! *Full is not failed:* room is asked for before every commit, and a commit that the disk had no room for is not believed
+//! either way: the file is closed, read back from the disk and verified before the same changes are tried again.
+//!
 //! A lock on `quorate.lock` keeps a second process out of the directory; `quorate.witness` notices a lost commit.
 //!
 //! # Not here
@@ -16,10 +19,12 @@
 //! restored from an old copy, cannot be detected here; protocol-safety 2 says what that costs. All calls block: keep
 //! them off the gossip thread.
 
+mod blobs;
 mod error;
 mod lock;
 mod overlay;
 mod record;
+mod room;
 mod witness;
 
 #[cfg(test)]
@@ -31,6 +36,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use quorate_proto::message::Value;
 use quorate_proto::{Generation, Instance, MemberId};
 use redb::backends::FileBackend;
 use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
@@ -38,13 +44,15 @@ use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, Stora
 use crate::cluster::Durable;
 use crate::cluster::durable::Change;
 
+pub use blobs::{Blobs, Incoming, Whole};
 pub use error::{OpenError, StoreError};
 pub use record::check_record;
+pub use room::RESERVE;
 
 use error::Cause;
 use lock::Lock;
 use overlay::Overlay;
-use record::{FORMAT, Record};
+use record::{FORMAT, FORMAT_OLDEST, Record};
 use witness::Witness;
 
 /// The file inside the data directory.
@@ -55,6 +63,8 @@ const FILE_NEW: &str = "quorate.redb.new";
 const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("quorate records");
 /// Pages that redb may keep in memory: the state is small and read once.
 const CACHE: usize = 1024 * 1024;
+/// A file below this size is not worth compacting.
+const COMPACT_ABOVE: u64 = 8 * 1024 * 1024;
 /// Peers remembered: more than enough to find one that lives.
 pub const PEERS_MAX: usize = 256;
 
@@ -69,12 +79,17 @@ pub struct Opened {
     pub fresh: bool,
     /// Members remembered from last time, to be tried as seeds.
     pub peers: Vec<(MemberId, SocketAddr)>,
+    /// Large values that registers name and that are damaged or missing: to be fetched from others.
+    pub damaged: usize,
 }
 
 /// The open store. One per data directory, among all processes.
 #[derive(Debug)]
 pub struct Store {
-    db: Database,
+    /// `None` while the file has to be read again.
+    db: Option<Database>,
+    path: PathBuf,
+    blobs: Blobs,
     generation: Generation,
     peers: Vec<(MemberId, SocketAddr)>,
     commits: u64,
@@ -125,21 +140,51 @@ impl Store {
 
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(|e| at(e.into()))?;
         file.set_permissions(Permissions::from_mode(0o600)).map_err(|e| at(e.into()))?;
-        let db = FileBackend::new(file)
+        let mut db = FileBackend::new(file)
             .and_then(|backend| builder().create_with_backend(wrap(backend)))
             .map_err(|e| at(e.into()))?;
-        let Contents { durable, generation, peers, commits } = read(&db).map_err(at)?;
+        compact(&mut db, &path).map_err(at)?;
+        let Contents { mut durable, generation, peers, commits, format } = read(&db).map_err(at)?;
+        let named = durable.registers.values().filter_map(|(_, value)| value.as_ref()?.blob()).collect();
+        let blobs = Blobs::open(data_dir, &named);
+        let (blobs, here) = blobs.map_err(|source| OpenError::Io { path: data_dir.join(blobs::DIRECTORY), source })?;
+        let damaged = named.len() - here.len();
+        durable.blobs = here;
 
         let next = generation.0.checked_add(1).ok_or_else(|| at(Cause::damaged("the generation is used up")))?;
         let generation = Generation(next.max(unix_ms));
-        let mut store = Self { db, generation, peers: peers.clone(), commits, witness, failed: false, _lock: lock };
-        store.put(vec![Record::Generation(generation)]).map_err(|e| OpenError::Write { path, source: e })?;
-        Ok((store, Opened { durable, generation, fresh, peers }))
+        let mut records = if format == FORMAT { Vec::new() } else { rewritten(&durable) };
+        records.push(Record::Generation(generation));
+        let mut store = Self {
+            db: Some(db),
+            path: path.clone(),
+            blobs,
+            generation,
+            peers: peers.clone(),
+            commits,
+            witness,
+            failed: false,
+            _lock: lock,
+        };
+        store.put(records).map_err(|e| OpenError::Write { path, source: e })?;
+        durable.commits = store.commits;
+        Ok((store, Opened { durable, generation, fresh, peers, damaged }))
     }
 
-    /// Makes all changes durable, or none. After an error it is unknown whether they are: stop the process.
+    /// The files of large values.
+    pub fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
+    /// Whether `bytes` more fit the disk with the reserve that is kept free; `Err` says how much is missing.
+    pub fn check_room(&self, bytes: usize) -> Result<(), StoreError> {
+        room::check(&self.path, bytes)
+    }
+
+    /// Makes all changes durable, or none. `Err` with `is_disk_full`: try the same changes again when there is room, before
+    /// anything else. After any other error it is unknown whether they are durable: stop the process.
     pub fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        self.put(changes.iter().cloned().map(Record::from).collect())
+        self.put_with_room(changes.iter().cloned().map(Record::from).collect())
     }
 
     /// Raises the stored generation, when peers remember a higher one than ours (gossip R8). A lower one changes nothing.
@@ -147,7 +192,7 @@ impl Store {
         if generation <= self.generation {
             return Ok(());
         }
-        self.put(vec![Record::Generation(generation)])?;
+        self.put_with_room(vec![Record::Generation(generation)])?;
         self.generation = generation;
         Ok(())
     }
@@ -164,7 +209,7 @@ impl Store {
         if peers == self.peers {
             return Ok(());
         }
-        self.put(vec![Record::Peers(peers.to_vec())])?;
+        self.put_with_room(vec![Record::Peers(peers.to_vec())])?;
         self.peers = peers.to_vec();
         Ok(())
     }
@@ -174,18 +219,53 @@ impl Store {
         &self.peers
     }
 
+    fn put_with_room(&mut self, records: Vec<Record>) -> Result<(), StoreError> {
+        let mut bytes = 0;
+        for record in &records {
+            bytes += record.encode(&record.key())?.len();
+        }
+        room::check(&self.path, bytes)?;
+        self.put(records)
+    }
+
     fn put(&mut self, mut records: Vec<Record>) -> Result<(), StoreError> {
         if self.failed {
             return Err(StoreError::Stopped);
         }
-        let commits = self.commits + 1;
-        records.push(Record::Commits(commits));
-        if let Err(cause) = write(&self.db, &records) {
-            self.failed = true;
-            return Err(cause.into());
+        let written = self.reopen().and_then(|()| {
+            let db = self.db.as_ref().ok_or_else(|| Cause::damaged("it is not open"))?;
+            records.push(Record::Commits(self.commits + 1));
+            write(db, &records)
+        });
+        match written.map_err(StoreError::from) {
+            Ok(()) => {
+                self.commits += 1;
+                self.witness.note(self.commits);
+                Ok(())
+            }
+            Err(error) => {
+                // Nothing is believed of a file on which a write failed, least of all its fsyncs.
+                self.db = None;
+                self.failed = !error.is_disk_full();
+                Err(error)
+            }
         }
-        self.commits = commits;
-        self.witness.note(commits);
+    }
+
+    /// Reads the file again after the disk was full. The failed transaction is in it or not: it is written once more.
+    fn reopen(&mut self) -> Result<(), Cause> {
+        if self.db.is_some() {
+            return Ok(());
+        }
+        // What the system still holds in memory may never have reached the disk: it shall read from there.
+        rustix::fs::fadvise(File::open(&self.path)?, 0, None, rustix::fs::Advice::DontNeed).map_err(io::Error::from)?;
+        let seen = examine(&self.path)?.commits;
+        if seen != self.commits && seen != self.commits + 1 {
+            return Err(Cause::Damaged(format!("it holds {seen} commits of {}", self.commits)));
+        }
+        let file = OpenOptions::new().read(true).write(true).open(&self.path)?;
+        self.db = Some(builder().create_with_backend(FileBackend::new(file)?)?);
+        self.commits = seen;
         Ok(())
     }
 }
@@ -196,6 +276,31 @@ struct Contents {
     generation: Generation,
     peers: Vec<(MemberId, SocketAddr)>,
     commits: u64,
+    format: u32,
+}
+
+/// All records whose form has changed since an older format, and the format.
+fn rewritten(durable: &Durable) -> Vec<Record> {
+    let register = |(key, (stamp, value)): (&String, &(quorate_proto::Stamp, Option<Value>))| {
+        Record::State(Change::Register { key: key.clone(), stamp: *stamp, value: value.clone() })
+    };
+    durable.registers.iter().map(register).chain([Record::Format(FORMAT)]).collect()
+}
+
+/// Gives room back to the disk when most of a large file is free.
+fn compact(db: &mut Database, path: &Path) -> Result<(), Cause> {
+    let size = fs::metadata(path)?.len();
+    if size < COMPACT_ABOVE {
+        return Ok(());
+    }
+    let transaction = db.begin_write()?;
+    let stats = transaction.stats()?;
+    transaction.abort()?;
+    let used = stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes();
+    if used < size / 4 {
+        db.compact().map_err(|e| Cause::from(redb::Error::from(e)))?;
+    }
+    Ok(())
 }
 
 /// Makes the directory for its owner only. One that exists keeps its mode: it may be somebody's mount point.
@@ -253,11 +358,11 @@ fn read(db: &Database) -> Result<Contents, Cause> {
     };
     // The version first: what a newer version wrote may not even be readable.
     let key = Record::FORMAT_KEY;
-    match table.get(key)?.map(|value| Record::decode(key, value.value())).transpose()? {
-        Some(Record::Format(FORMAT)) => {}
+    let format = match table.get(key)?.map(|value| Record::decode(key, value.value(), FORMAT)).transpose()? {
+        Some(Record::Format(found @ FORMAT_OLDEST..=FORMAT)) => found,
         Some(Record::Format(found)) => return Err(Cause::Newer(found)),
         _ => return Err(Cause::damaged("it does not say its format version")),
-    }
+    };
     let mut owner = None;
     let mut generation = None;
     let mut peers = Vec::new();
@@ -265,7 +370,7 @@ fn read(db: &Database) -> Result<Contents, Cause> {
     let mut changes = Vec::new();
     for row in table.iter()? {
         let (key, value) = row?;
-        match Record::decode(key.value(), value.value())? {
+        match Record::decode(key.value(), value.value(), format)? {
             Record::Format(_) => {}
             Record::Owner { id, instance } => owner = Some((id, instance)),
             Record::Generation(stored) => generation = Some(stored),
@@ -281,7 +386,7 @@ fn read(db: &Database) -> Result<Contents, Cause> {
     for change in changes {
         change.apply(&mut durable);
     }
-    Ok(Contents { durable, generation, peers, commits })
+    Ok(Contents { durable, generation, peers, commits, format })
 }
 
 fn write(db: &Database, records: &[Record]) -> Result<(), Cause> {

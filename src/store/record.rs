@@ -12,21 +12,23 @@
 //! | `promise` | epoch, holder (id, instance, boot), lease (seconds u64, nanoseconds u32) |
 //! | `founding` | accepted proposal or none, formed proposal or none |
 //! | `cluster` | cluster id |
-//! | `register/<key>` | stamp, value or none |
+//! | `register/<key>` | stamp, value or none: the bytes, or hash and length of a file in `blobs/` |
 //! | `peers` | list of (member id, address) |
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use quorate_proto::codec::{self, FRAME_LIMIT};
-use quorate_proto::message::{Process, Proposal};
+use quorate_proto::message::{Process, Proposal, Value};
 use quorate_proto::{ClusterId, Epoch, Generation, Instance, MemberId, Stamp};
 
 use super::error::Cause;
 use crate::cluster::durable::{Change, Founding, Promise};
 
 /// Version of the records. A newer one is refused; raise it whenever an older reader would misread.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
+/// The oldest that is still read: registers held their values as plain bytes. It is rewritten when it is opened.
+pub(super) const FORMAT_OLDEST: u32 = 1;
 
 const CHECKSUM: usize = 16;
 const CONTEXT: &str = "quorate 2026 v1 stored record";
@@ -77,14 +79,15 @@ impl Record {
         Ok(value)
     }
 
-    pub(super) fn decode(key: &str, value: &[u8]) -> Result<Self, Cause> {
+    /// As a file of this format holds it.
+    pub(super) fn decode(key: &str, value: &[u8], format: u32) -> Result<Self, Cause> {
         let (body, sum) = value
             .split_last_chunk::<CHECKSUM>()
             .ok_or_else(|| Cause::damaged(&format!("record {key:?} is cut off")))?;
         if checksum(key, body) != *sum {
             return Err(Cause::damaged(&format!("record {key:?} does not match its checksum")));
         }
-        Self::parse(key, body)
+        Self::parse(key, body, format)
     }
 
     fn body(&self) -> Result<Vec<u8>, codec::CodecError> {
@@ -101,7 +104,7 @@ impl Record {
         }
     }
 
-    fn parse(key: &str, body: &[u8]) -> Result<Self, Cause> {
+    fn parse(key: &str, body: &[u8], format: u32) -> Result<Self, Cause> {
         Ok(match key {
             Self::FORMAT_KEY => Self::Format(field(key, body)?),
             "owner" => {
@@ -124,7 +127,12 @@ impl Record {
                 let register = other
                     .strip_prefix(REGISTER)
                     .ok_or_else(|| Cause::damaged(&format!("record {key:?} is unknown")))?;
-                let (stamp, value): (Stamp, Option<Vec<u8>>) = field(key, body)?;
+                let (stamp, value): (Stamp, Option<Value>) = if format == FORMAT_OLDEST {
+                    let (stamp, bytes): (Stamp, Option<Vec<u8>>) = field(key, body)?;
+                    (stamp, bytes.map(Value::Inline))
+                } else {
+                    field(key, body)?
+                };
                 Self::State(Change::Register { key: register.to_owned(), stamp, value })
             }
         })
@@ -136,7 +144,7 @@ fn field<T: codec::Wire>(key: &str, body: &[u8]) -> Result<T, Cause> {
 }
 
 /// The length keeps key and body apart.
-fn checksum(key: &str, body: &[u8]) -> [u8; CHECKSUM] {
+pub(super) fn checksum(key: &str, body: &[u8]) -> [u8; CHECKSUM] {
     let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
     hasher.update(&(key.len() as u64).to_le_bytes()).update(key.as_bytes()).update(body);
     let mut sum = [0; CHECKSUM];
@@ -150,11 +158,11 @@ pub fn check_record(bytes: &[u8]) -> bool {
     let Some(zero) = bytes.iter().position(|&byte| byte == 0) else { return false };
     let Ok(key) = std::str::from_utf8(&bytes[..zero]) else { return false };
     let value = &bytes[zero + 1..];
-    let on_disk = Record::decode(key, value);
+    let on_disk = Record::decode(key, value, FORMAT);
     if let Ok(record) = &on_disk {
         assert_eq!(record.encode(key).ok().as_deref(), Some(value), "a record changes when it is written back");
     }
-    let body = Record::parse(key, value);
+    let body = Record::parse(key, value, FORMAT);
     if let Ok(record) = &body {
         assert_eq!(record.key(), key, "a record moves when it is written back");
         assert_eq!(record.body().ok().as_deref(), Some(value), "a body changes when it is written back");

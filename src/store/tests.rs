@@ -24,7 +24,7 @@ fn promise(epoch: u64) -> Change {
 
 fn register(key: &str, seq: u64, value: Option<&[u8]>) -> Change {
     let stamp = Stamp { epoch: Epoch(3), seq: Seq(seq) };
-    Change::Register { key: key.to_owned(), stamp, value: value.map(<[u8]>::to_vec) }
+    Change::Register { key: key.to_owned(), stamp, value: value.map(|bytes| Value::Inline(bytes.to_vec())) }
 }
 
 fn everything() -> Vec<Change> {
@@ -52,6 +52,11 @@ fn applied(changes: &[Change]) -> Durable {
     durable
 }
 
+/// What was read, apart from how many transactions it took to come there.
+fn state(opened: Opened) -> Durable {
+    Durable { commits: 0, ..opened.durable }
+}
+
 /// A directory whose store was closed cleanly after `changes`.
 fn closed(changes: &[Change]) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
@@ -65,8 +70,8 @@ fn a_new_directory_is_fresh_and_for_its_owner_only() {
     let path = parent.path().join("deep/data");
     let (_, opened) = open(&path).unwrap();
     assert!(opened.fresh);
-    assert_eq!(opened.durable, Durable::fresh(id("a"), INSTANCE));
     assert_eq!(opened.generation, Generation(NOW_MS));
+    assert_eq!(state(opened), Durable::fresh(id("a"), INSTANCE));
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&path), 0o700);
     assert_eq!(mode(&path.join(FILE)), 0o600);
@@ -78,14 +83,14 @@ fn every_change_is_there_after_a_restart() {
     let directory = closed(&everything());
     let (_, opened) = Store::open(directory.path(), &id("a"), Instance([99; 16]), NOW_MS).unwrap();
     assert!(!opened.fresh);
-    assert_eq!(opened.durable, applied(&everything()));
+    assert_eq!(state(opened), applied(&everything()));
 }
 
 #[test]
 fn a_later_change_replaces_an_earlier_one_also_in_one_batch() {
     let changes = [promise(3), register("k", 1, Some(b"1")), register("k", 2, Some(b"2")), promise(4)];
     let directory = closed(&changes);
-    assert_eq!(open(directory.path()).unwrap().1.durable, applied(&changes));
+    assert_eq!(state(open(directory.path()).unwrap().1), applied(&changes));
 }
 
 #[test]
@@ -145,7 +150,7 @@ fn a_kill_without_goodbye_loses_nothing_acknowledged() {
     // What a SIGKILL leaves: the file as it is while the store is open.
     let copy = tempfile::tempdir().unwrap();
     fs::copy(directory.path().join(FILE), copy.path().join(FILE)).unwrap();
-    assert_eq!(open(copy.path()).unwrap().1.durable, applied(&everything()));
+    assert_eq!(state(open(copy.path()).unwrap().1), applied(&everything()));
 }
 
 #[test]
@@ -163,7 +168,7 @@ fn an_old_copy_of_the_file_is_refused_and_a_torn_witness_is_not() {
     for torn in [&b""[..], b"000000", &[0; 21]] {
         fs::write(&file, &new).unwrap();
         fs::write(directory.path().join(witness::FILE), torn).unwrap();
-        assert_eq!(open(directory.path()).unwrap().1.durable, applied(&[promise(4)]));
+        assert_eq!(state(open(directory.path()).unwrap().1), applied(&[promise(4)]));
     }
 }
 
@@ -188,7 +193,7 @@ fn no_changed_byte_after_a_kill_brings_back_an_older_state() {
         fs::write(copy.path().join(FILE), &bytes).unwrap();
         fs::write(copy.path().join(witness::FILE), &count).unwrap();
         match open(copy.path()) {
-            Ok((_, opened)) => assert_eq!(opened.durable, expected, "byte {at}"),
+            Ok((_, opened)) => assert_eq!(state(opened), expected, "byte {at}"),
             Err(error) => lost += usize::from(error.to_string().contains("commits of")),
         }
     }
@@ -280,7 +285,7 @@ fn no_changed_byte_makes_a_different_state() {
         bytes[*at] ^= 0x10;
         fs::write(directory.path().join(FILE), &bytes).unwrap();
         match open(directory.path()) {
-            Ok((_, opened)) => assert_eq!(opened.durable, applied(&everything()), "byte {at}"),
+            Ok((_, opened)) => assert_eq!(state(opened), applied(&everything()), "byte {at}"),
             Err(error) => {
                 refused += 1;
                 assert!(!matches!(error, OpenError::Io { .. }), "byte {at}: {error}");
@@ -353,22 +358,108 @@ fn open_bad(path: &Path) -> (Store, Arc<Disk>) {
 }
 
 #[test]
-fn a_full_disk_is_told_from_a_broken_one_and_both_stop_the_store() {
-    let check = |break_it: &dyn Fn(&Disk, bool), is_full: bool| {
-        let directory = closed(&[promise(3)]);
-        let (mut store, disk) = open_bad(directory.path());
-        break_it(&disk, true);
-        let error = store.commit(&[promise(4)]).unwrap_err();
-        assert_eq!(error.is_disk_full(), is_full, "{error}");
-        break_it(&disk, false);
-        assert!(matches!(store.commit(&[promise(4)]), Err(StoreError::Stopped)), "it must not go on");
-        assert!(matches!(store.adopt_generation(Generation(u64::MAX)), Err(StoreError::Stopped)));
-        drop(store);
-        let promised = open(directory.path()).unwrap().1.durable;
-        assert!([applied(&[promise(3)]), applied(&[promise(4)])].contains(&promised), "{promised:?}");
+fn a_write_error_stops_the_store() {
+    let directory = closed(&[promise(3)]);
+    let (mut store, disk) = open_bad(directory.path());
+    disk.no_sync.store(true, Ordering::Relaxed);
+    let error = store.commit(&[promise(4)]).unwrap_err();
+    assert!(!error.is_disk_full(), "{error}");
+    disk.no_sync.store(false, Ordering::Relaxed);
+    assert!(matches!(store.commit(&[promise(4)]), Err(StoreError::Stopped)), "it must not go on");
+    assert!(matches!(store.adopt_generation(Generation(u64::MAX)), Err(StoreError::Stopped)));
+    drop(store);
+    let found = state(open(directory.path()).unwrap().1);
+    assert!([applied(&[promise(3)]), applied(&[promise(4)])].contains(&found), "{found:?}");
+}
+
+#[test]
+fn a_full_disk_keeps_what_was_there_and_takes_the_same_changes_later() {
+    let directory = closed(&everything());
+    let (mut store, disk) = open_bad(directory.path());
+    disk.full.store(true, Ordering::Relaxed);
+    let error = store.commit(&[promise(4)]).unwrap_err();
+    assert!(error.is_disk_full(), "{error}");
+    assert_eq!(read(&copy_of(directory.path())).unwrap().durable, applied(&everything()), "half of it is there");
+    // The file is opened anew: what failed is not asked again.
+    store.commit(&[promise(4)]).unwrap();
+    store.commit(&[register("run/x", 5, Some(b"later"))]).unwrap();
+    drop(store);
+    let mut expected = applied(&everything());
+    for change in [promise(4), register("run/x", 5, Some(b"later"))] {
+        change.apply(&mut expected);
+    }
+    assert_eq!(state(open(directory.path()).unwrap().1), expected);
+}
+
+/// What another process would find in the file now.
+fn copy_of(path: &Path) -> Database {
+    let overlay = Overlay::new(File::open(path.join(FILE)).unwrap()).unwrap();
+    builder().set_check_integrity_on_open(true).create_with_backend(overlay).unwrap()
+}
+
+#[test]
+fn a_file_that_was_put_in_place_of_a_full_one_is_not_believed() {
+    let directory = closed(&[promise(3)]);
+    let old = fs::read(directory.path().join(FILE)).unwrap();
+    let (mut store, disk) = open_bad(directory.path());
+    store.commit(&[promise(4)]).unwrap();
+    store.commit(&[promise(5)]).unwrap();
+    disk.full.store(true, Ordering::Relaxed);
+    assert!(store.commit(&[promise(6)]).unwrap_err().is_disk_full());
+    fs::write(directory.path().join(FILE), old).unwrap();
+    let error = store.commit(&[promise(6)]).unwrap_err();
+    assert!(!error.is_disk_full() && error.to_string().contains("commits of"), "{error}");
+}
+
+#[test]
+fn a_file_of_the_format_before_is_read_and_rewritten() {
+    let stamp = Stamp { epoch: Epoch(3), seq: Seq(1) };
+    let small = b"voters".to_vec();
+    let bytes = made_by_hand(|db| {
+        let owner = Record::Owner { id: id("a"), instance: INSTANCE };
+        write(db, &[Record::Format(1), owner, Record::Generation(Generation(1)), Record::Commits(7)]).unwrap();
+        let transaction = db.begin_write().unwrap();
+        for (key, value) in [("register/voters", Some(small.clone())), ("register/gone", None)] {
+            let mut body = quorate_proto::codec::encode(&(stamp, value)).unwrap();
+            let sum = record::checksum(key, &body);
+            body.extend_from_slice(&sum);
+            transaction.open_table(RECORDS).unwrap().insert(key, body.as_slice()).unwrap();
+        }
+        transaction.commit().unwrap();
+    });
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join(FILE), bytes).unwrap();
+    let first = open(directory.path()).unwrap().1.durable;
+    assert_eq!(first.registers.get("voters"), Some(&(stamp, Some(Value::Inline(small)))));
+    assert_eq!(first.registers.get("gone"), Some(&(stamp, None)));
+    let again = open(directory.path()).unwrap().1.durable;
+    assert_eq!(again.registers, first.registers);
+    assert_eq!((first.commits, again.commits), (8, 9), "every start is a transaction");
+    assert_eq!(read(&copy_of(directory.path())).unwrap().format, FORMAT);
+}
+
+#[test]
+fn large_values_come_back_with_the_registers_that_name_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(directory.path()).unwrap();
+    let named = |contents: &[u8]| {
+        let hash = store.blobs().put(contents).unwrap();
+        (hash, u32::try_from(contents.len()).unwrap())
     };
-    check(&|disk, on| disk.full.store(on, Ordering::Relaxed), true);
-    check(&|disk, on| disk.no_sync.store(on, Ordering::Relaxed), false);
+    let [(kept, len), (nameless, _)] = [named(&[1; 5_000]), named(&[2; 5_000])];
+    let missing = quorate_proto::BlobHash([3; 32]);
+    let change = |key: &str, hash| Change::Register {
+        key: key.to_owned(),
+        stamp: Stamp::default(),
+        value: Some(Value::Blob { hash, len }),
+    };
+    store.commit(&[change("kept", kept), change("missing", missing)]).unwrap();
+    drop(store);
+    let (store, opened) = open(directory.path()).unwrap();
+    assert_eq!(opened.durable.blobs, std::collections::BTreeSet::from([kept]));
+    assert_eq!(opened.damaged, 1);
+    assert_eq!(store.blobs().read(kept, len).unwrap(), [1; 5_000]);
+    assert!(store.blobs().read(nameless, len).is_err());
 }
 
 /// Power loss at every point of a commit: what was written before is there, in any prefix; nothing is half there.
@@ -401,7 +492,8 @@ fn a_crash_at_any_write_leaves_the_state_before_or_after() {
         fs::write(&path, &bytes).unwrap();
         let witness = if kept < steps.len() { &acknowledged } else { &acknowledged_next };
         fs::write(crashed.path().join(witness::FILE), witness).unwrap();
-        let durable = open(crashed.path()).unwrap_or_else(|e| panic!("after {kept} of {}: {e}", steps.len())).1.durable;
+        let opened = open(crashed.path()).unwrap_or_else(|e| panic!("after {kept} of {}: {e}", steps.len())).1;
+        let durable = state(opened);
         assert!(durable == before || durable == after, "after {kept}: {durable:?}");
         seen.push(durable == after);
     }

@@ -2,33 +2,78 @@
 
 use std::collections::VecDeque;
 
-use super::report::{EVENTS_MAX, RunEvent, Status};
+use super::report::{ERROR_MAX, EVENTS_MAX, EVENTS_SHOWN, RunEvent, Status};
+
+/// Names everything that a run depends on: inputs, module, configuration. Equal fingerprints, equal outcome.
+pub type Fingerprint = [u8; 32];
+
+/// What outlives a leader of one task: given to the next by [`super::Tasks::restore`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Events that there ever were.
+    pub count: u64,
+    /// Newest first, at most [`EVENTS_MAX`].
+    pub events: VecDeque<RunEvent>,
+    /// What the last run that went well depended on, if that is known.
+    pub last_success: Option<Fingerprint>,
+}
 
 /// Newest first, at most [`EVENTS_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct History {
-    events: VecDeque<RunEvent>,
+    kept: Kept,
 }
 
 impl History {
-    pub(super) fn record(&mut self, event: RunEvent) {
-        self.events.push_front(event);
-        self.events.truncate(EVENTS_MAX);
+    pub(super) fn restore(&mut self, kept: Kept) {
+        self.kept = kept;
+        self.kept.events.truncate(EVENTS_MAX);
     }
 
+    pub(super) fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// Takes an event; of a run that went well also what it depended on.
+    pub(super) fn record(&mut self, mut event: RunEvent, fingerprint: Option<Fingerprint>) {
+        if event.success {
+            self.kept.last_success = fingerprint;
+        }
+        event.error = event.error.map(end_of);
+        self.kept.count += 1;
+        self.kept.events.push_front(event);
+        self.kept.events.truncate(EVENTS_MAX);
+    }
+
+    /// What the newest run depended on, if it went well.
+    pub(super) fn unchanged_since(&self) -> Option<Fingerprint> {
+        self.kept.events.front().filter(|event| event.success).and(self.kept.last_success)
+    }
+
+    /// The newest, as many as a report shows.
     pub(super) fn events(&self) -> Vec<RunEvent> {
-        self.events.iter().cloned().collect()
+        self.kept.events.iter().take(EVENTS_SHOWN).cloned().collect()
     }
 
     /// CTS's rule.
     pub(super) fn status(&self) -> Status {
-        match self.events.front() {
+        let mut events = self.kept.events.iter().take(EVENTS_SHOWN);
+        match events.next() {
             None => Status::Unknown,
             Some(newest) if newest.success => Status::Successful,
-            Some(_) if self.events.iter().skip(1).any(|event| !event.success) => Status::Critical,
+            Some(_) if events.any(|event| !event.success) => Status::Critical,
             Some(_) => Status::Errored,
         }
     }
+}
+
+/// The end of a long text, which is where the reason stands.
+fn end_of(text: String) -> String {
+    if text.len() <= ERROR_MAX {
+        return text;
+    }
+    let from = text.ceil_char_boundary(text.len() - ERROR_MAX);
+    format!("(the first {from} bytes are left out) {}", &text[from..])
 }
 
 /// The error of an event, as CTS words it: the retries newest first, without the first try; that one stands alone when
@@ -67,12 +112,34 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_five_are_kept_newest_first() {
+    fn the_last_hundred_are_kept_and_five_are_shown_newest_first() {
         let mut history = History::default();
-        for n in 0..7 {
-            history.record(RunEvent { epoch: n, ..event(true) });
+        for n in 0..107 {
+            history.record(RunEvent { epoch: n, ..event(true) }, None);
         }
-        assert_eq!(history.events().iter().map(|event| event.epoch).collect::<Vec<_>>(), [6, 5, 4, 3, 2]);
+        assert_eq!(history.events().iter().map(|event| event.epoch).collect::<Vec<_>>(), [106, 105, 104, 103, 102]);
+        assert_eq!((history.kept().count, history.kept().events.len()), (107, 100));
+    }
+
+    #[test]
+    fn only_the_newest_success_says_that_nothing_changed() {
+        let mut history = History::default();
+        assert_eq!(history.unchanged_since(), None);
+        history.record(event(true), Some([7; 32]));
+        assert_eq!(history.unchanged_since(), Some([7; 32]));
+        history.record(event(false), None);
+        assert_eq!(history.unchanged_since(), None, "a failure came after it");
+        history.record(event(true), None);
+        assert_eq!(history.unchanged_since(), None, "what it depended on is not known");
+    }
+
+    #[test]
+    fn a_long_error_keeps_its_end() {
+        let mut history = History::default();
+        let text = "\u{e9}".repeat(ERROR_MAX) + " at the end";
+        history.record(RunEvent { error: Some(text), ..event(false) }, None);
+        let error = history.events()[0].error.clone().unwrap();
+        assert!(error.len() < ERROR_MAX + 64 && error.ends_with(" at the end") && error.starts_with("(the first "));
     }
 
     #[test]
@@ -87,7 +154,7 @@ mod tests {
     fn check(outcomes: &[bool], expected: Status) {
         let mut history = History::default();
         for success in outcomes {
-            history.record(event(*success));
+            history.record(event(*success), None);
         }
         assert_eq!(history.status(), expected, "{outcomes:?}");
     }

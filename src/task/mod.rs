@@ -16,6 +16,7 @@
 //! tasks among members.
 
 pub mod cron;
+pub mod feed;
 mod history;
 pub mod members;
 pub mod output;
@@ -27,6 +28,8 @@ mod tasks;
 mod tests;
 
 pub use cron::{Cron, CronError};
+pub use feed::{Data, Query};
+pub use history::{Fingerprint, Kept};
 pub use members::MemberInput;
 pub use output::{Inputs, Level, Log, Outcome, Output, RunId, Start, Trigger};
 pub use report::TaskReport;

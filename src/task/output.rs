@@ -7,6 +7,7 @@ use quorate_proto::Epoch;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::history::Fingerprint;
 use super::spec::TaskSpec;
 
 /// One thing to do, in order.
@@ -16,6 +17,8 @@ pub enum Output {
     Start(Start),
     /// What `reports` says has changed.
     Changed,
+    /// What is kept of this task has changed: [`super::Tasks::kept`].
+    Recorded(String),
     /// To be logged.
     Log(Log),
 }
@@ -37,6 +40,8 @@ pub struct Start {
     pub spec: Arc<TaskSpec>,
     /// What to feed it.
     pub inputs: Inputs,
+    /// Not needed if it depends on exactly this: then answer [`Outcome::Unchanged`].
+    pub unless: Option<Fingerprint>,
 }
 
 impl Start {
@@ -101,6 +106,8 @@ impl Trigger {
 pub enum Outcome {
     /// Well.
     Success,
+    /// It was not needed: everything it depends on is as it was when it last went well.
+    Unchanged,
     /// It ran and failed; the cause, for people.
     Failure(String),
     /// It was stopped, or never started, because its authority ended: the task is not to blame. Why, for people.
@@ -146,6 +153,7 @@ mod tests {
             attempt: 0,
             spec: Arc::new(command("render")),
             inputs: Inputs { members: None },
+            unless: None,
         };
         let bare =
             r#"{"task":"render","epoch":7,"run_id":"00000000-0000-0000-0000-000000000000","trigger":"take-over""#;

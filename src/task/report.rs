@@ -57,8 +57,15 @@ pub enum Activity {
     Running(DateTime<Local>),
     /// Waits to try again at.
     Retrying(DateTime<Local>),
-    /// Waits for an interrupted run of a former leader; text for people.
+    /// Waits for a place or for its inputs; text for people.
     Waiting(String),
+    /// Waits for an interrupted run of a former leader.
+    Held {
+        /// What is waited for, for people.
+        why: String,
+        /// No longer than until then; `None`: until it is told.
+        until: Option<DateTime<Local>>,
+    },
 }
 
 /// One task as told.
@@ -70,7 +77,7 @@ pub struct TaskReport {
     pub enabled: bool,
     /// By the rule.
     pub status: Status,
-    /// Newest first, at most [`EVENTS_MAX`].
+    /// Newest first, at most [`EVENTS_SHOWN`].
     pub events: Vec<RunEvent>,
     /// Now.
     pub activity: Activity,
@@ -83,4 +90,8 @@ pub struct TaskReport {
 }
 
 /// Events kept per task.
-pub const EVENTS_MAX: usize = 5;
+pub const EVENTS_MAX: usize = 100;
+/// The newest of them that a report shows and that the status follows, as in CTS.
+pub const EVENTS_SHOWN: usize = 5;
+/// Longest error kept in an event, in bytes: its end is what says why.
+pub const ERROR_MAX: usize = 4 * 1024;

@@ -11,10 +11,10 @@ use chrono::{DateTime, Local, TimeDelta};
 use quorate_proto::Epoch;
 
 use super::cron::Cron;
-use super::history::{History, failure_text};
+use super::history::{Fingerprint, History, failure_text};
 use super::output::{RunId, Trigger};
 use super::report::{Activity, RunEvent, TaskReport};
-use super::spec::{Buffer, Condition, TaskSpec, Work};
+use super::spec::{Buffer, TaskSpec, Work};
 
 /// A moment on both scales: for timers, and for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub(super) struct Run {
     pub(super) began: DateTime<Local>,
     pub(super) attempt: u32,
     pub(super) causes: Vec<String>,
+    /// What its newest try depends on, if that is known.
+    pub(super) fingerprint: Option<Fingerprint>,
     pub(super) step: Step,
 }
 
@@ -86,9 +88,15 @@ pub(super) struct Slot {
     /// No longer configured; stays until its process has ended.
     pub(super) removed: bool,
     pub(super) history: History,
+    /// A run of it was interrupted and nobody knows what it did: it runs again whatever has not changed.
+    pub(super) interrupted: bool,
     pub(super) hold: Option<Hold>,
     pub(super) wish: Option<Wish>,
     pub(super) run: Option<Run>,
+    /// Somebody asked for the run that comes next: it runs whatever has not changed.
+    pub(super) by_hand: bool,
+    /// What is kept of it has changed and was not told yet.
+    pub(super) recorded: bool,
     /// The next tick of the timetable, known while nothing else is going on.
     pub(super) next: Option<DateTime<Local>>,
     /// The last tick that came: no tick comes twice.
@@ -103,9 +111,12 @@ impl Slot {
             cron,
             removed: false,
             history: History::default(),
+            interrupted: false,
             hold: None,
             wish: None,
             run: None,
+            by_hand: false,
+            recorded: false,
             next: None,
             last_tick: None,
         }
@@ -117,7 +128,7 @@ impl Slot {
 
     /// Whether it is fed the members.
     pub(super) fn takes_members(&self) -> bool {
-        self.spec.members_input || matches!(self.spec.condition, Condition::Members { use_as_module_input: true })
+        self.spec.takes_members()
     }
 
     pub(super) fn is_started(&self) -> bool {
@@ -126,6 +137,7 @@ impl Slot {
 
     /// Takes note of a trigger. `buffer` gathers; without it the wish is due now, whatever was gathering.
     pub(super) fn ask(&mut self, trigger: Trigger, buffer: Option<Buffer>, at: Moment) {
+        self.by_hand |= trigger == Trigger::Request;
         let gathered = self.wish.as_ref().map(|wish| wish.ripeness);
         let ripeness = match (gathered, buffer) {
             (Some(Ripeness::Due(_)), _) => return,
@@ -197,6 +209,7 @@ impl Slot {
     pub(super) fn forget(&mut self) {
         self.hold = None;
         self.wish = None;
+        self.by_hand = false;
         self.next = None;
         self.run.take_if(|run| !matches!(run.step, Step::Started));
     }
@@ -224,8 +237,9 @@ impl Slot {
     /// Ends the run with an event. Returns the error's text.
     pub(super) fn conclude(&mut self, success: bool, at: Moment) -> Option<String> {
         let run = self.run.take()?;
+        self.by_hand = false;
         let error = (!success).then(|| failure_text(&run.causes));
-        self.history.record(RunEvent {
+        let event = RunEvent {
             id: run.id.0,
             success,
             start_time: run.began,
@@ -233,12 +247,14 @@ impl Slot {
             error: error.clone(),
             epoch: run.epoch.0,
             trigger: run.trigger.as_str().to_owned(),
-        });
+        };
+        self.history.record(event, run.fingerprint);
+        self.recorded = true;
         error
     }
 
     /// Told to people. `queued` says what a task that could start waits for.
-    pub(super) fn report(&self, queued: &str) -> TaskReport {
+    pub(super) fn report(&self, queued: &str, at: Option<Moment>) -> TaskReport {
         let (source, providers) = match &self.spec.work {
             Work::Command { argv } => (argv.join(" "), Vec::new()),
             Work::Terraform(work) => (work.module.clone(), work.providers.clone()),
@@ -248,17 +264,22 @@ impl Slot {
             enabled: self.enabled,
             status: self.history.status(),
             events: self.history.events(),
-            activity: self.activity(queued),
+            activity: self.activity(queued, at),
             source,
             providers,
             next_run: self.next,
         }
     }
 
-    fn activity(&self, queued: &str) -> Activity {
+    fn activity(&self, queued: &str, at: Option<Moment>) -> Activity {
         match (&self.run, &self.hold, &self.wish) {
             (Some(Run { step: Step::Started, began, .. }), ..) => Activity::Running(*began),
-            (_, Some(hold), Some(_)) => Activity::Waiting(hold.text.clone()),
+            (_, Some(hold), Some(_)) => Activity::Held {
+                why: hold.text.clone(),
+                until: at
+                    .filter(|_| hold.until != Duration::MAX)
+                    .map(|at| at.plus(hold.until.saturating_sub(at.mono)).wall),
+            },
             (Some(Run { step: Step::Pausing(until), .. }), ..) => Activity::Retrying(until.wall),
             (Some(Run { step: Step::Due(_), .. }), ..)
             | (None, None, Some(Wish { ripeness: Ripeness::Due(_), .. })) => Activity::Waiting(queued.to_owned()),

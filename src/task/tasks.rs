@@ -17,7 +17,7 @@
 
 mod flow;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use chrono::{DateTime, Local};
@@ -27,6 +27,7 @@ use rand::rngs::StdRng;
 use serde_json::Value;
 
 use super::cron::Cron;
+use super::history::{Fingerprint, History, Kept};
 use super::members::{self, MemberInput};
 use super::output::{Level, Log, Outcome, Output, RunId, Trigger};
 use super::report::TaskReport;
@@ -43,11 +44,13 @@ pub struct Settings {
     /// Processes at a time over all tasks. More finish a take-over sooner and load the machine and the APIs that they
     /// talk to more. At least 1 counts.
     pub max_parallel: usize,
+    /// Run every task at a take-over, also what has not changed (CTS's behaviour).
+    pub take_over_all: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_parallel: 8 }
+        Self { max_parallel: 8, take_over_all: false }
     }
 }
 
@@ -134,11 +137,52 @@ impl Tasks {
         self.settle(true, at);
     }
 
+    /// What former leaders kept of the tasks, in place of what this agent knows. Call it before [`Tasks::handle_lease`].
+    /// `interrupted`: tasks whose newest run did not come to an end of its own; they run again whatever has not changed.
+    pub fn restore(&mut self, mut kept: BTreeMap<String, Kept>, interrupted: &BTreeSet<String>) {
+        for slot in &mut self.slots {
+            slot.history.restore(kept.remove(slot.name()).unwrap_or_default());
+            slot.interrupted = interrupted.contains(slot.name());
+            slot.recorded = false;
+        }
+    }
+
+    /// What outlives this leader of a task; `None`: there is no such task.
+    pub fn kept(&self, task: &str) -> Option<&Kept> {
+        self.slots.iter().find(|slot| slot.name() == task).map(|slot| slot.history.kept())
+    }
+
+    /// What the try of a run that is under way depends on, as far as the runtime can tell.
+    pub fn note_fingerprint(&mut self, run: RunId, fingerprint: Option<Fingerprint>) {
+        let here = self.slots.iter_mut().filter_map(|slot| slot.run.as_mut()).find(|here| here.id == run);
+        if let Some(here) = here {
+            here.fingerprint = fingerprint;
+        }
+    }
+
     /// The unfinished run of this task is known to be over; what was held back may start.
     pub fn handle_unfinished_over(&mut self, task: &str, now: Now, wall: DateTime<Local>) {
         let at = Moment { mono: now.mono, wall };
         let held = self.slots.iter_mut().find(|slot| slot.name() == task).and_then(|slot| slot.hold.take());
         self.settle(held.is_some(), at);
+    }
+
+    /// Keeps a task from starting while something of it is tried out, until [`Tasks::handle_unfinished_over`]. A task that is
+    /// not there (yet) needs no holding back.
+    pub fn hold_back(&mut self, task: &str, why: &str) -> Result<(), TaskError> {
+        self.lease.ok_or(TaskError::NotLeading)?;
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.name() == task) else { return Ok(()) };
+        if slot.run.is_some() || slot.hold.is_some() {
+            return Err(TaskError::Active(task.to_owned()));
+        }
+        slot.hold = Some(Hold { until: Duration::MAX, text: why.to_owned() });
+        self.changed();
+        Ok(())
+    }
+
+    /// The members, if such a task is fed them.
+    pub fn members_for(&self, spec: &TaskSpec) -> Option<Value> {
+        self.members.clone().filter(|_| spec.takes_members())
     }
 
     /// This agent leads no longer: nothing starts until the next `handle_lease`.
@@ -194,7 +238,18 @@ impl Tasks {
         match outcome {
             Outcome::Success => {
                 self.slots[index].conclude(true, at);
+                self.slots[index].interrupted = false;
                 self.log_at(index, Level::Info, run, "run succeeded".to_owned());
+            }
+            Outcome::Unchanged => {
+                self.slots[index].run = None;
+                self.slots[index].interrupted = false;
+                self.log_at(
+                    index,
+                    Level::Info,
+                    run,
+                    "not needed: nothing has changed since it last went well".to_owned(),
+                );
             }
             Outcome::Interrupted(why) => self.interrupted(index, run, &why, at),
             Outcome::Failure(cause) => self.failed(index, run, &cause, at),
@@ -271,6 +326,10 @@ impl Tasks {
                 None => Slot::new(spec, cron),
                 Some(index) => {
                     let mut slot = old.remove(index);
+                    if slot.removed {
+                        // Another task of the same name: it inherits nothing but the process that has not ended.
+                        slot.history = History::default();
+                    }
                     if slot.removed || slot.spec.enabled != spec.enabled {
                         slot.enabled = spec.enabled;
                     }
@@ -310,7 +369,7 @@ impl Tasks {
                 "for a free place among the runs under way"
             }
         };
-        self.slots.iter().filter(|slot| !slot.removed).map(|slot| slot.report(queued(slot))).collect()
+        self.slots.iter().filter(|slot| !slot.removed).map(|slot| slot.report(queued(slot), self.last)).collect()
     }
 
     /// Processes under way.

@@ -23,10 +23,12 @@ pub(super) fn command(name: &str) -> TaskSpec {
         description: String::new(),
         enabled: true,
         condition: Condition::None,
-        members_input: false,
+        inputs: Vec::new(),
         work: Work::Command { argv: vec!["./render".to_owned(), "--all".to_owned()] },
         buffer: None,
         retry: Retry::default(),
+        park: None,
+        guards: Guards::default(),
         grace: Duration::from_secs(10),
         timeout: None,
         working_dir: "work".into(),
@@ -169,7 +171,7 @@ impl World {
         while let Some(output) = self.tasks.poll_output() {
             match output {
                 Output::Start(start) => self.starts.push(start),
-                Output::Changed => self.changes += 1,
+                Output::Changed | Output::Recorded(_) => self.changes += 1,
                 Output::Log(log) => self.logs.push(log),
             }
         }

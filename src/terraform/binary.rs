@@ -5,9 +5,7 @@
 //!
 //! From 0.13 on every version is accepted: a ceiling would break an agent on the day that its host is updated.
 //!
-//! # Not here
-//!
-//! Nothing is ever downloaded.
+//! What is nowhere is downloaded when the caller wants that ([`find_or_install`]).
 
 use std::fmt;
 use std::os::unix::fs::PermissionsExt as _;
@@ -107,6 +105,14 @@ pub enum BinaryError {
         /// What it said instead.
         said: String,
     },
+    /// It is not here and could not be downloaded. Retrying is sensible.
+    #[error("{missing}; {why}")]
+    Install {
+        /// Where it was looked for.
+        missing: Box<BinaryError>,
+        /// Why it could not be.
+        why: Box<super::install::InstallError>,
+    },
     /// Install a newer one.
     #[error(
         "{} is version {version}, but at least {}.{} is needed: install a newer one",
@@ -141,6 +147,21 @@ pub async fn find(settings: &Settings, path_env: &str) -> Result<Binary, BinaryE
         return Err(BinaryError::TooOld { path, version });
     }
     Ok(Binary { kind: kind(&path), path, version })
+}
+
+/// As [`find`], but what is not there is downloaded: into `path`, or without one into the directory that the process runs
+/// in, as CTS. `releases` is where from ([`super::install::RELEASES`] or a mirror).
+pub async fn find_or_install(settings: &Settings, path_env: &str, releases: &str) -> Result<Binary, BinaryError> {
+    match find(settings, path_env).await {
+        Err(missing @ BinaryError::NotFound(_)) => {
+            let into = settings.path.clone().unwrap_or_else(|| ".".into());
+            let installed = super::install::install(releases, settings.version.as_deref(), &into).await;
+            let path =
+                installed.map_err(|why| BinaryError::Install { missing: Box::new(missing), why: Box::new(why) })?;
+            find(&Settings { path: Some(path), ..settings.clone() }, path_env).await
+        }
+        found => found,
+    }
 }
 
 fn locate(configured: Option<&Path>, path_env: &str) -> Result<PathBuf, BinaryError> {

@@ -38,11 +38,13 @@ pub fn is_withheld(name: &str) -> bool {
 
 /// The whole environment of a task's steps, sorted by name. `base` is the agent's own; `dir` is the task's directory.
 ///
-/// A provider's `task_env` goes over everything, as in CTS; of two providers the later in the task's list wins.
+/// `state` is what the backend needs ([`super::backend::Chosen::env`]): it goes over the agent's own, because it names the
+/// Consul that the agent itself was configured with. A provider's `task_env` goes over everything, as in CTS; of two providers the later in the task's list wins.
 pub fn env_for(
     settings: &Settings,
     work: &TerraformWork,
     dir: &Path,
+    state: &BTreeMap<String, String>,
     base: impl IntoIterator<Item = (String, String)>,
 ) -> Vec<(String, String)> {
     let mut env: BTreeMap<String, String> = base.into_iter().filter(|(name, _)| !is_withheld(name)).collect();
@@ -54,6 +56,7 @@ pub fn env_for(
         set("TF_LOG", "TRACE");
         set("TF_LOG_PATH", &dir.join(LOG_FILE).to_string_lossy());
     }
+    env.extend(state.clone());
     for provider in work.providers.iter().filter_map(|id| settings.provider(id)) {
         env.extend(provider.task_env.clone());
     }
@@ -119,6 +122,9 @@ mod tests {
             variables: BTreeMap::new(),
         };
         let base = base.iter().map(|name| ((*name).to_owned(), "from the agent".to_owned()));
-        env_for(settings, &work, Path::new("/tasks/edge"), base)
+        let state = BTreeMap::from([("CONSUL_HTTP_ADDR".to_owned(), "consul:8500".to_owned())]);
+        let mut env = env_for(settings, &work, Path::new("/tasks/edge"), &state, base);
+        env.retain(|(name, value)| name != "CONSUL_HTTP_ADDR" || value != "consul:8500");
+        env
     }
 }

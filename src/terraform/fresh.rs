@@ -24,12 +24,13 @@ const FILE: &str = "quorate-initialised";
 const FILE_MAX: u64 = 16 * 1024 * 1024;
 const FILES_MAX: usize = 10_000;
 
-/// Whether `init` and what follows it can be skipped. Reads the disk.
-pub fn is_initialised(dir: &Path, task: &str, binary: &Binary) -> bool {
+/// Whether `init` and what follows it can be skipped. `task` is the workspace that must be selected; `None` for a backend
+/// without workspaces. Reads the disk.
+pub fn is_initialised(dir: &Path, task: Option<&str>, binary: &Binary) -> bool {
     let workspace = read(&dir.join(".terraform/environment")).unwrap_or_default();
     let remembered = read(&dir.join(".terraform").join(FILE)).unwrap_or_default();
-    workspace.trim_ascii() == task.as_bytes()
-        && fingerprint(dir, binary).is_ok_and(|now| now.as_bytes() == remembered.as_slice())
+    let selected = task.is_none_or(|task| workspace.trim_ascii() == task.as_bytes());
+    selected && fingerprint(dir, binary).is_ok_and(|now| now.as_bytes() == remembered.as_slice())
 }
 
 /// Notes that the directory is initialised as it is now.
@@ -138,25 +139,27 @@ mod tests {
         let (dir, module) = initialised(root.path());
         fs::write(module.join("README.md"), "new").unwrap();
         fs::write(dir.join("terraform.tfvars"), "services = {}").unwrap();
-        assert!(is_initialised(&dir, "edge", &binary(11)));
+        assert!(is_initialised(&dir, Some("edge"), &binary(11)));
     }
 
     #[test]
     fn another_program_or_task_or_a_removed_directory_is_noticed() {
         let root = tempfile::tempdir().unwrap();
         let (dir, _) = initialised(root.path());
-        assert!(!is_initialised(&dir, "edge", &binary(12)));
-        assert!(!is_initialised(&dir, "other", &binary(11)));
+        assert!(!is_initialised(&dir, Some("edge"), &binary(12)));
+        assert!(!is_initialised(&dir, Some("other"), &binary(11)));
+        fs::write(dir.join(".terraform/environment"), "default").unwrap();
+        assert!(is_initialised(&dir, None, &binary(11)), "a backend without workspaces");
         fs::remove_dir_all(dir.join(".terraform")).unwrap();
-        assert!(!is_initialised(&dir, "edge", &binary(11)));
+        assert!(!is_initialised(&dir, Some("edge"), &binary(11)));
         assert!(remember(&dir, &binary(11)).is_err(), "there is nothing to remember");
     }
 
     fn check_forgets(dir: &Path, file: &Path, what: &str) {
         let before = fs::read(file).ok();
-        assert!(is_initialised(dir, "edge", &binary(11)), "before {what}");
+        assert!(is_initialised(dir, Some("edge"), &binary(11)), "before {what}");
         fs::write(file, "changed").unwrap();
-        assert!(!is_initialised(dir, "edge", &binary(11)), "{what}");
+        assert!(!is_initialised(dir, Some("edge"), &binary(11)), "{what}");
         match before {
             Some(before) => fs::write(file, before).unwrap(),
             None => fs::remove_file(file).unwrap(),

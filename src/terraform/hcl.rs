@@ -40,6 +40,9 @@ pub enum Expr {
     /// As [`Expr::Object`], every key quoted, every value followed by a comma, and an empty one over two lines: how CTS
     /// writes the maps of `terraform.tfvars`, which its users read and compare as text.
     Map(Vec<(String, Expr)>),
+    /// As [`Expr::Map`], but each entry stands alone: `"key" = value`, no comma, no alignment, values of one line. How CTS
+    /// writes `catalog_services` and `consul_kv`.
+    Entries(Vec<(String, Expr)>),
     /// `var.a.b[0]`: a reference, made of checked parts.
     Reference(Reference),
     /// A type: `string`, `map(..)`.
@@ -112,7 +115,7 @@ impl Type {
             Expr::Number(_) => Self::Word("number"),
             Expr::String(_) => Self::Word("string"),
             Expr::List(items) => Self::Tuple(items.iter().map(Self::of).collect()),
-            Expr::Object(items) | Expr::Map(items) => {
+            Expr::Object(items) | Expr::Map(items) | Expr::Entries(items) => {
                 Self::Object(items.iter().map(|(key, value)| (key.clone(), Self::of(value))).collect())
             }
             Expr::Null | Expr::Reference(_) | Expr::Type(_) => Self::Word("any"),

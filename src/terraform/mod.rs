@@ -20,11 +20,19 @@
 //! and then killed as a whole tree. The signal goes to the process group: provider plugins ignore it, while programs
 //! of `local-exec` get it too and normally end.
 
+pub mod backend;
+pub mod backend_http;
 pub mod binary;
+pub mod cache;
+pub mod dynamic;
 pub mod env;
+pub mod events;
+pub mod fingerprint;
 pub mod fresh;
+pub mod handler;
 pub mod hcl;
 pub mod inputs;
+pub mod install;
 pub mod literal;
 pub mod run;
 pub mod settings;
@@ -34,10 +42,15 @@ pub mod workspace;
 
 mod diagnostics;
 pub mod directory;
+#[cfg(test)]
+mod testing;
 
+pub use backend::{Chosen, ConsulAccess, ConsulTls, DefaultBackend};
 pub use binary::{Binary, BinaryError};
+pub use cache::Caches;
+pub use events::Progress;
 pub use inputs::Inputs;
-pub use run::{Action, Exit, Run};
+pub use run::{Action, Exit, Plan, Run};
 pub use settings::{Backend, Provider, RequiredProvider, Settings};
 pub use steps::{Step, StepKind};
 pub use workspace::{WorkspaceError, Written};

@@ -3,6 +3,8 @@
 //! It starts nothing itself and knows no time. `next` says what to do, `handle_exit` takes what came of it; the two
 //! alternate until `next` says [`Action::Done`].
 //!
+//! An inspection ends with `plan` in place of `apply`; a preparation ends before either.
+//!
 //! Two detours leave the straight line `init`, `workspace new`, `workspace select`, `validate`, `apply`:
 //!
 //! - `init` refuses to start when the workspace that the directory remembers has no state any more (a lost state
@@ -13,6 +15,7 @@
 
 use super::Binary;
 use super::diagnostics::{self, Verdict};
+use super::events;
 use super::steps::{self, Step, StepKind};
 
 /// Longest text of Terraform's that is kept in an error, in bytes: its end, where the reason stands.
@@ -39,6 +42,23 @@ pub enum Action {
     Done(Result<(), String>),
 }
 
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    Apply,
+    Plan,
+    Prepare,
+}
+
+/// What a run that only inspects has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Terraform's text for people, with its line `Plan: 2 to add, 0 to change, 0 to destroy.` if there is any change.
+    pub text: String,
+    /// Whether applying it would change anything.
+    pub changes: bool,
+}
+
 /// Where a run is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
@@ -57,9 +77,12 @@ pub struct Run {
     stage: Stage,
     /// `init` ran, or runs, in this run.
     initialises: bool,
-    /// The workspace was made for `init` already.
-    rescued: bool,
+    /// The workspace was made for `init` already, after `init` failed like this.
+    rescued: Option<String>,
     warnings: Vec<String>,
+    goal: Goal,
+    workspaces: bool,
+    plan: Option<Plan>,
 }
 
 impl Run {
@@ -71,8 +94,52 @@ impl Run {
             task: task.to_owned(),
             stage: Stage::At(first),
             initialises: init_needed,
-            rescued: false,
+            rescued: None,
             warnings: Vec::new(),
+            goal: Goal::Apply,
+            workspaces: true,
+            plan: None,
+        }
+    }
+
+    /// The same, but it plans and changes nothing: [`Self::plan`] has what it found.
+    #[must_use]
+    pub fn inspecting(self) -> Self {
+        self.aiming(Goal::Plan)
+    }
+
+    /// The same, but it ends when everything is initialised and valid, as for a task that is disabled.
+    #[must_use]
+    pub fn preparing(self) -> Self {
+        self.aiming(Goal::Prepare)
+    }
+
+    /// The same, for a backend that knows no workspaces ([`super::Chosen::has_workspaces`]).
+    #[must_use]
+    pub fn without_workspaces(mut self) -> Self {
+        self.workspaces = false;
+        self
+    }
+
+    fn aiming(mut self, goal: Goal) -> Self {
+        self.goal = goal;
+        if !self.initialises {
+            self.stage = self.last();
+        }
+        self
+    }
+
+    /// What an inspection has found, after it is done.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+
+    /// The stage after everything is prepared.
+    fn last(&self) -> Stage {
+        match self.goal {
+            Goal::Apply => Stage::At(StepKind::Apply),
+            Goal::Plan => Stage::At(StepKind::Plan),
+            Goal::Prepare => Stage::Over(Ok(())),
         }
     }
 
@@ -83,7 +150,7 @@ impl Run {
             Stage::At(kind) => Action::Exec(steps::step(&self.binary, &self.task, *kind)),
             Stage::Rescue => Action::Exec(steps::step(&self.binary, &self.task, StepKind::WorkspaceNew)),
             Stage::Remember => {
-                self.stage = Stage::At(StepKind::Apply);
+                self.stage = self.last();
                 Action::Remember
             }
             Stage::Over(result) => Action::Done(result.clone()),
@@ -102,23 +169,36 @@ impl Run {
             Stage::Rescue => (StepKind::WorkspaceNew, true),
             Stage::Remember | Stage::Over(_) => return,
         };
-        let said = Said { stdout: &String::from_utf8_lossy(stdout), stderr: &String::from_utf8_lossy(stderr) };
         let step = steps::step(&self.binary, &self.task, kind);
+        let printed = String::from_utf8_lossy(stdout);
+        // The errors that events tell are what stands in the other steps' standard error.
+        let told = if step.events { events::errors(&printed) } else { String::new() };
+        let stderr = told + &String::from_utf8_lossy(stderr);
+        let said = Said { stdout: &printed, stderr: &stderr };
         let ended_by_itself = matches!(exit, Exit::Code(_));
         let ok = matches!(exit, Exit::Code(code) if step.ok_exit_codes.contains(&code))
             || ended_by_itself && step.tolerated.iter().any(|text| said.contains(text));
         self.stage = match kind {
             _ if rescue && ok => Stage::At(StepKind::Init),
+            // What was wrong before is the reason, not that it could not be helped.
+            _ if rescue => Stage::Over(Err(self.rescued.take().unwrap_or_default())),
+            StepKind::Init if ok && !self.workspaces => Stage::At(StepKind::Validate),
             StepKind::Init if ok => Stage::At(StepKind::WorkspaceNew),
-            StepKind::Init if ended_by_itself && !self.rescued && said.misses_workspace() => {
-                self.rescued = true;
+            StepKind::Init
+                if ended_by_itself && self.workspaces && self.rescued.is_none() && said.misses_workspace() =>
+            {
+                self.rescued = Some(self.failure(kind, exit, &said));
                 Stage::Rescue
             }
             StepKind::WorkspaceNew if ok => Stage::At(StepKind::WorkspaceSelect),
             StepKind::WorkspaceSelect if ok => Stage::At(StepKind::Validate),
             StepKind::Validate if ended_by_itself => self.validated(exit, &said),
+            StepKind::Plan if ok => {
+                self.plan = Some(Plan { text: printed.trim().to_owned(), changes: exit == Exit::Code(2) });
+                Stage::Over(Ok(()))
+            }
             StepKind::Apply if ok => Stage::Over(Ok(())),
-            StepKind::Apply if ended_by_itself && !self.initialises && said.wants_init() => {
+            StepKind::Apply | StepKind::Plan if ended_by_itself && !self.initialises && said.wants_init() => {
                 self.initialises = true;
                 Stage::At(StepKind::Init)
             }
@@ -164,8 +244,12 @@ impl Said<'_> {
     /// The texts of `init` when the remembered workspace is not in the backend.
     fn misses_workspace(&self) -> bool {
         let words = self.stderr.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-        words.contains("failed to select workspace")
-            || words.contains("workspace") && (words.contains("does not exist") || words.contains("doesn't exist"))
+        // The name stands between the two: other things do not exist either.
+        let missing = |after: &str| {
+            let near = after.char_indices().nth(80).map_or(after, |(end, _)| &after[..end]);
+            near.contains("does not exist") || near.contains("doesn't exist")
+        };
+        words.contains("failed to select workspace") || words.split("workspace \"").skip(1).any(missing)
     }
 
     /// Every message about a missing or outdated initialisation says which command to run.

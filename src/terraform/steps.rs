@@ -17,6 +17,8 @@ pub enum StepKind {
     WorkspaceSelect,
     /// Checks the generated files against the module.
     Validate,
+    /// Says what would change.
+    Plan,
     /// Changes the world.
     Apply,
 }
@@ -29,6 +31,7 @@ impl StepKind {
             Self::WorkspaceNew => "workspace-new",
             Self::WorkspaceSelect => "workspace-select",
             Self::Validate => "validate",
+            Self::Plan => "plan",
             Self::Apply => "apply",
         }
     }
@@ -45,19 +48,11 @@ pub struct Step {
     pub ok_exit_codes: &'static [i32],
     /// Texts in the output that make any other exit code as good: what was asked for is already so.
     pub tolerated: &'static [&'static str],
+    /// What it prints is a line of JSON for each event ([`super::events`]), not text for people.
+    pub events: bool,
 }
 
-/// The steps of one run. Without `init_needed` it is `apply` alone.
-pub fn for_run(binary: &Binary, task: &str, init_needed: bool) -> Vec<Step> {
-    let kinds: &[StepKind] = if init_needed {
-        &[StepKind::Init, StepKind::WorkspaceNew, StepKind::WorkspaceSelect, StepKind::Validate, StepKind::Apply]
-    } else {
-        &[StepKind::Apply]
-    };
-    kinds.iter().map(|kind| step(binary, task, *kind)).collect()
-}
-
-/// One of them.
+/// The command line of a step. `plan` prints text for people: the API hands it out. `apply` tells its events where it can.
 pub fn step(binary: &Binary, task: &str, kind: StepKind) -> Step {
     let words: &[&str] = match kind {
         StepKind::Init if binary.version.at_least(0, 15) => {
@@ -79,13 +74,31 @@ pub fn step(binary: &Binary, task: &str, kind: StepKind) -> Step {
         StepKind::WorkspaceNew => &["workspace", "new", "-no-color", task],
         StepKind::WorkspaceSelect => &["workspace", "select", "-no-color", task],
         StepKind::Validate => &["validate", "-no-color", "-json"],
+        StepKind::Plan => &[
+            "plan",
+            "-no-color",
+            "-input=false",
+            "-detailed-exitcode",
+            "-lock-timeout=0s",
+            "-lock=true",
+            "-parallelism=10",
+            "-refresh=true",
+        ],
         StepKind::Apply => {
             &["apply", "-no-color", "-auto-approve", "-input=false", "-lock=true", "-parallelism=10", "-refresh=true"]
         }
     };
     let tolerated: &[&str] = if kind == StepKind::WorkspaceNew { &["already exists"] } else { &[] };
-    let argv = std::iter::once(binary.path.clone().into_os_string()).chain(words.iter().map(OsString::from)).collect();
-    Step { kind, argv, ok_exit_codes: &[0], tolerated }
+    let ok_exit_codes: &[i32] = if kind == StepKind::Plan { &[0, 2] } else { &[0] };
+    let events = kind == StepKind::Apply && tells_events(binary);
+    let program = std::iter::once(binary.path.clone().into_os_string());
+    let argv = program.chain(words.iter().map(OsString::from)).chain(events.then(|| "-json".into())).collect();
+    Step { kind, argv, ok_exit_codes, tolerated, events }
+}
+
+/// `apply -json` came with Terraform 0.15.3; 1.0 is where we count on it. OpenTofu has always had it.
+fn tells_events(binary: &Binary) -> bool {
+    binary.version.at_least(1, 0)
 }
 
 #[cfg(test)]
@@ -96,37 +109,32 @@ mod tests {
 
     #[test]
     fn the_command_lines_are_those_of_cts() {
-        check(
-            Version::new(1, 11, 4),
-            true,
-            &[
-                "/bin/terraform init -no-color -force-copy -input=false -backend=true -get=true -upgrade=false",
-                "/bin/terraform workspace new -no-color edge",
-                "/bin/terraform workspace select -no-color edge",
-                "/bin/terraform validate -no-color -json",
-                APPLY,
-            ],
-        );
-        check(Version::new(1, 11, 4), false, &[APPLY]);
+        let new = Version::new(1, 11, 4);
+        check(&new, StepKind::Init, "init -no-color -force-copy -input=false -backend=true -get=true -upgrade=false");
+        check(&new, StepKind::WorkspaceNew, "workspace new -no-color edge");
+        check(&new, StepKind::WorkspaceSelect, "workspace select -no-color edge");
+        check(&new, StepKind::Validate, "validate -no-color -json");
+        check(&new, StepKind::Plan, &format!("plan {PLAN}"));
+        check(&new, StepKind::Apply, &format!("apply {APPLY} -json"));
     }
 
     #[test]
-    fn before_0_15_init_says_more() {
-        let init = "/bin/terraform init -no-color -force-copy -input=false -backend=true -get=true -upgrade=false \
+    fn old_versions_are_asked_for_what_they_know() {
+        let old = Version::new(0, 14, 11);
+        let init = "init -no-color -force-copy -input=false -backend=true -get=true -upgrade=false \
                     -lock-timeout=0s -lock=true -get-plugins=true -verify-plugins=true";
-        assert_eq!(lines(Version::new(0, 14, 11), true)[0], init);
+        check(&old, StepKind::Init, init);
+        check(&old, StepKind::Apply, &format!("apply {APPLY}"));
     }
 
-    const APPLY: &str =
-        "/bin/terraform apply -no-color -auto-approve -input=false -lock=true -parallelism=10 -refresh=true";
+    const PLAN: &str =
+        "-no-color -input=false -detailed-exitcode -lock-timeout=0s -lock=true -parallelism=10 -refresh=true";
+    const APPLY: &str = "-no-color -auto-approve -input=false -lock=true -parallelism=10 -refresh=true";
 
-    fn check(version: Version, init_needed: bool, expected: &[&str]) {
-        assert_eq!(lines(version, init_needed), expected);
-    }
-
-    fn lines(version: Version, init_needed: bool) -> Vec<String> {
-        let binary = Binary { path: "/bin/terraform".into(), kind: Kind::Terraform, version };
-        let line = |step: Step| step.argv.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ");
-        for_run(&binary, "edge", init_needed).into_iter().map(line).collect()
+    fn check(version: &Version, kind: StepKind, expected: &str) {
+        let binary = Binary { path: "/bin/terraform".into(), kind: Kind::Terraform, version: version.clone() };
+        let step = step(&binary, "edge", kind);
+        let words: Vec<_> = step.argv.iter().map(|word| word.to_str().unwrap()).collect();
+        assert_eq!(words.join(" "), format!("/bin/terraform {expected}"));
     }
 }

@@ -11,22 +11,21 @@
 //!
 //! Every file begins with the notice that it is generated. All are functions of their arguments; only [`write()`] touches
 //! the disk, and it leaves a file alone whose bytes would stay the same.
-//!
-//! # Not here
-//!
-//! State kept by the cluster itself. Until it is there, a task without a configured backend keeps its state in files
-//! of its own directory, on the agent that ran it.
 
 mod main_tf;
 mod names;
+mod rendered;
+mod template;
 mod tfvars;
 mod variables;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::task::feed::Query;
 use crate::task::spec::{TaskSpec, TerraformWork};
 
+use super::backend::Chosen;
 use super::directory::{Directory, DirectoryError};
 use super::hcl::Body;
 use super::inputs::Inputs;
@@ -89,6 +88,15 @@ pub enum WorkspaceError {
     /// Two instances of one provider. Nothing was changed.
     #[error("provider {0:?} is named twice: only one provider instance per task")]
     ProviderTwice(String),
+    /// The backend does not go with this Terraform. Nothing was changed.
+    #[error("{0}")]
+    Backend(&'static str),
+    /// The task is fed something that nobody has asked Consul for, or that has not been answered. Nothing was changed.
+    #[error("no data has arrived yet for {0:?}")]
+    NoData(Box<Query>),
+    /// The data at hand is of another kind than its question. Nothing was changed.
+    #[error("the data at hand for {0} is of another kind")]
+    WrongData(&'static str),
     /// A value nested so deeply that it is surely a mistake. Nothing was changed.
     #[error("{what} {name:?} is nested deeper than {} levels", super::hcl::DEPTH_MAX)]
     Depth {
@@ -100,7 +108,7 @@ pub enum WorkspaceError {
 }
 
 /// Writes or completes the directory of a task: made with 0750, files with 0640, each replaced whole. Blocks on the
-/// disk.
+/// disk. `state` is what [`super::backend::choose`] chose.
 pub fn write(
     dir: &Path,
     task: &TaskSpec,
@@ -108,8 +116,9 @@ pub fn write(
     inputs: &Inputs,
     binary: &Binary,
     settings: &Settings,
+    state: &Chosen,
 ) -> Result<Written, WorkspaceError> {
-    let files = files(task, work, inputs, binary, settings)?;
+    let files = files(task, work, inputs, binary, settings, state)?;
     let directory = Directory::open(dir)?;
     let mut changed = BTreeSet::new();
     for (name, text) in files {
@@ -125,24 +134,28 @@ pub fn write(
 }
 
 /// All files of a task with their text; `None`: the file must not be there.
-fn files(
+pub(super) fn files(
     task: &TaskSpec,
     work: &TerraformWork,
     inputs: &Inputs,
     binary: &Binary,
     settings: &Settings,
+    state: &Chosen,
 ) -> Result<Vec<(&'static str, Option<String>)>, WorkspaceError> {
-    let parts = names::check(task, work, settings)?;
+    if let Some(why) = state.refusal(&binary.version) {
+        return Err(WorkspaceError::Backend(why));
+    }
+    let parts = names::check(task, work, settings, &state.backend)?;
     let header = header(task);
     let text = |body: Body| Some(header.to_text() + &body.to_text());
     Ok(vec![
-        ("main.tf", text(main_tf::body(task, work, &parts, settings))),
+        ("main.tf", text(main_tf::body(task, work, &parts, settings, &state.backend))),
         ("variables.tf", text(variables::rendered(task, &parts, binary))),
-        ("terraform.tfvars.tmpl", Some(header.to_text() + &tfvars::template(task))),
+        ("terraform.tfvars.tmpl", Some(header.to_text() + &template::text(task))),
         ("providers.auto.tfvars", text(tfvars::providers(&parts))),
         ("variables.module.tf", (!parts.variables.is_empty()).then(|| variables::own(&parts)).and_then(text)),
         ("variables.auto.tfvars", (!parts.variables.is_empty()).then(|| tfvars::own(&parts)).and_then(text)),
-        (TFVARS, text(tfvars::rendered(task, inputs))),
+        (TFVARS, text(rendered::body(task, inputs)?)),
     ])
 }
 

@@ -6,6 +6,8 @@
 #![expect(clippy::print_stdout, reason = "counts, seeds and traces are for the person who runs it")]
 #![expect(clippy::unwrap_used, reason = "the simulator's own mistakes shall stop it")]
 
+mod cluster;
 mod gossip;
+mod history;
 mod leadership;
 mod net;

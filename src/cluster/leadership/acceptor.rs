@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use quorate_proto::message::{Entry, Process, RefuseReason, Register, VOTERS_KEY, Voters};
-use quorate_proto::{Epoch, Seq, Stamp};
+use quorate_proto::message::{Process, Put, RefuseReason, Register, VOTERS_KEY, Voters};
+use quorate_proto::{BlobHash, Epoch, Seq, Stamp};
 
 use super::registers::{self, Registers};
 use super::rules::{Rule, Rules};
@@ -26,7 +26,7 @@ pub(crate) struct Refusal {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 pub(crate) struct Acceptor {
     pub(crate) durable: Durable,
     /// D as configured here.
@@ -47,6 +47,8 @@ pub(crate) struct Acceptor {
     applied_beyond: std::collections::BTreeSet<Seq>,
     /// Highest epoch heard of in any message.
     heard: Epoch,
+    /// Contents whose name was replaced in a register.
+    replaced: Vec<BlobHash>,
 }
 
 impl Acceptor {
@@ -67,6 +69,7 @@ impl Acceptor {
             applied: Seq(0),
             applied_beyond: std::collections::BTreeSet::new(),
             heard: epoch,
+            replaced: Vec::new(),
         }
     }
 
@@ -110,6 +113,11 @@ impl Acceptor {
         self.note(changes);
     }
 
+    /// Contents whose name was replaced since this was asked last.
+    pub(crate) fn take_replaced(&mut self) -> Vec<BlobHash> {
+        std::mem::take(&mut self.replaced)
+    }
+
     fn note(&mut self, changes: &[Change]) {
         let is_voters = |c: &Change| matches!(c, Change::Register { key, .. } if key == VOTERS_KEY);
         if changes.iter().any(is_voters) {
@@ -146,7 +154,7 @@ impl Acceptor {
         if !self.is_believable(epoch) {
             return refuse(RefuseReason::Jump, now);
         }
-        let same = self.holder() == Some(claimant);
+        let same = self.holder().is_some_and(|holder| self.is_same(holder, claimant));
         let again = self.rules.keep(Rule::OneClaimantPerEpoch);
         let newer = epoch > self.promised() || (epoch == self.promised() && (same || !again));
         if !newer {
@@ -177,6 +185,11 @@ impl Acceptor {
             return Ok((lease, Vec::new()));
         }
         Ok((lease, vec![self.record(epoch, claimant, lease)]))
+    }
+
+    fn is_same(&self, one: &Process, other: &Process) -> bool {
+        let boot = one.boot == other.boot || !self.rules.keep(Rule::BootNonce);
+        one.id == other.id && one.instance == other.instance && boot
     }
 
     fn record(&mut self, epoch: Epoch, holder: &Process, lease: Duration) -> Change {
@@ -229,15 +242,16 @@ impl Acceptor {
         &mut self,
         epoch: Epoch,
         seq: Seq,
-        entries: &[Entry],
+        entries: &[Put],
         leader: &Process,
     ) -> Result<Vec<Change>, Refusal> {
         let mut changes = self.follow(epoch, leader)?;
         let stamp = Stamp { epoch, seq };
-        for Entry { key, value } in entries {
+        for Put { key, value } in entries {
             let newer = self.durable.registers.get(key).is_none_or(|(had, _)| *had < stamp);
             if newer || !self.rules.keep(Rule::StaleEpochIsRefused) {
-                self.durable.registers.insert(key.clone(), (stamp, value.clone()));
+                let old = self.durable.registers.insert(key.clone(), (stamp, value.clone()));
+                self.replaced.extend(old.and_then(|(_, old)| old?.blob()).map(|(hash, _)| hash));
                 changes.push(Change::Register { key: key.clone(), stamp, value: value.clone() });
             }
         }
@@ -253,7 +267,9 @@ impl Acceptor {
         leader: &Process,
     ) -> Result<Vec<Change>, Refusal> {
         let mut changes = self.follow(epoch, leader)?;
-        for Register { key, stamp, value } in registers::merge(&mut self.durable.registers, incoming) {
+        let (taken, replaced) = registers::merge(&mut self.durable.registers, incoming);
+        self.replaced.extend(replaced);
+        for Register { key, stamp, value } in taken {
             changes.push(Change::Register { key, stamp, value });
         }
         self.note(&changes);

@@ -18,7 +18,7 @@ use crate::cluster::settings::LeadershipMode;
 const ROUNDS_MAX: usize = 64;
 
 /// When which round was sent, newest last.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub(super) struct Rounds(VecDeque<(Round, Now)>);
 
 impl Rounds {
@@ -39,7 +39,7 @@ impl Rounds {
 }
 
 /// Asks whether a majority would grant an epoch. Changes nothing anywhere.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 pub(super) struct PreClaiming {
     epoch: Epoch,
     round: Round,
@@ -51,7 +51,7 @@ pub(super) struct PreClaiming {
 }
 
 /// One answer to a claim.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub(super) struct Answer {
     /// When the round it answers was sent.
     pub(super) sent: Now,
@@ -67,7 +67,7 @@ pub(super) struct Answer {
 }
 
 /// Has promised itself an epoch and asks the voters for theirs.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 pub(super) struct Claiming {
     pub(super) epoch: Epoch,
     pub(super) rounds: Rounds,
@@ -91,7 +91,7 @@ impl Leadership {
 
     /// When this agent may try, if nothing else happens; `None`: not before something does.
     fn earliest_attempt(&self) -> Option<Duration> {
-        if !self.is_formed() || !self.is_voter() || self.retired {
+        if !self.is_formed() || !self.is_voter() || self.retired || self.full.is_some() {
             return None;
         }
         let Some(rank) = self.candidates().iter().position(|id| *id == self.me.id) else {
@@ -134,7 +134,12 @@ impl Leadership {
             Role::Claiming(c) => {
                 let Some(started) = c.started else { return };
                 if now.since(started) >= holder_length(self.timing.grant, self.rules) {
-                    self.fail("a majority of the voters did not grant it in time", Duration::ZERO, now);
+                    let why = if self.claim_lacks().is_empty() {
+                        "a majority of the voters did not grant it in time"
+                    } else {
+                        "large values of other voters did not arrive in time"
+                    };
+                    self.fail(why, Duration::ZERO, now);
                 } else if now.mono >= c.next_send {
                     self.send_claim(now);
                 }
@@ -170,7 +175,7 @@ impl Leadership {
         let why = self.why_claim();
         let quorum = self.quorum();
         let yes = BTreeSet::from([me.id.clone()]);
-        if quorum.is_met_by(&yes) {
+        if quorum.is_met_by(&yes) || !self.rules.keep(Rule::PreClaimFirst) {
             self.event(Event::Claiming { epoch, why });
             self.claim(epoch, now);
             return;
@@ -258,7 +263,8 @@ impl Leadership {
         c.next_send = now.mono + self.timing.retry;
         c.rounds.sent(round, now);
         let (epoch, answers) = (c.epoch, c.answers.clone());
-        let have = registers::index(&c.merged);
+        let behind = answers.values().any(|answer| !answer.merged);
+        let have = if behind { registers::index(&c.merged) } else { Vec::new() };
         for (id, addr) in targets {
             match answers.get(&id) {
                 None => self.send(addr, Body::Claim { epoch, lease_ms, round }),
@@ -284,7 +290,6 @@ impl Leadership {
     ) {
         let counts_from_sending = self.rules.keep(Rule::CountFromSending);
         let over_quorum = self.rules.keep(Rule::MergeOverQuorum);
-        let fresh = self.next_round();
         let Role::Claiming(c) = &mut self.role else { return };
         let Some(mut sent) = c.rounds.when(round).filter(|_| c.epoch == epoch) else { return };
         if !counts_from_sending {
@@ -298,18 +303,27 @@ impl Leadership {
             from.id.clone(),
             Answer { sent, lease, merged, voters, instance: from.instance, boot: from.boot, addr },
         );
-        let have = registers::index(&c.merged);
+        let have = if merged { Vec::new() } else { registers::index(&c.merged) };
         if news {
             self.event(Event::Granted { epoch, by: from.id.clone() });
         }
         if !merged {
-            self.send(addr, Body::Pull { epoch, round: fresh, have });
+            let round = self.next_round();
+            self.send(addr, Body::Pull { epoch, round, have });
         }
         self.check_won(now);
     }
 
     /// A granting voter's registers (R8: merge by highest stamp per key).
-    pub(super) fn handle_claim_values(&mut self, from: &Process, epoch: Epoch, values: Vec<Register>, now: Now) {
+    pub(super) fn handle_claim_values(
+        &mut self,
+        from: &Process,
+        epoch: Epoch,
+        values: Vec<Register>,
+        complete: bool,
+        now: Now,
+    ) {
+        let round = self.next_round();
         let Role::Claiming(c) = &mut self.role else { return };
         if c.epoch != epoch {
             return;
@@ -318,7 +332,11 @@ impl Leadership {
         if let Some(answer) = c.answers.get_mut(&from.id)
             && answer.instance == from.instance
         {
-            answer.merged = true;
+            answer.merged |= complete;
+            if !answer.merged {
+                let (addr, have) = (answer.addr, registers::index(&c.merged));
+                self.send(addr, Body::Pull { epoch, round, have });
+            }
         }
         self.check_won(now);
     }
@@ -337,7 +355,14 @@ impl Leadership {
     }
 
     /// R7: a majority, counted by distinct voter with the instance named in the highest-stamped voter set seen.
-    fn check_won(&mut self, now: Now) {
+    pub(super) fn check_won(&mut self, now: Now) {
+        let missing = self.claim_lacks();
+        let unmet = !missing.is_empty();
+        if let (true, Role::Claiming(c)) = (unmet, &self.role) {
+            let from: Vec<SocketAddr> =
+                c.answers.iter().filter(|(id, _)| **id != self.me.id).map(|(_, a)| a.addr).collect();
+            self.want(missing, &from, now);
+        }
         let mode = self.mode;
         let own = self.acceptor.voters().cloned();
         let highest_set = self.rules.keep(Rule::HighestVoterSet);
@@ -355,8 +380,8 @@ impl Leadership {
         };
         let counts = |(id, a): &(&MemberId, &Answer)| a.merged && quorum.contains(id, a.instance);
         let merged: BTreeSet<MemberId> = c.answers.iter().filter(counts).map(|(id, _)| id.clone()).collect();
-        if !quorum.is_met_by(&merged) {
-            return;
+        if !quorum.is_met_by(&merged) || unmet {
+            return; // Contents come before leadership (R8): what it serves and writes back is whole.
         }
         if !quorum.contains(&self.me.id, self.me.instance) {
             self.fail("this agent is no voter any more", self.timing.grant, now);

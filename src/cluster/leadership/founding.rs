@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use quorate_proto::message::{Body, Process, Proposal, VOTERS_KEY, Voter, Voters};
+use quorate_proto::message::{Body, Process, Proposal, VOTERS_KEY, Value, Voter, Voters};
 use quorate_proto::{ClusterId, Epoch, Instance, MemberId, Seq, Stamp};
 
 use super::{After, Leadership, Rule, is_here};
@@ -37,7 +37,7 @@ pub(super) struct Found {
     pub(super) acceptances: Vec<MemberId>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 struct Fresh {
     instance: Instance,
     /// Where it spoke from: what gossip says of addresses must not decide who is a seed.
@@ -49,7 +49,7 @@ struct Fresh {
 }
 
 /// What the founding knows. Useless once the cluster is formed.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 pub(super) struct FoundingMachine {
     name: String,
     expect: u16,
@@ -322,7 +322,7 @@ impl Leadership {
         self.founding.next_send = None;
         self.founding.fresh.clear();
         let record = self.founding.record.clone();
-        let value = quorate_proto::codec::encode(&voters).ok();
+        let value = quorate_proto::codec::encode(&voters).ok().map(Value::Inline);
         let mut changes = vec![Change::Founding(record), Change::Cluster(cluster)];
         if self.acceptor.voters_stamp() < FOUNDING_STAMP {
             changes.push(Change::Register { key: VOTERS_KEY.to_owned(), stamp: FOUNDING_STAMP, value });

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use quorate_proto::message::{Body, Entry, Process, Round, Voter, Voters};
-use quorate_proto::{BootNonce, Epoch, Instance, MemberId, Seq};
+use quorate_proto::message::{Body, Process, Put, Round, Voter, Voters};
+use quorate_proto::{BootNonce, Epoch, Instance, MemberId, Seq, Stamp};
 
 use super::claim::Rounds;
 use super::quorum::Quorum;
@@ -31,16 +31,16 @@ const SETTLE_MAX: Duration = Duration::from_mins(5);
 const FLAP_MEMORY: Duration = Duration::from_mins(10);
 
 /// A batch on its way to a majority.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 struct Pending {
-    entries: Vec<Entry>,
+    entries: Vec<Put>,
     acks: BTreeSet<MemberId>,
     id: Option<WriteId>,
     next_send: Duration,
 }
 
 /// What the leader knows of one other member.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 struct Follower {
     instance: Instance,
     boot: BootNonce,
@@ -49,15 +49,17 @@ struct Follower {
     heard_at: Duration,
     applied: Seq,
     clock: Option<(Duration, u64)>,
+    /// Its clock and ours run at rates that differ by more than the bound.
+    clock_differs: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 struct HandOver {
     successor: Option<MemberId>,
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 pub(super) struct Leading {
     epoch: Epoch,
     quorum: Quorum,
@@ -90,6 +92,16 @@ impl Leading {
 
     pub(super) fn is_active(&self) -> bool {
         self.active
+    }
+
+    /// What the next batch will be called.
+    pub(super) fn next_stamp(&self) -> Stamp {
+        Stamp { epoch: self.epoch, seq: self.next_seq.next() }
+    }
+
+    /// What is on its way to a majority.
+    pub(super) fn pending_puts(&self) -> Vec<&Put> {
+        self.pending.values().flat_map(|p| &p.entries).collect()
     }
 
     pub(super) fn lease(&self) -> Option<Lease> {
@@ -169,6 +181,7 @@ impl Leadership {
                 heard_at: now.mono,
                 applied: Seq(0),
                 clock: None,
+                clock_differs: false,
             };
             (id.clone(), follower)
         });
@@ -203,7 +216,7 @@ impl Leadership {
     }
 
     /// Phase 2: own disk and everybody else's; acknowledged when a majority has it.
-    pub(super) fn write_batch(&mut self, entries: &[Entry], id: Option<WriteId>, now: Now) {
+    pub(super) fn write_batch(&mut self, entries: &[Put], id: Option<WriteId>, now: Now) {
         let me = self.me.clone();
         let Role::Leading(leading) = &mut self.role else { return };
         let (epoch, seq) = (leading.epoch, leading.next_seq.next());
@@ -431,6 +444,7 @@ impl Leadership {
                     heard_at: now.mono,
                     applied: Seq(0),
                     clock: None,
+                    clock_differs: false,
                 };
                 leading.followers.insert(from.id.clone(), fresh);
             }
@@ -453,6 +467,7 @@ impl Leadership {
         follower.clock = Some((now.mono, theirs));
         let theirs = Duration::from_millis(theirs.saturating_sub(theirs_then));
         let off = ours.abs_diff(theirs).saturating_sub(rtt * 2).as_secs_f64() / ours.as_secs_f64();
+        follower.clock_differs = off > RATE_BOUND;
         let key = format!("clock:{}", from.id);
         if off > RATE_BOUND / 2.0 {
             let text = format!(
@@ -463,12 +478,21 @@ impl Leadership {
                 RATE_BOUND * 100.0
             );
             self.alarm(&key, text);
-            if off > RATE_BOUND {
-                self.begin_hand_over(None, "clock rates differ by more than leases tolerate", now);
-            }
         } else {
             self.alarms.remove(&key);
         }
+        if self.is_own_clock_suspect() {
+            self.begin_hand_over(None, "clock rates differ by more than leases tolerate", now);
+        }
+    }
+
+    /// Of two clocks that differ nobody can say which one is wrong, but one that differs from those of most voters is:
+    /// the suspect does not lead (protocol-safety 10). A wrong clock of a follower is no reason to give up.
+    fn is_own_clock_suspect(&self) -> bool {
+        let Role::Leading(leading) = &self.role else { return false };
+        let voters = self.voters();
+        let differs = |v: &&Voter| leading.followers.get(&v.id).is_some_and(|f| f.clock_differs);
+        voters.iter().filter(differs).count() * 2 > voters.len()
     }
 
     /// Forgets every answer counted so far and asks again at once.
@@ -498,6 +522,7 @@ impl Leadership {
         self.leavers.clear();
         self.backoff_until = now.mono + self.jitter();
         if leading.active {
+            self.lost = Some(leading.epoch);
             self.event(Event::LeaseLost { epoch: leading.epoch, why: why.to_owned() });
         } else {
             self.event(Event::ClaimFailed { epoch: leading.epoch, why: why.to_owned() });
@@ -516,6 +541,7 @@ impl Leadership {
             let Some(peer) = self.peers.get(id) else { return false };
             let since = peer.alive_since.max(leading.since);
             peer.state == MemberState::Alive
+                && leading.followers.get(id).is_none_or(|f| !f.clock_differs)
                 && now.mono >= since + self.settle_time(id, now)
                 && (self.mode == LeadershipMode::Alive
                     || leading.is_caught_up(id, peer.instance, self.timing.grant, now))
@@ -555,6 +581,7 @@ impl Leadership {
         let successor = successor.filter(alive);
         let epoch = leading.epoch;
         self.lose("it was handed over", now);
+        self.lost = None;
         let retired = self.retired;
         if !retired {
             let until = Some(now.mono + self.timing.settle);
@@ -565,7 +592,7 @@ impl Leadership {
 
     pub(super) fn send_release_of(&mut self, epoch: Epoch, successor: Option<MemberId>, leaving: bool, now: Now) {
         let holder = self.me.clone();
-        self.note_released(epoch);
+        self.note_released(epoch, &holder.id);
         self.acceptor.release(epoch, &holder, now.mono);
         if leaving {
             self.withdrawn.insert(holder.id.clone(), Withdrawal { boot: holder.boot, until: None });
@@ -575,12 +602,13 @@ impl Leadership {
         self.repeat_release(now);
     }
 
-    /// Remembers that nothing of this epoch runs any more; the newest few are enough. Epoch 0 was never anybody's.
-    pub(super) fn note_released(&mut self, epoch: Epoch) {
+    /// Remembers that nothing of this agent runs any more under this epoch; the newest few are enough. Epoch 0 was never
+    /// anybody's.
+    pub(super) fn note_released(&mut self, epoch: Epoch, holder: &MemberId) {
         if epoch == Epoch(0) {
             return;
         }
-        self.released.insert(epoch);
+        self.released.insert((epoch, holder.clone()));
         if self.released.len() > RELEASED_MAX {
             self.released.pop_first();
         }
@@ -614,7 +642,7 @@ impl Leadership {
         if holder.id == self.me.id {
             return;
         }
-        self.note_released(epoch);
+        self.note_released(epoch, &holder.id);
         let first = self.acceptor.release(epoch, holder, now.mono);
         if leaving {
             self.withdrawn.insert(holder.id.clone(), Withdrawal { boot: holder.boot, until: None });

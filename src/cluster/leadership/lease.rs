@@ -8,7 +8,7 @@ use crate::cluster::Now;
 
 /// The right to act under an epoch until a moment. Only `cluster/leadership` makes one; work that changes the
 /// world takes one and checks it immediately before each effect (rule R15).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lease {
     epoch: Epoch,
     /// When the round that a majority answered was sent.

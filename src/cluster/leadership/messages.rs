@@ -4,14 +4,18 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use quorate_proto::Epoch;
-use quorate_proto::message::{Body, Entry, Header, Message, Process, RefuseReason, Register, Round};
+use quorate_proto::message::{Body, Header, Message, Process, Put, RefuseReason, Register, Round};
 use quorate_proto::{Seq, Stamp};
 
 use super::acceptor::Refusal;
+use super::blobs::HeldValues;
 use super::{After, Leadership, Pulling, Role, Rule, Stranger, millis, registers};
 use crate::cluster::Now;
 use crate::cluster::output::Event;
 use crate::cluster::settings::LeadershipMode;
+
+/// An answer to a pull may be large: it is waited for so many times longer than a usual one.
+const PULL_RETRIES: u32 = 4;
 
 impl Leadership {
     /// A control message from `addr`, unsealed and decoded. Never trusted beyond that.
@@ -22,6 +26,9 @@ impl Leadership {
             return;
         }
         if !self.is_of_our_cluster(addr, &header, &body, now) {
+            return;
+        }
+        if !self.is_no_amnesiac(addr, &header, &body, now) {
             return;
         }
         self.note_process(&header.from);
@@ -138,8 +145,8 @@ impl Leadership {
                 self.handle_release(epoch, &holder, successor, leaving, now);
             }
             Body::Pull { epoch, round, have } => self.handle_pull(addr, from, epoch, round, &have),
-            Body::Values { epoch, round, registers, .. } => {
-                self.handle_values(from, epoch, round, registers, now);
+            Body::Values { epoch, round, registers, complete } => {
+                self.handle_values(addr, from, epoch, round, registers, complete, now);
             }
             Body::Found { name, expect, seeds, accepted, acceptances } => {
                 let found = super::founding::Found { name, expect, seeds, accepted, acceptances };
@@ -151,6 +158,7 @@ impl Leadership {
                     self.stop_for_voter(now);
                 }
             }
+            Body::Amnesia { instance, boot, known } => self.handle_amnesia(from, instance, boot, known, now),
         }
     }
 
@@ -172,6 +180,9 @@ impl Leadership {
     }
 
     fn judge(&self, header: &Header, epoch: Epoch, now: Now) -> Result<(), Refusal> {
+        if self.full.is_some() {
+            return Err(Refusal { reason: RefuseReason::Disk, remaining: Duration::ZERO });
+        }
         if !self.may_claim(header) {
             return Err(Refusal { reason: RefuseReason::NotAVoter, remaining: Duration::ZERO });
         }
@@ -255,8 +266,16 @@ impl Leadership {
     }
 
     /// Catch-up: what the leader has committed and this member lacks (also how a voter that missed a claim joins it).
-    fn pull_from_leader(&mut self, addr: SocketAddr, from: &Process, epoch: Epoch, committed: Seq, now: Now) {
-        if self.pulling.as_ref().is_some_and(|p| p.epoch == epoch && now.mono < p.at + self.timing.retry) {
+    pub(super) fn pull_from_leader(
+        &mut self,
+        addr: SocketAddr,
+        from: &Process,
+        epoch: Epoch,
+        committed: Seq,
+        now: Now,
+    ) {
+        let asked = |p: &Pulling| p.epoch == epoch && now.mono < p.at + self.timing.retry * PULL_RETRIES;
+        if self.pulling.as_ref().is_some_and(asked) || self.blobs.holds_values_of(epoch) || self.full.is_some() {
             return;
         }
         let round = self.next_round();
@@ -265,35 +284,59 @@ impl Leadership {
         self.send(addr, Body::Pull { epoch, round, have });
     }
 
-    fn handle_pull(&mut self, addr: SocketAddr, from: &Process, epoch: Epoch, round: Round, have: &[(String, Stamp)]) {
+    fn handle_pull(&mut self, addr: SocketAddr, from: &Process, epoch: Epoch, round: Round, have: &[[u8; 12]]) {
         let leads = matches!(&self.role, Role::Leading(l) if l.is_active() && l.epoch() == epoch);
         if !leads && !self.acceptor.is_bound_to(epoch, from) {
             return;
         }
-        let registers = registers::newer_than(self.acceptor.registers(), have);
-        let index = registers::index_hash(self.acceptor.registers());
-        self.send(addr, Body::Values { epoch, round, registers, index });
+        let (registers, complete) = registers::differing(self.acceptor.registers(), have);
+        self.send(addr, Body::Values { epoch, round, registers, complete });
     }
 
-    fn handle_values(&mut self, from: &Process, epoch: Epoch, round: Round, values: Vec<Register>, now: Now) {
+    #[expect(clippy::too_many_arguments, reason = "the fields of one message, taken apart once")]
+    fn handle_values(
+        &mut self,
+        addr: SocketAddr,
+        from: &Process,
+        epoch: Epoch,
+        round: Round,
+        registers: Vec<Register>,
+        complete: bool,
+        now: Now,
+    ) {
         if matches!(&self.role, Role::Claiming(c) if c.epoch == epoch) {
-            self.handle_claim_values(from, epoch, values, now);
+            self.handle_claim_values(from, epoch, registers, complete, now);
             return;
         }
         // Any other values are the late answer to a claim: they come from a voter, not from a leader.
         let asked = |p: &mut Pulling| p.epoch == epoch && p.round == round && p.from == *from;
         let Some(Pulling { upto, .. }) = self.pulling.take_if(asked) else { return };
-        if let Ok(changes) = self.acceptor.catch_up(epoch, values, from) {
-            self.yield_to(epoch, now);
-            self.persist(changes, vec![self.promised(), After::CaughtUp { epoch, upto }], now);
+        if self.full.is_none() {
+            self.take_values(HeldValues { addr, from: from.clone(), epoch, upto, complete, registers }, now);
         }
     }
 
-    fn handle_write(&mut self, addr: SocketAddr, from: &Process, epoch: Epoch, seq: Seq, entries: &[Entry], now: Now) {
+    pub(super) fn handle_write(
+        &mut self,
+        addr: SocketAddr,
+        from: &Process,
+        epoch: Epoch,
+        seq: Seq,
+        entries: &[Put],
+        now: Now,
+    ) {
         if self.mode == LeadershipMode::Alive && self.contend(addr, from, epoch, now) {
             return;
         }
         self.acceptor.hear(epoch);
+        if self.full.is_some() {
+            return; // Neither taken nor refused: the leader repeats it, or this member catches up.
+        }
+        let missing = self.lacks(Stamp { epoch, seq }, entries);
+        if epoch >= self.acceptor.promised() && !missing.is_empty() {
+            self.hold_write(addr, from, (epoch, seq), entries, missing, now);
+            return;
+        }
         match self.acceptor.write(epoch, seq, entries, from) {
             Ok(changes) => {
                 self.yield_to(epoch, now);
@@ -325,7 +368,7 @@ impl Leadership {
     }
 
     /// This agent has just promised `epoch` to somebody else: whatever it claims or leads below that is over (R10).
-    fn yield_to(&mut self, epoch: Epoch, now: Now) {
+    pub(super) fn yield_to(&mut self, epoch: Epoch, now: Now) {
         let below = match &self.role {
             Role::Leading(l) => l.epoch() < epoch,
             // An equal one was won by another.

@@ -18,8 +18,13 @@
 //! Who is alive (`membership`), what a task is, how bytes are sealed.
 
 mod acceptor;
+mod amnesia;
+mod blobs;
 mod claim;
+#[cfg(feature = "mutations")]
+mod fingerprint;
 mod founding;
+mod full;
 mod lead;
 pub mod lease;
 mod messages;
@@ -32,12 +37,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use quorate_proto::message::{Body, Header, Message, Process, Round, Voter, Voters};
-use quorate_proto::{BootNonce, Epoch, Instance, MemberId, Seq};
+use quorate_proto::message::{Body, Commits, Header, Message, Process, Put, Round, Voter, Voters};
+use quorate_proto::{BlobHash, BootNonce, Epoch, Instance, MemberId, Seq};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use self::acceptor::Acceptor;
+use self::amnesia::Processes;
+use self::blobs::Blobs;
 use self::claim::{Claiming, PreClaiming};
 use self::founding::FoundingMachine;
 use self::lead::Leading;
@@ -57,7 +64,7 @@ const RATE_BOUND: f64 = 0.01;
 const FLAPS_MAX: usize = 16;
 
 /// What membership says of one other member. Advice, never safety.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Peer {
     /// Its data directory.
     pub instance: Instance,
@@ -87,12 +94,30 @@ pub enum Output {
         /// What.
         changes: Vec<Change>,
     },
+    /// Get these contents from there, then call `handle_blob` or `handle_blob_failed`.
+    Fetch {
+        /// Which.
+        hash: BlobHash,
+        /// How many bytes.
+        len: u32,
+        /// From which peer.
+        from: SocketAddr,
+    },
+    /// Nothing names these contents any more.
+    DropBlob {
+        /// Which.
+        hash: BlobHash,
+    },
     /// Tell.
     Event(Event),
 }
 
+/// Who released which epoch: nothing of theirs runs any more under it. The agent belongs to it, because a claim that came
+/// to nothing is released as well, while the runs of whoever won the same epoch live on.
+pub type Released = BTreeSet<(Epoch, MemberId)>;
+
 /// What this agent is at the moment.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 enum Role {
     Follower,
     PreClaiming(PreClaiming),
@@ -101,7 +126,7 @@ enum Role {
 }
 
 /// What waits for a ticket to be on disk.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 enum After {
     /// The promise of this number is durable.
     Promised(u64),
@@ -133,6 +158,12 @@ pub struct Leadership {
     rng: StdRng,
     acceptor: Acceptor,
     founding: FoundingMachine,
+    blobs: Blobs,
+    processes: Processes,
+    /// Transactions on the own disk.
+    commits: Commits,
+    /// Why the disk takes nothing more, while it is full.
+    full: Option<String>,
     role: Role,
     peers: BTreeMap<MemberId, Peer>,
     /// Members that gave leadership away: no candidates until then, or until they come as another process.
@@ -152,8 +183,8 @@ pub struct Leadership {
     known_leader: Option<MemberId>,
     /// When the last known leader's lease ended here.
     last_leader_end: Option<Duration>,
-    /// Epochs that were released by their holders, as far as heard.
-    released: BTreeSet<Epoch>,
+    /// Who released which epoch, as far as heard.
+    released: Released,
     /// Who released last, and how.
     last_release: Option<(MemberId, &'static str)>,
     /// Instances that use a voter's name without being it.
@@ -162,6 +193,8 @@ pub struct Leadership {
     boots: BTreeMap<MemberId, BootNonce>,
     /// A release that is repeated a few times.
     releasing: Option<Releasing>,
+    /// The epoch of this process's last leadership that ended without a release.
+    lost: Option<Epoch>,
     /// This process will not claim any more (it is stopping).
     retired: bool,
     /// Why the last attempt came to nothing: told once, not at every attempt.
@@ -182,7 +215,7 @@ pub struct Leadership {
     ended: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Withdrawal {
     boot: BootNonce,
     /// `None`: until it comes as another process.
@@ -190,7 +223,7 @@ struct Withdrawal {
 }
 
 /// A pull that waits for its answer: only that one is believed to come from the leader.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 struct Pulling {
     from: Process,
     epoch: Epoch,
@@ -201,7 +234,7 @@ struct Pulling {
 }
 
 /// See `note_stranger`.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 struct Stranger {
     instance: Instance,
     /// Since when it is known.
@@ -210,7 +243,7 @@ struct Stranger {
     both_live: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 struct Releasing {
     body: Body,
     next: Duration,
@@ -225,6 +258,7 @@ impl Leadership {
         let mut rng = StdRng::from_seed(seed);
         // Rounds of an earlier process with this name must not be taken for ours.
         let next_round = u64::from(rng.random::<u32>() >> 4);
+        let commits = Commits { started: durable.commits, now: durable.commits };
         let mut machine = Self {
             me,
             mode: settings.mode,
@@ -235,6 +269,10 @@ impl Leadership {
             rng,
             acceptor: Acceptor::new(durable, settings.timing.lease.grant, rules, now.mono),
             founding,
+            blobs: Blobs::default(),
+            processes: Processes::default(),
+            commits,
+            full: None,
             role: Role::Follower,
             peers: BTreeMap::new(),
             withdrawn: BTreeMap::new(),
@@ -246,11 +284,12 @@ impl Leadership {
             leaderless_since: Some(now.mono),
             known_leader: None,
             last_leader_end: None,
-            released: BTreeSet::new(),
+            released: Released::new(),
             last_release: None,
             strangers: BTreeMap::new(),
             boots: BTreeMap::new(),
             releasing: None,
+            lost: None,
             retired: false,
             last_failure: String::new(),
             pulling: None,
@@ -265,6 +304,7 @@ impl Leadership {
             ended: false,
         };
         machine.begin_founding(now);
+        machine.want_damaged(now);
         machine
     }
 
@@ -290,7 +330,9 @@ impl Leadership {
 
     /// The change asked for under this ticket is on disk.
     pub fn handle_persisted(&mut self, ticket: Ticket, now: Now) {
-        self.persisting.remove(&ticket);
+        if self.persisting.remove(&ticket).is_some() {
+            self.commits.now += 1;
+        }
         for after in self.after.remove(&ticket).unwrap_or_default() {
             self.handle_after(after, now);
         }
@@ -305,16 +347,20 @@ impl Leadership {
     // Commands.
 
     /// Writes registers under the own leadership. `None` when this agent does not lead. While it hands over, writes
-    /// are still taken: what runs must be able to record its end.
-    pub fn propose(&mut self, entries: &[quorate_proto::message::Entry], now: Now) -> Option<WriteId> {
+    /// are still taken: what runs must be able to record its end. Contents that are named must be here.
+    pub fn propose<'a, P>(&mut self, entries: &'a [P], now: Now) -> Option<WriteId>
+    where
+        Put: From<&'a P>,
+    {
         self.watch_window(now);
         let id = WriteId(self.next_write);
+        let entries: Vec<Put> = entries.iter().map(Put::from).collect();
         let Role::Leading(leading) = &self.role else { return None };
-        if !leading.is_active() {
+        if !leading.is_active() || !self.lacks(leading.next_stamp(), &entries).is_empty() {
             return None;
         }
         self.next_write += 1;
-        self.write_batch(entries, Some(id), now);
+        self.write_batch(&entries, Some(id), now);
         self.advance(now);
         Some(id)
     }
@@ -342,6 +388,17 @@ impl Leadership {
         self.advance(now);
     }
 
+    /// The runs of an epoch that this agent has lost have ended: nothing of it is alive, so whoever leads now need not
+    /// wait for them (R16).
+    pub fn runs_ended(&mut self, epoch: Epoch, now: Now) {
+        let leads = matches!(&self.role, Role::Leading(leading) if leading.epoch() >= epoch);
+        if !leads && epoch > Epoch(0) && epoch <= self.acceptor.highest() && self.lost == Some(epoch) {
+            self.lost = None;
+            self.send_release_of(epoch, None, false, now);
+        }
+        self.advance(now);
+    }
+
     /// The wall clock jumped against the others: this machine was frozen or moved, or somebody set the clock. The
     /// window counts as over until a renewal sent from now on is answered (protocol-safety 10).
     pub fn distrust_clock(&mut self, now: Now) {
@@ -361,7 +418,7 @@ impl Leadership {
         if self.ended {
             return None;
         }
-        let persist = matches!(self.role, Role::Leading(_))
+        let persist = (matches!(self.role, Role::Leading(_)) && self.full.is_none())
             .then(|| self.persisting.values().min().map(|t| (*t + self.timing.grant, "disk does not answer")))
             .flatten();
         [
@@ -370,6 +427,7 @@ impl Leadership {
             self.poll_lead_timeout(),
             self.releasing.as_ref().map(|r| (r.next, "repeat release")),
             self.poll_follow_timeout(),
+            self.blobs.poll_timeout(),
             persist,
         ]
         .into_iter()
@@ -390,8 +448,8 @@ impl Leadership {
         }
     }
 
-    /// Epochs whose holders are known to have released them, with nothing of theirs left running.
-    pub fn released(&self) -> &BTreeSet<Epoch> {
+    /// Who is known to have released which epoch, with nothing of theirs left running.
+    pub fn released(&self) -> &Released {
         &self.released
     }
 
@@ -460,6 +518,7 @@ impl Leadership {
         self.watch_disk(now);
         self.advance_leading(now);
         self.advance_claim(now);
+        self.advance_blobs(now);
         self.repeat_release(now);
         self.follow_leader(now);
         self.explain(now);
@@ -480,6 +539,9 @@ impl Leadership {
 
     /// A disk that hangs longer than a lease cannot hold a leader (protocol-safety 10).
     fn watch_disk(&mut self, now: Now) {
+        if self.full.is_some() {
+            return; // It is known why: leadership is being handed over.
+        }
         let oldest = self.persisting.values().min().copied();
         if oldest.is_some_and(|t| now.mono >= t + self.timing.grant) && matches!(self.role, Role::Leading(_)) {
             self.lose("the disk did not answer for longer than a lease", now);
@@ -539,6 +601,9 @@ impl Leadership {
                 voters.len(),
                 missing.join(", ")
             );
+        }
+        if let Some(why) = &self.full {
+            return why.clone();
         }
         if self.acceptor.quiet_until() > now.mono {
             return "waiting until leases granted before the restart are surely over".to_owned();
@@ -615,7 +680,12 @@ impl Leadership {
     }
 
     fn header(&self) -> Header {
-        Header { cluster: self.acceptor.durable.cluster, from: self.me.clone(), voters: self.acceptor.voters_stamp() }
+        Header {
+            cluster: self.acceptor.durable.cluster,
+            from: self.me.clone(),
+            voters: self.acceptor.voters_stamp(),
+            commits: self.commits,
+        }
     }
 
     fn send(&mut self, to: SocketAddr, body: Body) {

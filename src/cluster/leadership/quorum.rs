@@ -6,7 +6,7 @@ use quorate_proto::message::{Voter, Voters};
 use quorate_proto::{Instance, MemberId};
 
 /// One voter set, or two while a change from one to the other is not committed: then both must agree (R18).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Quorum {
     sets: Vec<Vec<Voter>>,
     need: Option<usize>,

@@ -1,80 +1,138 @@
 //! Registers: what a voter stores, and how two stores are compared and merged.
 //!
+//! A deleted key stays, with a stamp and without a value: a member that was away for long must not bring the old value
+//! back. Only when every voter and learner that ever comes back were known to have seen the deletion could it go, and
+//! nobody knows that. So keys are to be used again (numbered slots, not endless names), and their number is bounded.
+//!
 //! Each key is a register of its own; the highest stamp wins (protocol-safety 1). A stamp names one value for ever
 //! (I3), so two stores with equal indexes hold equal values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_proto::Stamp;
-use quorate_proto::message::{Entry, Register, VOTERS_KEY, Voters};
+use quorate_proto::message::{BUCKETS, Put, Register, VOTERS_KEY, Value, Voters};
+use quorate_proto::{BlobHash, Stamp};
 
 /// Key to stamp and value; `None` is a tombstone.
-pub type Registers = BTreeMap<String, (Stamp, Option<Vec<u8>>)>;
+pub type Registers = BTreeMap<String, (Stamp, Option<Value>)>;
 
+/// Keys that are kept, deleted ones included: some 10 MB of memory when all are used.
+const KEYS_MAX: usize = 100_000;
 /// Bytes of keys and values put into one write batch of a recovery.
 const BATCH_BYTES: usize = 256 * 1024;
+/// Bytes of keys and values in one answer to a pull, unless one bucket alone has more.
+const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Hash over every (key, stamp): equal indexes, equal contents.
 pub(crate) fn index_hash(registers: &Registers) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
     for (key, (stamp, _)) in registers {
-        hasher.update(&(key.len() as u64).to_le_bytes());
-        hasher.update(key.as_bytes());
-        hasher.update(&stamp.epoch.0.to_le_bytes());
-        hasher.update(&stamp.seq.0.to_le_bytes());
+        count(&mut hasher, key, *stamp);
     }
-    let mut short = [0; 16];
-    short.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    short(&hasher)
+}
+
+fn count(hasher: &mut blake3::Hasher, key: &str, stamp: Stamp) {
+    hasher.update(&(key.len() as u64).to_le_bytes());
+    hasher.update(key.as_bytes());
+    hasher.update(&stamp.epoch.0.to_le_bytes());
+    hasher.update(&stamp.seq.0.to_le_bytes());
+}
+
+fn short<const N: usize>(hasher: &blake3::Hasher) -> [u8; N] {
+    let mut short = [0; N];
+    short.copy_from_slice(&hasher.finalize().as_bytes()[..N]);
     short
 }
 
-/// What the asker needs to be told that it has.
-pub(crate) fn index(registers: &Registers) -> Vec<(String, Stamp)> {
-    registers.iter().map(|(key, (stamp, _))| (key.clone(), *stamp)).collect()
+fn bucket(key: &str) -> usize {
+    usize::from(blake3::hash(key.as_bytes()).as_bytes()[0]) % BUCKETS
 }
 
-/// Registers that are newer here than in `have`, or missing there.
-pub(crate) fn newer_than(registers: &Registers, have: &[(String, Stamp)]) -> Vec<Register> {
-    let have: BTreeMap<&str, Stamp> = have.iter().map(|(key, stamp)| (key.as_str(), *stamp)).collect();
-    registers
-        .iter()
-        .filter(|(key, (stamp, _))| have.get(key.as_str()).is_none_or(|had| had < stamp))
-        .map(|(key, (stamp, value))| Register { key: key.clone(), stamp: *stamp, value: value.clone() })
-        .collect()
+/// What the asker needs to be told that it has: one hash a bucket.
+pub(crate) fn index(registers: &Registers) -> Vec<[u8; 12]> {
+    let mut hashers = vec![blake3::Hasher::new(); BUCKETS];
+    for (key, (stamp, _)) in registers {
+        count(&mut hashers[bucket(key)], key, *stamp);
+    }
+    hashers.iter().map(short).collect()
 }
 
-/// Takes over what is newer; says which keys changed.
-pub(crate) fn merge(registers: &mut Registers, incoming: Vec<Register>) -> Vec<Register> {
-    let mut taken = Vec::new();
+/// Every register in the buckets that differ from `have`, as many whole buckets as fit; and whether that is all.
+pub(crate) fn differing(registers: &Registers, have: &[[u8; 12]]) -> (Vec<Register>, bool) {
+    let ours = index(registers);
+    let mut buckets: BTreeMap<usize, Vec<Register>> = BTreeMap::new();
+    for (key, (stamp, value)) in registers {
+        let at = bucket(key);
+        if have.get(at) != Some(&ours[at]) {
+            let register = Register { key: key.clone(), stamp: *stamp, value: value.clone() };
+            buckets.entry(at).or_default().push(register);
+        }
+    }
+    let mut answer = Vec::new();
+    let mut bytes = 0;
+    for (_, bucket) in buckets {
+        let size: usize = bucket.iter().map(|r| weight(&r.key, r.value.as_ref())).sum();
+        if bytes + size > ANSWER_BYTES && bytes > 0 {
+            return (answer, false);
+        }
+        bytes += size;
+        answer.extend(bucket);
+    }
+    (answer, true)
+}
+
+/// Whether so many keys may be kept.
+pub(crate) fn check_keys(registers: &Registers, puts: &[Put]) -> Result<(), String> {
+    let new = puts.iter().filter(|put| !registers.contains_key(&put.key)).count();
+    if new == 0 || registers.len() + new <= KEYS_MAX {
+        return Ok(());
+    }
+    Err(format!("{} keys are kept (deleted ones count) and {new} more would be above {KEYS_MAX}", registers.len()))
+}
+
+/// About what a register takes in a message.
+fn weight(key: &str, value: Option<&Value>) -> usize {
+    key.len() + 48 + value.and_then(Value::inline).map_or(0, <[u8]>::len)
+}
+
+/// The contents that these registers name.
+pub(crate) fn blobs(registers: &Registers) -> BTreeSet<(BlobHash, u32)> {
+    registers.values().filter_map(|(_, value)| value.as_ref()?.blob()).collect()
+}
+
+/// Takes over what is newer; says which registers changed, and the contents that were named there before.
+pub(crate) fn merge(registers: &mut Registers, incoming: Vec<Register>) -> (Vec<Register>, Vec<BlobHash>) {
+    let (mut taken, mut replaced) = (Vec::new(), Vec::new());
     for register in incoming {
         if registers.get(&register.key).is_none_or(|(stamp, _)| *stamp < register.stamp) {
-            registers.insert(register.key.clone(), (register.stamp, register.value.clone()));
+            let old = registers.insert(register.key.clone(), (register.stamp, register.value.clone()));
+            replaced.extend(old.and_then(|(_, old)| old?.blob()).map(|(hash, _)| hash));
             taken.push(register);
         }
     }
-    taken
+    (taken, replaced)
 }
 
 /// The voter set, if the register holds a readable one.
 pub(crate) fn voters(registers: &Registers) -> Option<(Stamp, Voters)> {
     let (stamp, value) = registers.get(VOTERS_KEY)?;
-    let voters = quorate_proto::codec::decode_frame(value.as_deref()?).ok()?;
+    let voters = quorate_proto::codec::decode_frame(value.as_ref()?.inline()?).ok()?;
     Some((*stamp, voters))
 }
 
 /// Everything, cut into batches of bounded size for a recovery (R8).
-pub(crate) fn batches(registers: &Registers) -> Vec<Vec<Entry>> {
+pub(crate) fn batches(registers: &Registers) -> Vec<Vec<Put>> {
     let mut batches = vec![Vec::new()];
     let mut bytes = 0;
     for (key, (_, value)) in registers {
-        let size = key.len() + value.as_ref().map_or(0, Vec::len);
+        let size = weight(key, value.as_ref());
         if bytes + size > BATCH_BYTES && bytes > 0 {
             batches.push(Vec::new());
             bytes = 0;
         }
         bytes += size;
         if let Some(batch) = batches.last_mut() {
-            batch.push(Entry { key: key.clone(), value: value.clone() });
+            batch.push(Put { key: key.clone(), value: value.clone() });
         }
     }
     batches

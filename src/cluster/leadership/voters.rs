@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate_proto::message::{Entry, VOTERS_KEY, Voter, Voters};
+use quorate_proto::message::{Put, VOTERS_KEY, Value, Voter, Voters};
 use quorate_proto::{MemberId, Seq};
 
 use super::quorum::Quorum;
@@ -61,7 +61,7 @@ impl Leadership {
         if let Role::Leading(leading) = &mut self.role {
             leading.set_quorum(joint);
         }
-        self.write_batch(&[Entry { key: VOTERS_KEY.to_owned(), value: Some(value) }], None, now);
+        self.write_batch(&[Put { key: VOTERS_KEY.to_owned(), value: Some(Value::Inline(value)) }], None, now);
     }
 
     /// R18: the change is committed by both majorities; from now on the new set alone decides.

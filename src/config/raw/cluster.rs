@@ -14,7 +14,12 @@ raw! {
     /// `instance`
     RawInstance { address: String = "address" }
     /// `cluster`
-    RawCluster { name: String = "name", storage: Labelled = "storage", gossip: RawGossip = "gossip" }
+    RawCluster {
+        name: String = "name",
+        take_over: String = "take_over",
+        storage: Labelled = "storage",
+        gossip: RawGossip = "gossip",
+    }
     /// `storage "consul"`, of CTS Enterprise.
     RawStorage {
         parent_path: String = "parent_path",

@@ -1,4 +1,4 @@
-//! The blocks about Consul and Vault. They are typed, and have no effect yet.
+//! The blocks about Consul and Vault.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -24,6 +24,7 @@ raw! {
         working_dir: String = "working_dir",
         data_dir: String = "data_dir",
         client_type: String = "client_type",
+        max_parallel: u16 = "max_parallel",
         syslog: RawSyslog = "syslog",
         consul: consul::RawConsul = "consul",
         vault: consul::RawVault = "vault",

@@ -25,11 +25,23 @@ raw! {
         working_dir: String = "working_dir",
         grace: Duration = "grace",
         timeout: Duration = "timeout",
+        policy: RawPolicy = "policy",
+        min_instances: u32 = "min_instances",
+        max_change_percent: u8 = "max_change_percent",
         services: Vec<Spanned<String>> = "services",
         source: String = "source",
         source_input: Many<Labelled> = "source_input",
         terraform_version: String = "terraform_version",
         terraform_cloud_workspace: Value = "terraform_cloud_workspace",
+    }
+    /// `policy`
+    RawPolicy {
+        retries: u32 = "retries",
+        base: Duration = "base",
+        cap: Duration = "cap",
+        park_after: u32 = "park_after",
+        park_base: Duration = "park_base",
+        park_cap: Duration = "park_cap",
     }
     /// `condition "schedule"`
     RawSchedule { cron: String = "cron" }

@@ -10,14 +10,16 @@ use crate::task::spec::{Buffer, Condition};
 /// CTS's buffer period.
 const BUFFER: Buffer = Buffer { min: Duration::from_secs(5), max: Duration::from_secs(20) };
 
-/// `buffer_period` at the top level. A bound that is not given keeps its default, as in CTS.
+/// `buffer_period` at the top level. A `max` that is not given is four times a `min` that is, as CTS documents (it keeps 20 s
+/// there by an accident of merging).
 pub(super) fn global(raw: Option<&Spanned<RawBuffer>>, problems: &mut Problems) -> Option<Buffer> {
     let Some(raw) = raw else { return Some(BUFFER) };
     let bounds = &raw.value;
     let on = bounds.enabled.as_ref().is_none_or(|it| it.value);
     on.then(|| {
         let min = bounds.min.as_ref().map_or(BUFFER.min, |it| it.value);
-        raised(bounds, min, bounds.max.as_ref().map_or(BUFFER.max, |it| it.value), problems)
+        let max = bounds.min.as_ref().map_or(BUFFER.max, |min| min.value.saturating_mul(4));
+        raised(bounds, min, bounds.max.as_ref().map_or(max, |it| it.value), problems)
     })
 }
 
@@ -47,6 +49,12 @@ pub(super) fn task(
     let min = bounds.min.as_ref().map_or(global.unwrap_or(BUFFER).min, |it| it.value);
     let max = bounds.max.as_ref().map_or(min.saturating_mul(4), |it| it.value);
     Some(raised(bounds, min, max, problems))
+}
+
+/// As the API means it: what is not given is zero, and `max` is never below `min`.
+pub(in crate::config) fn api(enabled: Option<bool>, min: Option<Duration>, max: Option<Duration>) -> Option<Buffer> {
+    let min = min.unwrap_or_default();
+    enabled.unwrap_or(true).then(|| Buffer { min, max: max.unwrap_or_default().max(min) })
 }
 
 /// A `max` below `min` is raised to it; said when both are written down.

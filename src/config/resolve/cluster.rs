@@ -78,6 +78,13 @@ pub(super) fn high_availability(raw: &RawRoot, world: &World<'_>, problems: &mut
             Seal::Key(key) => Some(key),
             Seal::Missing | Seal::Waived | Seal::Broken => None,
         },
+        take_over_all: choice(
+            cluster.and_then(|cluster| cluster.value.take_over.as_ref()),
+            "take_over",
+            &[("changed", false), ("all", true)],
+            false,
+            problems,
+        ),
         instance_address: instance_address(&block.value, problems),
         follower_requests: choice(
             block.value.follower_requests.as_ref(),

@@ -1,16 +1,15 @@
-//! `condition` and `module_input` of a task. Kinds that need Consul are typed and refused: a task that never runs
-//! because its condition was passed over would be worse than no agent.
+//! `condition` and `module_input` of a task.
 
-use std::fmt::Debug;
 use std::ops::Range;
 
+use super::query::{self, Place};
 use crate::config::diagnostic::{Diagnostic, Problems};
-use crate::config::raw::task::{RawCatalogServices, RawConsulKv, RawMembers, RawSchedule, RawServices, RawTask};
+use crate::config::raw::task::{RawMembers, RawSchedule, RawTask};
 use crate::config::read::{Labelled, Many, Read, Spanned, known, nearest, object};
 use crate::config::source::Span;
 use crate::config::tree::Entry;
 use crate::task::Cron;
-use crate::task::spec::Condition;
+use crate::task::spec::{Condition, ModuleInput};
 
 const CONDITIONS: [&str; 5] = ["services", "catalog-services", "consul-kv", "schedule", "members"];
 const INPUTS: [&str; 3] = ["services", "consul-kv", "members"];
@@ -40,18 +39,18 @@ pub(super) fn condition(task: &RawTask, problems: &mut Problems) -> (Condition, 
             let raw = RawMembers::read(value, &path, problems).unwrap_or_default();
             Condition::Members { use_as_module_input: raw.use_as_module_input.is_none_or(|it| it.value) }
         }
-        "services" => {
-            typed::<RawServices>(first, &path, problems);
-            not_yet(first, "condition", problems)
-        }
-        "catalog-services" => {
-            typed::<RawCatalogServices>(first, &path, problems);
-            not_yet(first, "condition", problems)
-        }
-        "consul-kv" => {
-            typed::<RawConsulKv>(first, &path, problems);
-            not_yet(first, "condition", problems)
-        }
+        "services" => match query::services(first, Place::Condition, problems) {
+            Some((services, use_as_module_input)) => Condition::Services { services, use_as_module_input },
+            None => Condition::None,
+        },
+        "catalog-services" => match query::catalog(first, problems) {
+            Some((catalog, use_as_module_input)) => Condition::CatalogServices { catalog, use_as_module_input },
+            None => Condition::None,
+        },
+        "consul-kv" => match query::kv(first, Place::Condition, problems) {
+            Some((kv, use_as_module_input)) => Condition::ConsulKv { kv, use_as_module_input },
+            None => Condition::None,
+        },
         other => {
             problems.add(unsupported("condition", other, first, &CONDITIONS));
             Condition::None
@@ -60,15 +59,16 @@ pub(super) fn condition(task: &RawTask, problems: &mut Problems) -> (Condition, 
     (condition, Some(first.key_span.clone()))
 }
 
-/// Whether members are given to the task besides its condition.
-pub(super) fn members_input(task: &RawTask, condition: &Condition, problems: &mut Problems) -> bool {
+/// What is given to the task besides its condition, in the order of the file.
+pub(super) fn inputs(task: &RawTask, condition: &Condition, problems: &mut Problems) -> Vec<ModuleInput> {
     if let Some(old) = &task.source_input {
         let message = "`source_input` is the old name of `module_input`";
-        problems.add(Diagnostic::warning(message).at(&old.key, "deprecated since CTS 0.5"));
+        let warning = Diagnostic::warning(message).at(&old.key, "deprecated since CTS 0.5");
+        problems.add(warning.help("write `module_input`"));
     }
     let mut entries = entries(task.module_input.as_ref());
     entries.extend(self::entries(task.source_input.as_ref()));
-    let mut members = false;
+    let mut inputs = Vec::new();
     for (i, entry) in entries.iter().enumerate() {
         let path = format!("module_input.{}", entry.key);
         if let Some(first) = entries.iter().take(i).find(|other| other.key == entry.key) {
@@ -77,30 +77,29 @@ pub(super) fn members_input(task: &RawTask, condition: &Condition, problems: &mu
                 .add(Diagnostic::error(message).at(&entry.key_span, "again here").at(&first.key_span, "first here"));
             continue;
         }
+        if condition.kind() == Some(entry.key.as_str()) && INPUTS.contains(&entry.key.as_str()) {
+            let message = "condition and module_input variable type must be unique";
+            let label = format!("the condition is {:?} too", entry.key);
+            let help = "remove this block: the condition gives the same to the module, with use_as_module_input = true";
+            problems.add(Diagnostic::error(message).at(&entry.key_span, label).help(help));
+        }
         match entry.key.as_str() {
             "members" => {
                 if let Some(body) = object(&entry.value, &path, problems) {
                     known(body, &[], &path, problems);
                 }
-                members = true;
-                if let Condition::Members { .. } = condition {
-                    let message = "condition and module_input variable type must be unique";
-                    let diagnostic = Diagnostic::error(message).at(&entry.key_span, "the condition is \"members\" too");
-                    problems.add(diagnostic.help("remove this block: the condition gives the members already"));
-                }
+                inputs.push(ModuleInput::Members);
             }
-            "services" => {
-                typed::<RawServices>(entry, &path, problems);
-                not_yet(entry, "module_input", problems);
-            }
+            "services" => inputs.extend(
+                query::services(entry, Place::Input, problems).map(|(services, _)| ModuleInput::Services(services)),
+            ),
             "consul-kv" => {
-                typed::<RawConsulKv>(entry, &path, problems);
-                not_yet(entry, "module_input", problems);
+                inputs.extend(query::kv(entry, Place::Input, problems).map(|(kv, _)| ModuleInput::ConsulKv(kv)));
             }
             other => problems.add(unsupported("module_input", other, entry, &INPUTS)),
         }
     }
-    members
+    inputs
 }
 
 fn entries(blocks: Option<&Spanned<Many<Labelled>>>) -> Vec<&Entry> {
@@ -147,19 +146,6 @@ struct BadCron {
 /// Reads the timetable as the task room will.
 fn check_cron(text: &str) -> Result<(), BadCron> {
     Cron::parse(text).map(drop).map_err(|error| BadCron { why: error.to_string(), part: error.span() })
-}
-
-fn typed<T: Read + Debug>(entry: &Entry, path: &str, problems: &mut Problems) {
-    drop(T::read(&entry.value, path, problems));
-}
-
-fn not_yet(entry: &Entry, keyword: &str, problems: &mut Problems) -> Condition {
-    problems.add(
-        Diagnostic::error(format!("{keyword} {:?} is not supported yet", entry.key))
-            .at(&entry.key_span, "Consul is not read yet")
-            .help("supported now: \"schedule\" and \"members\"; remove the task, or run it with CTS until then"),
-    );
-    Condition::None
 }
 
 fn unsupported(keyword: &str, found: &str, entry: &Entry, known: &[&str]) -> Diagnostic {

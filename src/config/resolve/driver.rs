@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json};
 
 use super::World;
+use crate::cluster::settings::LeadershipMode;
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::{RawRoot, RawTerraformDriver};
 use crate::config::read::{Labelled, Read, Spanned, nearest};
@@ -128,8 +129,16 @@ fn body(entry: &Entry) -> Map<String, Json> {
 }
 
 /// In a cluster, state in files of one machine does not follow the leader.
-pub(super) fn state_notice(raw: &RawRoot, settings: &Settings, tasks: &[TaskSpec], problems: &mut Problems) {
-    let local = settings.backend.as_ref().is_none_or(|backend| backend.kind == "local");
+pub(super) fn state_notice(
+    raw: &RawRoot,
+    settings: &Settings,
+    tasks: &[TaskSpec],
+    mode: LeadershipMode,
+    problems: &mut Problems,
+) {
+    // Without a backend the cluster keeps the state itself, as long as a majority elects its leader.
+    let kept = mode == LeadershipMode::Quorum;
+    let local = settings.backend.as_ref().map_or(!kept, |backend| backend.kind == "local");
     let needed = tasks.iter().any(|task| matches!(task.work, Work::Terraform(_)));
     if !(local && needed) {
         return;
@@ -141,5 +150,5 @@ pub(super) fn state_notice(raw: &RawRoot, settings: &Settings, tasks: &[TaskSpec
         None => warning,
     };
     problems
-        .add(warning.help("name a backend that all agents reach (consul, s3, pg, http, ..) in `driver \"terraform\"`"));
+        .add(warning.help("leave the backend out, then the cluster keeps the state itself (leadership = \"quorum\"); or name one that all agents reach (consul, s3, pg, ..) in `driver \"terraform\"`"));
 }

@@ -5,21 +5,13 @@ use std::net::SocketAddr;
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::RawRoot;
 use crate::config::source::Span;
+use crate::task::TaskSpec;
 
 /// A warning for each such block of a whole configuration.
 pub(super) fn notices(raw: &RawRoot, problems: &mut Problems) {
     let mut no_effect = |name: &str, key: &Span, why: &str| {
         problems.add(Diagnostic::warning(format!("`{name}` has no effect yet")).at(key, why));
     };
-    if let Some(consul) = &raw.consul {
-        no_effect("consul", &consul.key, "no data is read from Consul and this agent is not registered there");
-    }
-    if let Some(vault) = &raw.vault {
-        no_effect("vault", &vault.key, "no secret is read from Vault");
-    }
-    if let Some(service) = &raw.service {
-        no_effect("service", &service.key, "no services are watched");
-    }
     if let Some(syslog) = raw.syslog.as_ref().filter(|syslog| {
         let set = syslog.value.facility.is_some() || syslog.value.name.is_some();
         syslog.value.enabled.as_ref().map_or(set, |enabled| enabled.value)
@@ -33,39 +25,6 @@ pub(super) fn notices(raw: &RawRoot, problems: &mut Problems) {
         raw.license.as_ref().map(|it| &it.key).into_iter().chain(raw.license_path.as_ref().map(|it| &it.key));
     for key in licences {
         problems.add(Diagnostic::note("no licence is needed").at(key, "ignored"));
-    }
-    services(raw, problems);
-    registration(raw, problems);
-}
-
-/// `service` blocks are typed, so their own rules are checked.
-fn services(raw: &RawRoot, problems: &mut Problems) {
-    let mut seen: Vec<(&str, &Span)> = Vec::new();
-    for service in raw.service.iter().flat_map(|services| &services.value.0) {
-        let Some(name) = &service.value.name else {
-            if !service.value.broken.contains(&"name") {
-                let message = "logical name for the Consul service is required";
-                problems.add(Diagnostic::error(message).at(&service.key, "a service without `name`"));
-            }
-            continue;
-        };
-        let id = service.value.id.as_ref().unwrap_or(name);
-        if let Some((_, first)) = seen.iter().find(|(other, _)| *other == id.value) {
-            let message = format!("unique service IDs are required: {}", id.value);
-            problems.add(Diagnostic::error(message).at(&id.span, "again here").at(first, "first here"));
-        }
-        seen.push((&id.value, &id.span));
-    }
-}
-
-fn registration(raw: &RawRoot, problems: &mut Problems) {
-    let check = raw.consul.as_ref().and_then(|consul| consul.value.service_registration.as_ref());
-    let address = check.and_then(|check| check.value.default_check.as_ref()).and_then(|it| it.value.address.as_ref());
-    let schemed = |text: &str| text.is_empty() || text.starts_with("http://") || text.starts_with("https://");
-    if let Some(address) = address.filter(|it| !schemed(&it.value)) {
-        let message = "default check address must include scheme (http or https)";
-        let help = format!("for example \"http://{}\"", address.value);
-        problems.add(Diagnostic::error(message).at(&address.span, "no scheme").help(help));
     }
 }
 
@@ -97,4 +56,17 @@ pub(super) fn api_tls(raw: &RawRoot, http_addr: SocketAddr, problems: &mut Probl
             .at(&block.key, format!("the API would answer plain HTTP on {http_addr}"))
             .help("let it listen on 127.0.0.1 (leave `http_addr` out), or remove `tls` to accept plain HTTP")
     });
+}
+
+/// Consul keeps Terraform's state where that is configured, and nothing else yet: said where it matters.
+pub(super) fn consul(raw: &RawRoot, tasks: &[TaskSpec], problems: &mut Problems) {
+    if let Some(consul) = &raw.consul {
+        let message = "`consul` has no effect yet but for Terraform's backend";
+        let why = "no data is read from Consul and this agent is not registered there";
+        problems.add(Diagnostic::warning(message).at(&consul.key, why));
+    }
+    for task in tasks.iter().filter(|task| !task.queries().is_empty()) {
+        let message = format!("task {} asks Consul, which this version does not read yet", task.name);
+        problems.add(Diagnostic::warning(message).help("`quorate start` refuses it; run it with CTS until then"));
+    }
 }

@@ -7,10 +7,14 @@ mod address;
 mod buffer;
 mod cluster;
 mod condition;
+mod consul;
 mod driver;
 mod inert;
+mod policy;
 mod provider;
+mod query;
 mod seal;
+mod service;
 mod task;
 mod timing;
 mod variables;
@@ -26,6 +30,13 @@ use super::diagnostic::{Diagnostic, Problems};
 use super::raw::RawRoot;
 use super::read::{Spanned, nearest};
 use super::settings::{HTTP_ADDR, HTTP_PORT, LogFormat, LogLevel, LogSettings, Settings};
+use super::task_object::ObjectContext;
+
+pub(super) use buffer::api as api_buffer;
+pub(super) use task::one as one_task;
+
+/// Runs at a time when nothing is said: the task room's own default.
+const MAX_PARALLEL: u16 = 8;
 
 /// What a configuration may depend on besides its text.
 #[derive(Debug, Clone, Copy)]
@@ -53,16 +64,36 @@ impl World<'_> {
 /// Resolves everything. `None` only after an error was added.
 pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems) -> Option<Settings> {
     inert::notices(raw, problems);
+    service::blocks(raw, problems);
     let http_addr = http_addr(raw, problems);
     inert::api_tls(raw, http_addr, problems);
     let cluster = cluster::high_availability(raw, world, problems);
     let working_dir = world.path(raw.working_dir.as_ref().map_or("sync-tasks", |dir| &dir.value));
     let mut terraform = driver::terraform(raw, world, problems);
-    terraform.providers = provider::providers(raw, world, problems);
-    let tasks = task::tasks(raw, &terraform, &working_dir, cluster.is_some(), world, problems);
-    if cluster.is_some() {
-        driver::state_notice(raw, &terraform, &tasks, problems);
+    terraform.providers = provider::providers(raw, problems);
+    let context = ObjectContext {
+        buffer: buffer::global(raw.buffer_period.as_ref(), problems),
+        working_dir: working_dir.clone(),
+        cwd: world.cwd.to_owned(),
+        in_cluster: cluster.is_some(),
+        terraform: terraform.clone(),
+    };
+    let tasks = task::tasks(raw, &context, world, problems);
+    if let Some(cluster) = &cluster {
+        driver::state_notice(raw, &terraform, &tasks, cluster.cluster.mode, problems);
     }
+    let consul = consul::consul(raw.consul.as_ref(), world, problems);
+    let vault = consul::vault(raw.vault.as_ref(), world, problems);
+    let asks = provider::asks(raw);
+    if let (Some(span), None) = (asks.vault, &vault) {
+        let message = "detected dynamic configuration using Vault: missing Vault configuration";
+        let help = "add vault { address = \"https://vault.example.com:8200\" }, or set VAULT_ADDR";
+        problems.add(Diagnostic::error(message).at(&span, "asks Vault").help(help));
+    }
+    inert::consul(raw, &tasks, problems);
+    let backend = terraform.backend.as_ref().is_some_and(|backend| backend.kind == "consul");
+    let queries = tasks.iter().any(|task| !task.queries().is_empty());
+    let asked = raw.consul.is_some() || asks.consul || backend || queries;
     Some(Settings {
         id: id(raw, world, problems)?,
         http_addr,
@@ -72,8 +103,21 @@ pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems
         cluster,
         tasks,
         terraform,
+        consul: asked.then_some(consul),
+        vault,
+        max_parallel: max_parallel(raw, problems),
+        objects: context,
         warnings: Vec::new(),
     })
+}
+
+fn max_parallel(raw: &RawRoot, problems: &mut Problems) -> u16 {
+    let Some(given) = &raw.max_parallel else { return MAX_PARALLEL };
+    if given.value == 0 {
+        let diagnostic = Diagnostic::error("`max_parallel` is 1 or more").at(&given.span, "nothing would ever run");
+        problems.add(diagnostic.help(format!("leave it out for {MAX_PARALLEL}")));
+    }
+    given.value
 }
 
 fn id(raw: &RawRoot, world: &World<'_>, problems: &mut Problems) -> Option<MemberId> {

@@ -1,16 +1,15 @@
 //! `task`: one thing to run, and when.
 
-use std::path::Path;
 use std::time::Duration;
 
-use super::{World, buffer, condition, provider, work};
+use super::{World, buffer, condition, policy, provider, service, work};
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::RawRoot;
 use crate::config::raw::task::RawTask;
 use crate::config::read::Spanned;
 use crate::config::source::Span;
-use crate::task::spec::{Buffer, Condition, Retry, TaskSpec, Work};
-use crate::terraform;
+use crate::config::task_object::ObjectContext;
+use crate::task::spec::{Condition, ModuleInput, TaskSpec, Work};
 
 /// Longest task name: it names a directory and a Terraform workspace.
 const NAME_MAX: usize = 64;
@@ -18,16 +17,14 @@ const NAME_MAX: usize = 64;
 const COMMAND_GRACE: Duration = Duration::from_secs(10);
 /// The same for Terraform, which finishes the resource at hand and writes its state.
 const TERRAFORM_GRACE: Duration = Duration::from_secs(30);
+
 /// All tasks in order.
 pub(super) fn tasks(
     raw: &RawRoot,
-    terraform: &terraform::Settings,
-    working_dir: &Path,
-    in_cluster: bool,
+    context: &ObjectContext,
     world: &World<'_>,
     problems: &mut Problems,
 ) -> Vec<TaskSpec> {
-    let global = buffer::global(raw.buffer_period.as_ref(), problems);
     let mut specs = Vec::new();
     let mut names: Vec<(String, &Span)> = Vec::new();
     for block in raw.task.iter().flat_map(|tasks| &tasks.value.0) {
@@ -43,17 +40,16 @@ pub(super) fn tasks(
             }
             names.push((folded, &name.span));
         }
-        specs.push(one(block, global, terraform, working_dir, in_cluster, world, problems));
+        specs.push(one(block, raw, context, world, problems));
     }
     specs
 }
 
-fn one(
+/// One task; `raw` has the `service` blocks that its deprecated `services` list may name.
+pub(in crate::config) fn one(
     block: &Spanned<RawTask>,
-    global: Option<Buffer>,
-    terraform: &terraform::Settings,
-    working_dir: &Path,
-    in_cluster: bool,
+    raw: &RawRoot,
+    context: &ObjectContext,
     world: &World<'_>,
     problems: &mut Problems,
 ) -> TaskSpec {
@@ -61,29 +57,39 @@ fn one(
     refuse_old(task, problems);
     refuse_templates(task, problems);
     let name = name(block, problems);
-    let (condition, kind) = condition::condition(task, problems);
-    if let (Condition::Members { .. }, Some(kind), false) = (&condition, &kind, in_cluster) {
+    let (mut condition, kind) = condition::condition(task, problems);
+    if let (Condition::Members { .. }, Some(kind), false) = (&condition, &kind, context.in_cluster) {
         let message = "the members of a single agent never change";
         let warning = Diagnostic::warning(message).at(kind, "runs when the agent starts");
         problems.add(warning.help("add `high_availability { cluster { gossip { .. } } }`"));
     }
-    let members_input = condition::members_input(task, &condition, problems);
-    let work = work::work(block, terraform, world, problems);
+    let mut inputs = condition::inputs(task, &condition, problems);
+    service::list(task, raw, &mut condition, &mut inputs, problems);
+    let work = work::work(block, &context.terraform, world, problems);
     let grace = match work {
         Work::Command { .. } => COMMAND_GRACE,
         Work::Terraform(_) => TERRAFORM_GRACE,
     };
+    let (retry, park) = policy::policy(task.policy.as_ref(), problems);
+    let mut queries = condition.queries();
+    queries.extend(inputs.iter().flat_map(ModuleInput::queries));
+    let guards = policy::guards(task, &queries, problems);
     TaskSpec {
         description: task.description.as_ref().map(|it| it.value.clone()).unwrap_or_default(),
         enabled: task.enabled.as_ref().is_none_or(|it| it.value),
-        buffer: buffer::task(task.buffer_period.as_ref(), global, &condition, problems),
-        retry: Retry::default(),
+        buffer: buffer::task(task.buffer_period.as_ref(), context.buffer, &condition, problems),
+        retry,
+        park,
+        guards,
         grace: task.grace.as_ref().map_or(grace, |it| it.value),
         timeout: task.timeout.as_ref().map(|it| it.value).filter(|timeout| !timeout.is_zero()),
-        working_dir: task.working_dir.as_ref().map_or_else(|| working_dir.join(&name), |dir| world.path(&dir.value)),
+        working_dir: task
+            .working_dir
+            .as_ref()
+            .map_or_else(|| context.working_dir.join(&name), |dir| world.path(&dir.value)),
         name,
         condition,
-        members_input,
+        inputs,
         work,
     }
 }
@@ -111,11 +117,6 @@ fn name(block: &Spanned<RawTask>, problems: &mut Problems) -> String {
 }
 
 fn refuse_old(task: &RawTask, problems: &mut Problems) {
-    if let Some(services) = task.services.as_ref().filter(|services| !services.value.is_empty()) {
-        let diagnostic =
-            Diagnostic::error("`services` is not supported yet").at(&services.key, "Consul is not read yet");
-        problems.add(diagnostic.help("supported now: condition \"schedule\" and condition \"members\""));
-    }
     for (name, key) in [
         ("terraform_version", task.terraform_version.as_ref().map(|it| &it.key)),
         ("terraform_cloud_workspace", task.terraform_cloud_workspace.as_ref().map(|it| &it.key)),

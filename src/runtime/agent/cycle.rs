@@ -11,34 +11,60 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use super::changes::{Reply, Tried};
 use super::ending::{HandOver, Stopping};
 use super::requests::Leaving;
-use crate::cluster::leadership::Lease;
+use super::roster::{self, Recovered};
+use crate::cluster::leadership::{Lease, Released};
 use crate::cluster::view::MemberState;
 use crate::cluster::{Event, View};
 use crate::guardian::{self, Datagram, Guardian, OnDeath};
+use crate::roster::{Differs, Roster};
 use crate::runtime::control::Control;
 use crate::runtime::core::{Command, Notice};
-use crate::runtime::handle::{ClusterSnapshot, Health, Request, TasksSnapshot};
+use crate::runtime::handle::{ChangeError, ClusterSnapshot, Health, Plan, ReloadReport, Request, TasksSnapshot};
 use crate::runtime::journal::{self, Unfinished};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::persist::{self, ADDRESS_BOOK_PERIOD};
+use crate::runtime::replica::Replica;
 use crate::runtime::runs::{Exits, Runner};
+use crate::runtime::settings::{Reload, Reloaded};
 use crate::runtime::snapshot::Chronicle;
 use crate::runtime::{clock, story};
 use crate::source;
-use crate::task::{self, MemberInput, Outcome, RunId, Tasks};
+use crate::task::{self, Fingerprint, MemberInput, Outcome, RunId, Tasks};
+
+/// How often a follower compares its files with the leader's.
+const FILES_PERIOD: Duration = Duration::from_secs(5);
 
 /// What wakes the loop.
 pub(super) struct Queues {
     pub(super) notices: mpsc::UnboundedReceiver<Notice>,
     pub(super) requests: mpsc::Receiver<Request>,
-    pub(super) finished: mpsc::UnboundedReceiver<(RunId, Outcome)>,
+    pub(super) finished: mpsc::UnboundedReceiver<(RunId, Ended)>,
+    pub(super) internal: mpsc::UnboundedReceiver<Internal>,
+    pub(super) hang_up: mpsc::Receiver<()>,
     pub(super) failed: mpsc::UnboundedReceiver<String>,
     pub(super) guardian: mpsc::Receiver<guardian::Notice>,
     pub(super) last_will: watch::Receiver<Vec<(SocketAddr, Vec<u8>)>>,
     pub(super) shutdown: CancellationToken,
 }
+
+/// What this loop's own side tasks come back with.
+#[derive(Debug)]
+pub(super) enum Internal {
+    /// What a new leader found on its majority.
+    Recovered(Box<Recovered>),
+    /// What was tried out has ended.
+    Tried(Box<Tried>),
+    /// What is kept of this task is on a majority, or will not be.
+    Kept(String),
+    /// The configuration files were read again.
+    Reloaded(Result<Reloaded, String>, Option<oneshot::Sender<Result<ReloadReport, String>>>),
+}
+
+/// How a try ended, and what it depended on if that is known.
+pub(super) type Ended = (Outcome, Option<Fingerprint>);
 
 /// Who shall follow, and who waits to be told.
 type SteppingDown = (Option<MemberId>, oneshot::Sender<Result<Option<MemberId>, String>>);
@@ -47,6 +73,19 @@ type SteppingDown = (Option<MemberId>, oneshot::Sender<Result<Option<MemberId>, 
 pub(super) struct Loop {
     pub(super) me: MemberId,
     pub(super) tasks: Tasks,
+    /// Which tasks there are.
+    pub(super) roster: Roster,
+    pub(super) replica: Replica,
+    pub(super) internal: mpsc::UnboundedSender<Internal>,
+    pub(super) reload: Option<Arc<dyn Reload>>,
+    /// Tasks whose newest event is on its way to a majority; `true`: there is a newer one already.
+    pub(super) recording: BTreeMap<String, bool>,
+    /// Tasks of which something is tried out, in lower case.
+    pub(super) trying: BTreeSet<String>,
+    /// Who waits for the end of a run of which task.
+    pub(super) awaited: Vec<(String, Reply<Option<Plan>>)>,
+    /// Agents whose files define tasks differently, while this agent leads.
+    pub(super) differences: BTreeMap<MemberId, BTreeMap<String, Differs>>,
     pub(super) runner: Arc<Runner>,
     pub(super) exits: Arc<Exits>,
     pub(super) guardian: Guardian,
@@ -60,7 +99,7 @@ pub(super) struct Loop {
     pub(super) cluster: watch::Sender<Arc<ClusterSnapshot>>,
     pub(super) reports: watch::Sender<Arc<TasksSnapshot>>,
     pub(super) health: watch::Sender<Health>,
-    pub(super) finished: mpsc::UnboundedSender<(RunId, Outcome)>,
+    pub(super) finished: mpsc::UnboundedSender<(RunId, Ended)>,
     /// Runs under way and their grace.
     pub(super) running: BTreeMap<RunId, Duration>,
     pub(super) hand_over: Option<HandOver>,
@@ -74,11 +113,16 @@ pub(super) struct Loop {
     pub(super) from: Option<std::net::IpAddr>,
     /// The guardian is lost: its runs are ours to end.
     pub(super) orphaned: bool,
+    /// The epoch that was lost and whose runs may not have ended.
+    pub(super) lost: Option<Epoch>,
+    /// Why the disk takes nothing more, while it is full.
+    pub(super) disk_full: Option<String>,
 }
 
 impl Loop {
     pub(super) async fn run(mut self, mut queues: Queues) -> Result<(), String> {
         let mut address_book = tokio::time::interval(ADDRESS_BOOK_PERIOD);
+        let mut files = tokio::time::interval(FILES_PERIOD);
         self.view_changed();
         loop {
             self.drain();
@@ -99,6 +143,16 @@ impl Loop {
                     }
                 }
                 Some((run, outcome)) = queues.finished.recv() => self.run_finished(run, outcome).await,
+                Some(result) = queues.internal.recv() => match result {
+                    Internal::Recovered(found) => self.recovered(*found),
+                    Internal::Kept(task) => self.kept_on_majority(&task),
+                    Internal::Tried(tried) => {
+                        self.tried(*tried);
+                        self.check_hand_over().await;
+                    }
+                    Internal::Reloaded(loaded, reply) => self.reloaded(loaded, reply),
+                },
+                Some(()) = queues.hang_up.recv() => self.begin_reload(None),
                 Some(request) = queues.requests.recv() => self.request(request).await,
                 failed = queues.failed.recv() => match failed {
                     Some(why) => return self.end(Err(why)).await,
@@ -123,6 +177,7 @@ impl Loop {
                 }
                 () = queues.shutdown.cancelled(), if self.stopping.is_none() => self.begin_stop().await,
                 _ = address_book.tick() => self.remember(),
+                _ = files.tick() => self.check_files(),
                 () = tokio::time::sleep(wake) => self.timeout().await,
             }
         }
@@ -151,8 +206,14 @@ impl Loop {
                         self.metrics.set_lease_end(None);
                         self.publish();
                     }
-                    Event::LeaseLost { why, .. } => self.lose(&why),
+                    Event::LeaseLost { epoch, why } => {
+                        self.lose(&why);
+                        self.lost = Some(epoch);
+                        self.check_lost().await;
+                    }
                     Event::HandOver { .. } => self.begin_hand_over().await,
+                    Event::DiskFull { why } => self.disk_is_full(Some(why)),
+                    Event::DiskOk => self.disk_is_full(None),
                     Event::Claiming { .. } => self.metrics.election(),
                     Event::MemberSuspect { .. } => self.metrics.suspicion(),
                     Event::MemberRefuted { .. } => self.metrics.refutation(),
@@ -165,17 +226,36 @@ impl Loop {
         None
     }
 
-    pub(super) fn lead(&mut self, lease: Lease, journal: &BTreeMap<String, Vec<u8>>, released: &BTreeSet<Epoch>) {
-        let now = clock::now();
+    /// Tells the others when nothing of a lost epoch runs any more: whoever leads then need not wait for it.
+    async fn check_lost(&mut self) {
+        if self.running.is_empty()
+            && let Some(epoch) = self.lost.take()
+        {
+            self.command(Command::RunsEnded(epoch)).await;
+        }
+    }
+
+    fn disk_is_full(&mut self, why: Option<String>) {
+        self.disk_full = why;
+        self.publish();
+    }
+
+    pub(super) fn lead(&mut self, lease: Lease, journal: &BTreeMap<String, Vec<u8>>, released: &Released) {
         let unfinished = journal::unfinished(journal, released, lease.epoch());
         for Unfinished { task, wait, text } in &unfinished {
             debug!(task, wait = ?wait, "{text}");
         }
-        let waits =
-            unfinished.into_iter().map(|u| task::Unfinished { task: u.task, until: now.mono + u.wait, text: u.text });
         self.hand_over = None;
         self.extend(lease);
-        self.tasks.handle_lease(lease.epoch(), waits.collect(), now, clock::wall());
+        self.recover(lease.epoch(), unfinished, journal::interrupted(journal));
+    }
+
+    /// What is kept of the tasks is read: they may start.
+    pub(super) fn take_over(&mut self, epoch: Epoch, unfinished: Vec<Unfinished>) {
+        let now = clock::now();
+        let waits =
+            unfinished.into_iter().map(|u| task::Unfinished { task: u.task, until: now.mono + u.wait, text: u.text });
+        self.tasks.handle_lease(epoch, waits.collect(), now, clock::wall());
         self.publish();
     }
 
@@ -191,6 +271,9 @@ impl Loop {
         self.hand_over = None;
         self.guardian.stop_all(why, None);
         self.tasks.handle_lease_lost();
+        for (_, reply) in self.awaited.drain(..) {
+            drop(reply.send(Err(ChangeError::Lost)));
+        }
         self.publish();
         for (successor, reply) in self.stepping_down.drain(..) {
             drop(reply.send(Ok(successor)));
@@ -213,10 +296,20 @@ impl Loop {
         let leading = self.lease.borrow().is_some();
         self.metrics.observe_view(&view, leading);
         self.cluster.send_replace(self.chronicle.snapshot(&view, leading));
-        let reports = if leading { self.tasks.reports() } else { Vec::new() };
-        self.reports.send_replace(Arc::new(TasksSnapshot { tasks: reports }));
+        let snapshot = if leading {
+            TasksSnapshot {
+                tasks: self.tasks.reports(),
+                specs: roster::specs(self),
+                differences: self.differences.clone(),
+            }
+        } else {
+            TasksSnapshot::default()
+        };
+        self.reports.send_replace(Arc::new(snapshot));
         let not_ready = if self.stopping.is_some() {
             Some("stopping".to_owned())
+        } else if let Some(why) = &self.disk_full {
+            Some(why.clone())
         } else {
             (!view.formed).then(|| view.reason.clone())
         };
@@ -247,12 +340,13 @@ impl Loop {
                         let run = start.run;
                         // A hand-over waits for every end: a defect in one run must not be silent.
                         let outcome = tokio::spawn(async move { runner.run(&start).await }).await;
-                        let outcome = outcome.unwrap_or_else(|error| Outcome::Interrupted(error.to_string()));
+                        let outcome = outcome.unwrap_or_else(|error| (Outcome::Interrupted(error.to_string()), None));
                         drop(finished.send((run, outcome)));
                     });
                     changed = true;
                 }
                 task::Output::Changed => changed = true,
+                task::Output::Recorded(task) => self.record(&task),
                 task::Output::Log(line) => match line.level {
                     // The run itself has told that it ended well, and after how long.
                     task::Level::Info if line.run.is_some() => debug!(task = line.task, "{}", line.text),
@@ -267,10 +361,13 @@ impl Loop {
         }
     }
 
-    pub(super) async fn run_finished(&mut self, run: RunId, outcome: Outcome) {
+    pub(super) async fn run_finished(&mut self, run: RunId, (outcome, fingerprint): Ended) {
         self.running.remove(&run);
+        self.tasks.note_fingerprint(run, fingerprint);
         self.tasks.handle_run_finished(run, outcome, clock::now(), clock::wall());
+        self.answer_awaited();
         self.publish();
+        self.check_lost().await;
         self.check_hand_over().await;
     }
 

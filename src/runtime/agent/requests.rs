@@ -37,16 +37,12 @@ impl Loop {
             },
             Request::Leave(reply) => self.begin_leave(reply).await,
             Request::Forward(request, reply) => self.forward(request, reply),
-            Request::SetEnabled { task, enabled, reply } => {
-                let answer = if self.lease.borrow().is_some() {
-                    let set = self.tasks.set_enabled(&task, enabled, clock::now(), clock::wall());
-                    set.map_err(|error| error.to_string())
-                } else {
-                    Err("this agent does not lead".to_owned())
-                };
-                self.publish();
-                drop(reply.send(answer));
-            }
+            Request::Reload(reply) => self.begin_reload(Some(reply)),
+            Request::Differences { agent, differs } => self.note_differences(agent, differs),
+            Request::SetEnabled { task, enabled, run, reply } => self.set_enabled(&task, enabled, run, reply),
+            Request::Create { spec, run, reply } => self.create(*spec, run, reply),
+            Request::Delete { task, reply } => self.delete(&task, reply),
+            Request::Run { task, reply } => self.run_task(&task, reply),
         }
     }
 

@@ -22,6 +22,8 @@ impl Tasks {
         let leads = self.lease.is_some();
         let slot = &mut self.slots[index];
         let trigger = slot.run.take().map_or(Trigger::TakeOver, |run| run.trigger);
+        // What it did is not known: it runs again whatever has not changed.
+        slot.interrupted = true;
         if leads && slot.enabled && !slot.removed && slot.wish.is_none() {
             slot.ask(trigger, Some(Buffer { min: INTERRUPTED_PAUSE, max: INTERRUPTED_PAUSE }), at);
         }
@@ -83,6 +85,10 @@ impl Tasks {
                 changed |= slot.next != before;
             }
         }
+        for slot in self.slots.iter_mut().filter(|slot| slot.recorded) {
+            slot.recorded = false;
+            self.outputs.push_back(Output::Recorded(slot.name().to_owned()));
+        }
         if changed {
             self.changed();
         }
@@ -127,13 +133,19 @@ impl Tasks {
             began: at.wall,
             attempt: 0,
             causes: Vec::new(),
+            fingerprint: None,
             step: Step::Started,
         });
         run.step = Step::Started;
+        run.fingerprint = None;
         let (id, trigger, attempt) = (run.id, run.trigger, run.attempt);
         let inputs = Inputs { members: self.members.clone().filter(|_| slot.takes_members()) };
+        // A retry comes after a try that may have done half of its work.
+        let first = attempt == 0 && !slot.interrupted && !slot.by_hand;
+        let calm = trigger == Trigger::TakeOver && first && !self.settings.take_over_all;
+        let unless = slot.history.unchanged_since().filter(|_| calm);
         let (task, spec) = (slot.name().to_owned(), slot.spec.clone());
-        self.outputs.push_back(Output::Start(Start { task, run: id, epoch, trigger, attempt, spec, inputs }));
+        self.outputs.push_back(Output::Start(Start { task, run: id, epoch, trigger, attempt, spec, inputs, unless }));
     }
 }
 

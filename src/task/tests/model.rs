@@ -61,7 +61,7 @@ struct Model {
 
 impl Model {
     fn new(max_parallel: usize) -> Self {
-        let mut world = World::with(specs(), Settings { max_parallel });
+        let mut world = World::with(specs(), Settings { max_parallel, ..Settings::default() });
         world.members(&["0"]);
         Self {
             world,
@@ -169,7 +169,7 @@ impl Model {
         assert_eq!(self.world.tasks.running(), self.running.len());
         assert!(self.running.len() <= self.world.tasks.settings.max_parallel);
         for report in self.world.tasks.reports() {
-            assert!(report.events.len() <= report::EVENTS_MAX);
+            assert!(report.events.len() <= report::EVENTS_SHOWN);
         }
     }
 
@@ -222,7 +222,7 @@ fn another_seed_gives_other_run_ids() {
         tasks.handle_lease(Epoch(1), Vec::new(), Now::default(), wall);
         std::iter::from_fn(|| tasks.poll_output()).find_map(|output| match output {
             Output::Start(start) => Some(start.run),
-            Output::Changed | Output::Log(_) => None,
+            Output::Changed | Output::Recorded(_) | Output::Log(_) => None,
         })
     };
     assert!(first_run([1; 32]).is_some());

@@ -79,7 +79,7 @@ fn pauses_are_capped() {
 #[test]
 fn a_paused_run_holds_no_place_and_its_task_takes_part_in_turn() {
     let specs = vec![command("a"), command("b")];
-    let mut world = World::with(specs, Settings { max_parallel: 1 });
+    let mut world = World::with(specs, Settings { max_parallel: 1, ..Settings::default() });
     world.lead(1);
     let a = world.started();
     world.fail(&a, "no");

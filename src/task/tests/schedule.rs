@@ -46,7 +46,7 @@ fn a_tick_during_a_run_by_hand_is_lost_and_logged() {
 
 #[test]
 fn a_change_of_the_members_does_not_run_a_scheduled_task() {
-    let fed = TaskSpec { members_input: true, ..on_schedule("a", "0 0 1 1 *") };
+    let fed = TaskSpec { inputs: vec![ModuleInput::Members], ..on_schedule("a", "0 0 1 1 *") };
     let mut world = World::calm(vec![fed]);
     world.members(&["a", "b"]);
     world.pass(600.0);

@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn a_change_of_the_members_runs_the_tasks_that_watch_them_and_no_other() {
-    let fed = TaskSpec { members_input: true, ..command("fed") };
+    let fed = TaskSpec { inputs: vec![ModuleInput::Members], ..command("fed") };
     let mut world = World::calm(vec![on_members("watches", None), fed, command("other")]);
     world.members(&["a"]);
     assert_eq!(world.take_starts(), [""; 0], "the same members are no change");
@@ -16,7 +16,7 @@ fn a_change_of_the_members_runs_the_tasks_that_watch_them_and_no_other() {
 
 #[test]
 fn the_newest_members_are_fed_at_any_start_to_those_who_take_them() {
-    let fed = TaskSpec { members_input: true, ..command("fed") };
+    let fed = TaskSpec { inputs: vec![ModuleInput::Members], ..command("fed") };
     let deaf = TaskSpec { condition: Condition::Members { use_as_module_input: false }, ..command("deaf") };
     let mut world = World::calm(vec![fed, deaf]);
     world.members(&["a", "b"]);

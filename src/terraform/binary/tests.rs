@@ -64,6 +64,21 @@ async fn no_version_is_too_new() {
     assert_eq!(version_warning(&Settings::default(), &found), None);
 }
 
+#[tokio::test]
+async fn what_is_nowhere_is_downloaded_and_what_is_here_is_not() {
+    let root = tempfile::tempdir().unwrap();
+    let error = find_or_install(&at(root.path()), "", "http://127.0.0.1:9").await.unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, BinaryError::Install { .. }), "{text}");
+    assert!(
+        text.contains("no terraform or tofu found") && text.contains("cannot download http://127.0.0.1:9"),
+        "{text}"
+    );
+    program(root.path(), "terraform", ANSWER, 0o755);
+    let found = find_or_install(&at(root.path()), "", "http://127.0.0.1:9").await.unwrap();
+    assert_eq!(found.version.to_string(), "1.9.2");
+}
+
 fn at(path: &Path) -> Settings {
     Settings { path: Some(path.to_owned()), ..Settings::default() }
 }

@@ -74,6 +74,7 @@ fn value_lines(value: &Expr) -> Vec<Line> {
         Expr::Object(items) if items.is_empty() => vec![Line::plain(0, "{}")],
         Expr::Object(items) => object_lines("{", items, object_key, "", "}"),
         Expr::Map(items) => object_lines("{", items, quote, ",", "}"),
+        Expr::Entries(items) => entry_lines(items),
         Expr::Type(of) => type_lines(of),
     }
 }
@@ -91,6 +92,14 @@ fn object_lines(
     }
     lines.push(Line::plain(0, close));
     lines
+}
+
+fn entry_lines(items: &[(String, Expr)]) -> Vec<Line> {
+    let entry = |(key, value): &(String, Expr)| {
+        let value: Vec<String> = value_lines(value).into_iter().map(|line| line.lead).collect();
+        Line::plain(1, format!("{} = {}", quote(key), value.join(" ")))
+    };
+    std::iter::once(Line::plain(0, "{")).chain(items.iter().map(entry)).chain([Line::plain(0, "}")]).collect()
 }
 
 fn type_lines(of: &Type) -> Vec<Line> {

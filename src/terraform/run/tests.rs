@@ -44,9 +44,40 @@ fn init_is_tried_once_more_after_the_missing_workspace_is_made() {
 }
 
 #[test]
+fn when_the_workspace_cannot_be_made_the_error_is_that_of_init() {
+    let mut run = run(true);
+    step(&mut run, StepKind::Init, Exit::Code(1), "", "workspace \"edge\" doesn't exist");
+    step(&mut run, StepKind::WorkspaceNew, Exit::Code(1), "", "no backend");
+    failed(&mut run, "error tf-init for 'edge': exit status 1\n\nworkspace \"edge\" doesn't exist");
+}
+
+#[test]
+fn an_inspection_ends_with_its_plan_and_a_backend_without_workspaces_has_no_such_steps() {
+    for (code, changes) in [(0, false), (2, true)] {
+        let mut run = run(true).without_workspaces().inspecting();
+        pass(&mut run, StepKind::Init);
+        step(&mut run, StepKind::Validate, Exit::Code(0), VALID, "");
+        assert_eq!(run.next(), Action::Remember);
+        step(&mut run, StepKind::Plan, Exit::Code(code), "text\n", "");
+        assert_eq!(run.next(), Action::Done(Ok(())));
+        assert_eq!(run.plan(), Some(&Plan { text: "text".to_owned(), changes }));
+    }
+    let mut run = run(false).inspecting();
+    step(&mut run, StepKind::Plan, Exit::Code(1), "", "Error: no");
+    failed(&mut run, "error tf-plan for 'edge': exit status 1\n\nError: no");
+    assert_eq!(self::run(false).preparing().next(), Action::Done(Ok(())));
+}
+
+#[test]
 fn a_missing_module_is_no_missing_workspace() {
     let mut run = run(true);
-    step(&mut run, StepKind::Init, Exit::Code(1), "", "Error: Unreadable module directory: /m does not exist");
+    step(
+        &mut run,
+        StepKind::Init,
+        Exit::Code(1),
+        "",
+        "Error: Unreadable module directory: /m does not exist\nworkspace",
+    );
     failed(&mut run, "error tf-init for 'edge': exit status 1\n\nError: Unreadable");
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::super::hcl::{Body, Expr, Reference};
-use super::super::inputs::renders_members;
+use super::super::inputs::extra;
 use super::super::{Backend, Provider, Settings};
 use super::names::{Parts, blocks};
 use super::tfvars::sorted;
@@ -17,9 +17,15 @@ const BACKEND_BLOCKS: [(&str, &str); 2] = [("kubernetes", "exec"), ("remote", "w
 /// Arguments of a provider that mean something to the agent and nothing to the provider.
 const NOT_FOR_THE_PROVIDER: &str = "auto_commit";
 
-pub(super) fn body(task: &TaskSpec, work: &TerraformWork, parts: &Parts<'_>, settings: &Settings) -> Body {
+pub(super) fn body(
+    task: &TaskSpec,
+    work: &TerraformWork,
+    parts: &Parts<'_>,
+    settings: &Settings,
+    backend: &Backend,
+) -> Body {
     let mut body = Body::default();
-    body.block("terraform", &[], terraform(parts, settings)).blank();
+    body.block("terraform", &[], terraform(parts, settings, backend)).blank();
     for (name, instance) in &parts.providers {
         body.block("provider", &[name], provider(name, *instance)).blank();
     }
@@ -30,7 +36,7 @@ pub(super) fn body(task: &TaskSpec, work: &TerraformWork, parts: &Parts<'_>, set
     body
 }
 
-fn terraform(parts: &Parts<'_>, settings: &Settings) -> Body {
+fn terraform(parts: &Parts<'_>, settings: &Settings, backend: &Backend) -> Body {
     let mut body = Body::default();
     body.attribute("required_version", Expr::string(super::REQUIRED_VERSION));
     let mut required = Body::default();
@@ -47,11 +53,7 @@ fn terraform(parts: &Parts<'_>, settings: &Settings) -> Body {
     if any {
         body.block("required_providers", &[], required);
     }
-    match &settings.backend {
-        Some(backend) => body.block("backend", &[&backend.kind], backend_body(backend)),
-        // State in the task's directory. When the cluster itself can keep state, that takes this place.
-        None => body.block("backend", &["local"], Body::default()),
-    };
+    body.block("backend", &[&backend.kind], backend_body(backend));
     body
 }
 
@@ -120,8 +122,8 @@ fn module(task: &TaskSpec, work: &TerraformWork, parts: &Parts<'_>) -> Body {
         body.attribute("version", Expr::string(&work.version));
     }
     body.attribute("services", variable("services"));
-    if renders_members(task) {
-        body.attribute("members", variable("members"));
+    for subject in extra(task) {
+        body.attribute(subject.variable(), variable(subject.variable()));
     }
     if !parts.variables.is_empty() {
         body.blank();

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::super::hcl::{DEPTH_MAX, is_identifier};
-use super::super::{Provider, Settings, directory, literal};
+use super::super::{Backend, Provider, Settings, directory, literal};
 use super::WorkspaceError;
 use crate::task::spec::{TaskSpec, TerraformWork};
 
@@ -27,12 +27,11 @@ pub(super) fn check<'a>(
     task: &TaskSpec,
     work: &'a TerraformWork,
     settings: &'a Settings,
+    backend: &Backend,
 ) -> Result<Parts<'a>, WorkspaceError> {
     directory::below("".as_ref(), &task.name)?;
-    if let Some(backend) = &settings.backend {
-        identifier("backend", &backend.kind)?;
-        arguments("backend argument", &backend.body)?;
-    }
+    identifier("backend", &backend.kind)?;
+    arguments("backend argument", &backend.body)?;
     let providers = providers(work, settings)?;
     let variables = work
         .variables

@@ -1,4 +1,4 @@
-//! The values: `terraform.tfvars`, its template, `providers.auto.tfvars`, `variables.auto.tfvars`.
+//! Values that the operator gave: `providers.auto.tfvars`, `variables.auto.tfvars`.
 
 use std::collections::BTreeMap;
 
@@ -6,37 +6,7 @@ use serde_json::Value;
 
 use super::super::Provider;
 use super::super::hcl::{Body, Expr};
-use super::super::inputs::{Inputs, renders_members};
 use super::names::Parts;
-use crate::task::spec::TaskSpec;
-
-/// What the agent renders. `services` is always there, and last when nothing renders it.
-pub(super) fn rendered(task: &TaskSpec, inputs: &Inputs) -> Body {
-    let mut body = Body::default();
-    if renders_members(task) {
-        let members = inputs.members.iter().map(|(id, member)| (id.clone(), Expr::from(member)));
-        body.attribute("members", Expr::Map(members.collect())).blank();
-    }
-    body.attribute("services", Expr::Map(Vec::new()));
-    body
-}
-
-/// The same with the query in place of the data, in the style of CTS. Operators read it; nothing else does.
-pub(super) fn template(task: &TaskSpec) -> String {
-    let members = concat!(
-        "members = {\n",
-        "{{- with $members := members }}\n",
-        "  {{- range $member := $members }}\n",
-        "  \"{{ .ID }}\" = {\n",
-        "{{ HCLMember $member | indent 4 }}\n",
-        "  },\n",
-        "  {{- end }}\n",
-        "{{- end }}\n",
-        "}\n\n",
-    );
-    let members = if renders_members(task) { members } else { "" };
-    format!("{members}services = {{\n}}\n")
-}
 
 /// Values of the providers.
 pub(super) fn providers(parts: &Parts<'_>) -> Body {

@@ -2,7 +2,7 @@
 
 use super::super::Binary;
 use super::super::hcl::{Body, Expr, Type};
-use super::super::inputs::{members_type, renders_members, services_type};
+use super::super::inputs::{Subject, extra, members_type, services_type};
 use super::names::Parts;
 use super::tfvars::{provider_value, sorted};
 use crate::task::spec::TaskSpec;
@@ -16,10 +16,25 @@ pub(super) fn rendered(task: &TaskSpec, parts: &Parts<'_>, binary: &Binary) -> B
         &["services"],
         described("Services that the task is fed with, by instance", services_type()),
     );
-    if renders_members(task) {
+    for subject in extra(task) {
         body.blank();
-        let text = "Agents of the cluster that runs the task, by id";
-        body.block("variable", &["members"], described(text, members_type()));
+        let (comment, text, of) = match subject {
+            Subject::Catalog(_) => (
+                Some("Catalog Services definition protocol v0"),
+                "Names of services in Consul's catalog, with all their tags",
+                Type::map(Type::list(Type::Word("string"))),
+            ),
+            Subject::Kv(_) => {
+                let of = Type::map(Type::Word("string"));
+                (Some("Consul KV definition protocol v0"), "Keys and values of Consul's KV store", of)
+            }
+            Subject::Members => (None, "Agents of the cluster that runs the task, by id", members_type()),
+            Subject::Services(_) => continue,
+        };
+        if let Some(comment) = comment {
+            body.comment(comment);
+        }
+        body.block("variable", &[subject.variable()], described(text, of));
     }
     for (name, provider) in &parts.providers {
         let Some(provider) = provider else { continue };

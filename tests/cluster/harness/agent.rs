@@ -19,6 +19,8 @@ pub(crate) struct Agent {
     pub(crate) id: String,
     pub(crate) dir: PathBuf,
     pub(crate) gossip: SocketAddr,
+    /// More of its environment.
+    pub(crate) env: Vec<(String, String)>,
     door: Door,
     child: Option<Child>,
     /// All that it ever had: they must not outlive the test.
@@ -35,7 +37,7 @@ impl Deref for Agent {
 impl Agent {
     pub(crate) fn new(id: &str, dir: PathBuf, gossip: SocketAddr, door: Door) -> Self {
         std::fs::create_dir_all(&dir).expect("make the agent's directory");
-        Self { id: id.to_owned(), dir, gossip, door, child: None, guardians: Vec::new() }
+        Self { id: id.to_owned(), dir, gossip, env: Vec::new(), door, child: None, guardians: Vec::new() }
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -71,6 +73,7 @@ impl Agent {
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).expect("open the log");
         let mut command = Command::new(binary());
         command.args(["start", "-config-file"]).arg(self.config()).current_dir(&self.dir);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
         let mut spawn = || command.spawn().expect("start an agent");
         self.child = Some(match &self.door.namespace {

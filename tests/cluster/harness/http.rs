@@ -45,6 +45,17 @@ impl Door {
         }
     }
 
+    /// Sends a request with a JSON body, if one is given. `None`: nobody answered.
+    pub(crate) fn send(&self, method: &str, path: &str, body: Option<&serde_json::Value>) -> Option<Answer> {
+        let url = format!("http://{}{path}", self.addr);
+        let body = body.map(ToString::to_string);
+        let ask = || send(method, &url, body.as_deref());
+        match &self.namespace {
+            None => ask(),
+            Some(namespace) => net::inside(namespace, ask),
+        }
+    }
+
     /// `/status/cluster`, if the agent answers.
     pub(crate) fn cluster(&self) -> Option<Cluster> {
         let answer = self.get("/status/cluster").filter(|answer| answer.status == 200)?;
@@ -70,6 +81,17 @@ fn call(method: &str, url: &str, limit: Duration) -> Option<Answer> {
         "GET" => agent.get(url).call(),
         "POST" => agent.post(url).send_empty(),
         other => panic!("{other} is not needed here"),
+    };
+    answer(outcome.ok()?)
+}
+
+fn send(method: &str, url: &str, body: Option<&str>) -> Option<Answer> {
+    let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None);
+    let agent = config.timeout_global(Some(Duration::from_mins(1))).build().new_agent();
+    let request = ureq::http::Request::builder().method(method).uri(url);
+    let outcome = match body {
+        Some(body) => agent.run(request.header("content-type", "application/json").body(body.to_owned()).ok()?),
+        None => agent.run(request.body(()).ok()?),
     };
     answer(outcome.ok()?)
 }

@@ -51,7 +51,7 @@ impl Net {
         format!("{}-{host}", self.prefix)
     }
 
-    fn switch(&self) -> String {
+    pub(crate) fn switch(&self) -> String {
         format!("{}-sw", self.prefix)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use quorate::cluster::leadership::registers::Registers;
-use quorate_proto::message::{Voter, Voters};
+use quorate_proto::message::{self, Voter, Voters};
 use quorate_proto::{ClusterId, Epoch, Stamp};
 
 use super::clock::Real;
@@ -35,7 +35,7 @@ pub(crate) enum Fact<'a> {
     /// What a disk holds after a transaction, or when a process starts from it.
     OnDisk { disk: u32, promised: Epoch },
     /// A register with this stamp was sent or stored, with this content.
-    Stamped { key: &'a str, stamp: Stamp, value: Option<&'a [u8]> },
+    Stamped { key: &'a str, stamp: Stamp, value: Option<&'a message::Value> },
     /// An agent wrote a value for the first time.
     Proposed { value: Value, stamp: Stamp },
     /// The write was acknowledged.
@@ -44,6 +44,8 @@ pub(crate) enum Fact<'a> {
     Served { key: &'a str, value: Value, epoch: Epoch },
     /// A leader may act from now on; what it stores.
     Active { epoch: Epoch, registers: &'a Registers },
+    /// An active leader has a register that names contents; whether they are on its disk.
+    Contents { key: &'a str, epoch: Epoch, here: bool },
     /// Whose act window is open at this moment.
     Windows { open: &'a [(Epoch, Who)] },
     /// Something was changed outside, by a holder of this epoch, whose lease it checked: the checked lease was live.

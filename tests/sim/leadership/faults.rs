@@ -1,6 +1,6 @@
 //! Faults: one is drawn from the scenario's weights every now and then, does its harm, and heals by itself.
 
-use quorate_proto::message::{VOTERS_KEY, Voters};
+use quorate_proto::message::{VOTERS_KEY, Value, Voters};
 
 use super::clock::{Flow, Real};
 use super::network::Weather;
@@ -97,6 +97,13 @@ impl World {
                 disk.busy_until = disk.busy_until.max(until);
                 true
             }
+            Fault::FullDisk => {
+                let host = if self.dice.percent(40) { leader } else { any };
+                let length = self.dice.around(4 * SECOND);
+                let filled = !std::mem::replace(&mut self.hosts[host].disk.full, true);
+                self.after(length, Happening::Room { host });
+                filled
+            }
             Fault::Drift => self.drift(any),
             Fault::StepDown => {
                 let up = self.hosts[leader].is_up();
@@ -160,7 +167,7 @@ impl World {
         } else {
             self.hosts.iter().all(|h| {
                 let set = h.running.as_ref().map_or(&h.disk.durable, |r| r.machine.durable());
-                let Some((_, Some(value))) = set.registers.get(VOTERS_KEY) else { return true };
+                let Some((_, Some(Value::Inline(value)))) = set.registers.get(VOTERS_KEY) else { return true };
                 let Ok(voters) = quorate_proto::codec::decode_frame::<Voters>(value) else { return true };
                 let gone = voters.0.iter().filter(|v| self.lost.contains_key(v) || v.instance == instance);
                 gone.count() <= (voters.0.len() - 1) / 2

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate::cluster::leadership::Leadership;
 
-use quorate_proto::message::{VOTERS_KEY, Voters};
+use quorate_proto::message::{VOTERS_KEY, Value, Voters};
 
 use super::clock::{Flow, Real};
 use super::facts::Violation;
@@ -29,6 +29,7 @@ impl World {
         self.advice = Advice::Accurate;
         let real = self.real;
         for host in 0..self.hosts.len() {
+            self.make_room(host);
             let rate = 1.0 + 0.0009 * self.dice.signed_unit();
             let node = &mut self.hosts[host];
             let was_paused = node.paused;
@@ -111,6 +112,10 @@ impl World {
         if let Some(behind) = self.machines().find(|m| m.durable().registers != machine.durable().registers) {
             return Some(format!("{} has not all that {} has", behind.process().id, machine.process().id));
         }
+        let lacks = |h: &&super::node::Host| h.disk.lacks_contents();
+        if let Some(host) = self.hosts.iter().find(lacks) {
+            return Some(format!("{} has not all contents that its registers name", host.id));
+        }
         if let Some(other) = self.machines().find(|m| m.leader() != Some(&self.hosts[leader].id)) {
             return Some(format!("{} believes that {:?} leads", other.process().id, other.leader()));
         }
@@ -131,7 +136,7 @@ impl World {
             .map(|h| h.running.as_ref().map_or(&h.disk.durable, |r| r.machine.durable()))
             .filter_map(|durable| durable.registers.get(VOTERS_KEY))
             .max_by_key(|(stamp, _)| *stamp);
-        let Some((_, Some(value))) = newest else { return !self.lost.is_empty() };
+        let Some((_, Some(Value::Inline(value)))) = newest else { return !self.lost.is_empty() };
         let Ok(voters) = quorate_proto::codec::decode_frame::<Voters>(value) else { return false };
         let lost = voters.0.iter().filter(|v| self.lost.contains_key(v)).count();
         lost * 2 >= voters.0.len()

@@ -4,22 +4,22 @@
 //! `healing` what must come back. Environment, read by `scripts/sim`: `SIM_SCENARIO`, `SIM_SEED` (one run with a
 //! trace), `SIM_SEEDS` and `SIM_FROM` (a band).
 
-mod checkers;
-mod clock;
+pub(crate) mod checkers;
+pub(crate) mod clock;
 mod conflicts;
-mod dice;
-mod disk;
-mod facts;
+pub(crate) mod dice;
+pub(crate) mod disk;
+pub(crate) mod facts;
 mod faults;
 mod healing;
 mod mutations;
 mod network;
 mod node;
 mod oracle;
-mod resource;
+pub(crate) mod resource;
 mod runner;
 mod scenario;
-mod stats;
+pub(crate) mod stats;
 mod timing;
 mod world;
 
@@ -30,20 +30,26 @@ use scenario::Scenario;
 use stats::Stats;
 
 #[expect(clippy::disallowed_methods, reason = "the simulator's switches come from scripts/sim")]
-fn number(name: &str) -> Option<u64> {
+pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// The scenario asked for.
 #[expect(clippy::disallowed_methods, reason = "the simulator's switches come from scripts/sim")]
+pub(crate) fn wanted() -> Option<String> {
+    std::env::var("SIM_SCENARIO").ok()
+}
+
+/// None if the one asked for is another simulator's.
 fn chosen() -> Vec<Scenario> {
-    match std::env::var("SIM_SCENARIO") {
-        Ok(name) => vec![Scenario::by_name(&name).unwrap()],
-        Err(_) => Scenario::all(),
+    match wanted() {
+        Some(name) => Scenario::by_name(&name).into_iter().collect(),
+        None => Scenario::all(),
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "new seeds each time are the point; they are printed")]
-fn fresh_seed() -> u64 {
+pub(crate) fn fresh_seed() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     since.as_secs() * 1_000_000
 }

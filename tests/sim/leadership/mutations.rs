@@ -77,6 +77,11 @@ fn voters() -> Scenario {
     }
 }
 
+/// Most values are large, and leaders do not live long.
+fn without_contents() -> Scenario {
+    Scenario { name: "contents", large: 80, ..restarts() }
+}
+
 /// Claims and renewals pass, data mostly does not.
 fn unwritten() -> Scenario {
     Scenario { name: "unwritten", write_loss: 70, ..splits() }
@@ -115,6 +120,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 fn all() -> Vec<Mutation> {
     let mutation = |rule, scenario, breaks, within| Mutation { rule, scenario, breaks, within };
     vec![
+        mutation(Rule::ContentsFirst, without_contents(), &["contents"], 1_000),
         mutation(Rule::OneClaimantPerEpoch, splits(), &["I1", "I3"], 1_000),
         mutation(Rule::PromiseIsDurable, restarts(), &["I2", "I1"], 1_000),
         mutation(Rule::WriteIsDurable, restarts(), &["I4", "I5"], 1_000),
@@ -128,7 +134,7 @@ fn all() -> Vec<Mutation> {
         mutation(Rule::RateMargin, drifting(), &["I6"], 1_000),
         mutation(Rule::HighestVoterSet, voters(), &["I4", "I5", "I6", "I10"], 4_000),
         mutation(Rule::OneVoterAtATime, voters(), &["I10", "I4", "I5"], 1_000),
-        mutation(Rule::StateFirst, behind(), &["I4", "I5"], 1_000),
+        mutation(Rule::StateFirst, behind(), &["I4", "I5"], 8_000),
         mutation(Rule::WindowFirst, voters(), &["I6"], 4_000),
         mutation(Rule::SeedsInProposal, founding(3, "seeds"), &["I11"], 1_000),
         mutation(Rule::AllFounders, Scenario::few_seeds(), &["I11"], 1_000),

@@ -8,7 +8,7 @@ use quorate::cluster::Now;
 use quorate::cluster::leadership::{Leadership, Lease, Peer};
 use quorate::cluster::output::{Ticket, WriteId};
 use quorate_proto::message::Message;
-use quorate_proto::{Epoch, Instance, MemberId};
+use quorate_proto::{BlobHash, Epoch, Instance, MemberId};
 
 use super::clock::{HostClock, Real};
 use super::disk::Disk;
@@ -19,6 +19,12 @@ use super::facts::{Value, Who};
 pub(crate) enum Input {
     Message(SocketAddr, Box<Message>),
     Persisted(Ticket),
+    /// These contents are on disk.
+    Blob(BlobHash),
+    /// That host has none of them.
+    BlobGone(BlobHash, SocketAddr),
+    DiskFull,
+    DiskOk,
     RunsStopped,
 }
 

@@ -40,6 +40,8 @@ pub(crate) enum Fault {
     Suspend,
     /// A disk takes long.
     SlowDisk,
+    /// A disk takes nothing more for a while.
+    FullDisk,
     /// A host's clock changes its rate.
     Drift,
     StepDown,
@@ -71,6 +73,7 @@ impl Fault {
             Self::FreezeLeader => "freezes",
             Self::Suspend => "suspends",
             Self::SlowDisk => "slow disks",
+            Self::FullDisk => "full disks",
             Self::Drift => "clock changes",
             Self::StepDown => "step-downs",
             Self::Leave => "leaves",
@@ -124,6 +127,8 @@ pub(crate) struct Scenario {
     /// Writes, and answers to pulls, that are lost in addition to what the weather takes, in percent.
     pub(crate) write_loss: u32,
     pub(crate) values_loss: u32,
+    /// Values that are large, in percent.
+    pub(crate) large: u32,
     /// Windows may overlap: only count.
     pub(crate) excuse_windows: bool,
     /// Whether the cluster must work after the faults.
@@ -169,6 +174,22 @@ const CHANGING: &[(Fault, u32)] = &[
     (Fault::Leave, 3),
     (Fault::RemoveVoter, 6),
     (Fault::Advice, 3),
+];
+
+const LARGE: &[(Fault, u32)] = &[
+    (Fault::Crash, 8),
+    (Fault::CrashLeader, 8),
+    (Fault::CrashLeaderWithWill, 2),
+    (Fault::RestartFollowers, 3),
+    (Fault::PowerLoss, 2),
+    (Fault::Partition, 6),
+    (Fault::IsolateLeader, 6),
+    (Fault::OneWay, 4),
+    (Fault::Storm, 5),
+    (Fault::PauseLeader, 3),
+    (Fault::SlowDisk, 6),
+    (Fault::FullDisk, 10),
+    (Fault::StepDown, 4),
 ];
 
 const FOUNDING: &[(Fault, u32)] = &[
@@ -219,6 +240,7 @@ impl Scenario {
             replace_after: Duration::from_secs(8),
             write_loss: 0,
             values_loss: 0,
+            large: 0,
             excuse_windows: false,
             must_heal: true,
         }
@@ -278,6 +300,16 @@ impl Scenario {
         Self { name: "frozen", faults: FREEZING, drift: 0.2, excuse_windows: true, must_heal: true, ..Self::three() }
     }
 
+    /// Most values are large and travel by themselves; disks are full now and then.
+    pub(crate) fn large() -> Self {
+        Self { name: "large", faults: LARGE, large: 60, ..Self::three() }
+    }
+
+    /// Large values while voters come and go.
+    pub(crate) fn large_changing() -> Self {
+        Self { name: "large-changing", large: 50, ..Self::changing() }
+    }
+
     /// What CI runs: also what was made for the mutations, where nothing may break as long as no rule is missing.
     pub(crate) fn all() -> Vec<Self> {
         let mut all = vec![
@@ -291,6 +323,8 @@ impl Scenario {
             Self::founding(3),
             Self::few_seeds(),
             Self::frozen(),
+            Self::large(),
+            Self::large_changing(),
         ];
         for scenario in super::mutations::scenarios() {
             if all.iter().all(|s| s.name != scenario.name) {

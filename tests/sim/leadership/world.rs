@@ -3,6 +3,7 @@
 //! After every event the checkers see what happened. The first violation ends the run.
 
 mod agents;
+mod contents;
 mod processes;
 mod views;
 mod wires;
@@ -16,13 +17,13 @@ use quorate::cluster::Durable;
 use quorate::cluster::leadership::Rules;
 use quorate::cluster::output::Ticket;
 use quorate_proto::message::{Message, Voter};
-use quorate_proto::{Epoch, Instance, MemberId, Stamp};
+use quorate_proto::{BlobHash, Epoch, Instance, MemberId, Stamp};
 
 use super::checkers::Checkers;
 use super::clock::{HostClock, Real};
 use super::dice::Dice;
 use super::disk::Disk;
-use super::facts::{Fact, Violation, Who};
+use super::facts::{Fact, Value, Violation, Who};
 use super::network::Network;
 use super::node::{Contact, Host, Input};
 use super::resource::Resources;
@@ -83,6 +84,41 @@ pub(crate) enum Happening {
         what: Healing,
     },
     NextFault,
+    /// A large value is on the proposer's disk: it is proposed now.
+    Stored {
+        host: usize,
+        life: u32,
+        key: String,
+        value: Value,
+    },
+    /// Somebody is asked for contents.
+    Asked {
+        by: usize,
+        life: u32,
+        host: usize,
+        hash: BlobHash,
+    },
+    /// The answer to that: contents that are to be stored, or none.
+    Answered {
+        host: usize,
+        life: u32,
+        by: SocketAddr,
+        hash: BlobHash,
+        found: bool,
+    },
+    /// They are on disk.
+    Kept {
+        host: usize,
+        life: u32,
+        hash: BlobHash,
+    },
+    Room {
+        host: usize,
+    },
+    RoomTold {
+        host: usize,
+        life: u32,
+    },
 }
 
 /// A fault that ends by itself.
@@ -295,6 +331,16 @@ impl World {
             Happening::Resume { host, pause } => self.resume(host, pause),
             Happening::Heal { what } => self.heal(what),
             Happening::NextFault => self.next_fault(),
+            Happening::Stored { host, life, key, value } => self.stored(host, life, &key, value),
+            Happening::Asked { by, life, host, hash } => self.asked(by, life, host, hash),
+            Happening::Answered { host, life, by, hash, found } => self.answered(host, life, by, hash, found),
+            Happening::Kept { host, life, hash } => self.kept(host, life, hash),
+            Happening::Room { host } => self.make_room(host),
+            Happening::RoomTold { host, life } => {
+                if self.lives_on(host, life) {
+                    self.input(host, Input::DiskOk);
+                }
+            }
         }
     }
 

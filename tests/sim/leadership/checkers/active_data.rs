@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use quorate::cluster::leadership::registers::Registers;
-use quorate_proto::{Epoch, Stamp};
+use quorate_proto::message;
+use quorate_proto::{BlobHash, Epoch, Stamp};
 
 use super::{Broken, Checker};
 use crate::leadership::facts::{Fact, Value};
@@ -25,13 +26,24 @@ pub(crate) struct ActiveData {
 }
 
 /// The unique value in a register of a user's key.
-pub(crate) fn value_of(bytes: Option<&Vec<u8>>) -> Option<Value> {
-    Some(Value::from_le_bytes(bytes?.as_slice().try_into().ok()?))
+pub(crate) fn value_of(value: Option<&message::Value>) -> Option<Value> {
+    let bytes = match value? {
+        message::Value::Inline(bytes) => bytes.as_slice(),
+        message::Value::Blob { hash, .. } => &hash.0[..8],
+    };
+    Some(Value::from_le_bytes(bytes.try_into().ok()?))
+}
+
+/// The name of contents that hold this value.
+pub(crate) fn hash_of(value: Value) -> BlobHash {
+    let mut hash = [0xb1; 32];
+    hash[..8].copy_from_slice(&value.to_le_bytes());
+    BlobHash(hash)
 }
 
 impl ActiveData {
     fn origins_of(&self, registers: &Registers) -> BTreeMap<String, Stamp> {
-        let origin = |(key, (_, value)): (&String, &(Stamp, Option<Vec<u8>>))| {
+        let origin = |(key, (_, value)): (&String, &(Stamp, Option<message::Value>))| {
             Some((key.clone(), *self.origins.get(&value_of(value.as_ref())?)?))
         };
         registers.iter().filter_map(origin).collect()
@@ -113,7 +125,7 @@ mod tests {
     }
 
     fn registers(value: Value) -> Registers {
-        Registers::from([("k".to_owned(), (stamp(2, 1), Some(value.to_le_bytes().to_vec())))])
+        Registers::from([("k".to_owned(), (stamp(2, 1), Some(message::Value::Inline(value.to_le_bytes().to_vec()))))])
     }
 
     const WRITTEN: [Fact<'static>; 2] = [

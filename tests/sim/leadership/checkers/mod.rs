@@ -3,8 +3,9 @@
 //! Each is fed a broken history in its own test, and a broken product by the mutations.
 
 mod active_data;
-pub(crate) use active_data::value_of;
+pub(crate) use active_data::{hash_of, value_of};
 mod clusters;
+mod contents;
 mod effects;
 mod epochs;
 mod fence;
@@ -35,6 +36,7 @@ pub(crate) struct Checkers {
     promises: promises::Promises,
     stamps: stamps::Stamps,
     active_data: active_data::ActiveData,
+    contents: contents::Contents,
     windows: windows::Windows,
     effects: effects::Effects,
     fence: fence::Fence,
@@ -48,11 +50,12 @@ pub(crate) struct Checkers {
 
 impl Checkers {
     pub(crate) fn check(&mut self, fact: &Fact<'_>, at: Real) -> Result<(), Violation> {
-        let all: [&mut dyn Checker; 13] = [
+        let all: [&mut dyn Checker; 14] = [
             &mut self.one_actor,
             &mut self.promises,
             &mut self.stamps,
             &mut self.active_data,
+            &mut self.contents,
             &mut self.windows,
             &mut self.effects,
             &mut self.fence,

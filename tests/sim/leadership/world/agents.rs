@@ -6,11 +6,11 @@ use std::time::Duration;
 use quorate::cluster::leadership::registers::Registers;
 use quorate::cluster::output::Event;
 use quorate_proto::Epoch;
-use quorate_proto::message::Entry;
+use quorate_proto::message::{Entry, Put};
 
 use super::{GRANT, Happening, KEYS, MARGIN, World};
 use crate::leadership::checkers::value_of;
-use crate::leadership::facts::{Fact, Who};
+use crate::leadership::facts::{Fact, Value, Who};
 use crate::leadership::scenario::{MS, SECOND};
 
 impl World {
@@ -28,6 +28,7 @@ impl World {
                 let registers: Registers = running.machine.durable().registers.clone();
                 self.check_lease(lease.left(now));
                 self.fact(&Fact::Active { epoch: lease.epoch(), registers: &registers });
+                self.look_at_contents(host, lease.epoch());
                 self.serve(host, lease.epoch());
                 let first = self.dice.range(0, self.scenario.work_every);
                 self.after(first, Happening::Work { host, life: who.life });
@@ -119,7 +120,10 @@ impl World {
                 let arrival = self.dice.range(0, delay);
                 self.after(arrival, Happening::Effect { token: epoch });
             }
-            _ => self.serve(host, epoch),
+            _ => {
+                self.look_at_contents(host, epoch);
+                self.serve(host, epoch);
+            }
         }
     }
 
@@ -127,12 +131,22 @@ impl World {
         let key = format!("k{}", self.dice.index(KEYS));
         self.values += 1;
         let value = self.values;
-        let entry = Entry { key: key.clone(), value: Some(value.to_le_bytes().to_vec()) };
+        if self.scenario.large > 0 && self.dice.percent(self.scenario.large) {
+            return self.store_contents(host, key, value);
+        }
+        self.write(host, &Entry::new(key, Some(value.to_le_bytes().to_vec())), value);
+    }
+
+    pub(super) fn write<P>(&mut self, host: usize, entry: &P, value: Value)
+    where
+        for<'a> Put: From<&'a P>,
+    {
+        let key = Put::from(entry).key;
         let mut id = None;
         let now = self.hosts[host].now(self.real);
         let mut stamp = None;
         if let Some(running) = &mut self.hosts[host].running {
-            id = running.machine.propose(&[entry], now);
+            id = running.machine.propose(std::slice::from_ref(entry), now);
             stamp = running.machine.durable().registers.get(&key).map(|(stamp, _)| *stamp);
             if let Some(id) = id {
                 running.writes.insert(id, (key.clone(), value));

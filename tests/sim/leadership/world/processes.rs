@@ -31,7 +31,7 @@ impl World {
             _ => GRANT,
         };
         let settings = self.scenario.settings(seeds.keys().cloned().collect(), grant);
-        let durable = self.hosts[host].disk.durable.clone();
+        let durable = self.hosts[host].disk.open();
         let promised = durable.promised.as_ref().map_or(Epoch(0), |p| p.epoch);
         let now = self.hosts[host].now(self.real);
         let seed = self.dice.seed32();
@@ -146,6 +146,10 @@ impl World {
             Input::Message(from, message) => machine.handle_message(from, *message, now),
             Input::Persisted(ticket) => machine.handle_persisted(ticket, now),
             Input::RunsStopped => machine.runs_stopped(now),
+            Input::Blob(hash) => machine.handle_blob(hash, now),
+            Input::BlobGone(hash, from) => machine.handle_blob_failed(hash, from, true, now),
+            Input::DiskFull => machine.handle_disk_full("the disk is full", now),
+            Input::DiskOk => machine.handle_disk_ok(now),
         });
     }
 
@@ -211,6 +215,8 @@ impl World {
         match output {
             Output::Send { to, message } => self.send(host, who, to, message),
             Output::Persist { ticket, changes } => self.persist(host, who, ticket, changes),
+            Output::Fetch { hash, from, .. } => self.fetch(host, who.life, hash, from),
+            Output::DropBlob { hash } => self.drop_contents(host, hash),
             Output::Event(event) => self.event(host, who, &event),
         }
     }

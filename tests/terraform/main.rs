@@ -9,13 +9,20 @@ use std::fs;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use quorate::task::MemberInput;
-use quorate::task::spec::{Condition, Retry, TaskSpec, TerraformWork, Work};
+use quorate::task::feed::{Data, Query};
+use quorate::task::spec::{Condition, Guards, ModuleInput, Retry, TaskSpec, TerraformWork, Work};
 use quorate::terraform::{
-    Action, Binary, Exit, Inputs, Provider, Run, Settings, Step, StepKind, Written, binary, env, fresh, workspace,
+    Action, Binary, Chosen, DefaultBackend, Exit, Inputs, Plan, Provider, Run, Settings, Step, StepKind, Written,
+    backend, binary, env, fresh, workspace,
 };
+
+mod consul;
+mod inspect;
+mod state;
 
 const SERVICES: &str = "variable \"services\" {}\n";
 
@@ -92,9 +99,8 @@ fn hostile_values_arrive_as_they_were_sent() {
     ));
     bench.members = hostile.iter().map(|text| MemberInput { address: (*text).to_owned(), ..member(text) }).collect();
     assert_eq!(bench.run().result, Ok(()));
-    let state = fs::read(bench.dir().join("terraform.tfstate.d/edge/terraform.tfstate")).unwrap();
-    let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
-    let kept = state["resources"][0]["instances"][0]["attributes"]["input"]["value"].as_object().unwrap();
+    let kept = bench.kept();
+    let kept = kept.as_object().unwrap();
     assert_eq!(kept.len(), hostile.len());
     for text in hostile {
         assert_eq!((kept[text]["id"].as_str(), kept[text]["address"].as_str()), (Some(text), Some(text)));
@@ -233,11 +239,16 @@ struct Bench {
     settings: Settings,
     work: TerraformWork,
     members: Vec<MemberInput>,
+    condition: Condition,
+    inputs: Vec<ModuleInput>,
+    data: BTreeMap<Query, Arc<Data>>,
+    default_backend: DefaultBackend,
     base: Vec<(String, String)>,
 }
 
 struct Ran {
     result: Result<(), String>,
+    plan: Option<Plan>,
     steps: Vec<(StepKind, Output)>,
 }
 
@@ -267,7 +278,18 @@ impl Bench {
             providers: Vec::new(),
             variables: BTreeMap::new(),
         };
-        Self { root, binary: found(), settings: Settings::default(), work, members: Vec::new(), base: Vec::new() }
+        Self {
+            root,
+            binary: found(),
+            settings: Settings::default(),
+            work,
+            members: Vec::new(),
+            condition: Condition::None,
+            inputs: Vec::new(),
+            data: BTreeMap::new(),
+            default_backend: DefaultBackend::Local,
+            base: Vec::new(),
+        }
     }
 
     fn set(&mut self, name: &str, text: &str) {
@@ -287,32 +309,61 @@ impl Bench {
             name: "edge".to_owned(),
             description: "a test".to_owned(),
             enabled: true,
-            condition: Condition::None,
-            members_input: !self.members.is_empty(),
+            condition: self.condition.clone(),
+            inputs: self.module_inputs(),
             work: Work::Terraform(self.work.clone()),
             buffer: None,
             retry: Retry::default(),
+            park: None,
+            guards: Guards::default(),
             grace: Duration::from_secs(30),
             timeout: None,
             working_dir: self.dir(),
         };
-        let inputs = Inputs::of(&self.members);
-        workspace::write(&self.dir(), &task, &self.work, &inputs, &self.binary, &self.settings).unwrap()
+        let inputs = Inputs::of(&self.members).with(self.data.clone());
+        workspace::write(&self.dir(), &task, &self.work, &inputs, &self.binary, &self.settings, &self.state()).unwrap()
+    }
+
+    fn module_inputs(&self) -> Vec<ModuleInput> {
+        let members = (!self.members.is_empty()).then_some(ModuleInput::Members);
+        self.inputs.iter().cloned().chain(members).collect()
+    }
+
+    fn state(&self) -> Chosen {
+        backend::choose(self.settings.backend.as_ref(), None, &self.default_backend)
+    }
+
+    /// The workspace that is selected when everything is initialised.
+    fn workspace(&self) -> Option<&'static str> {
+        self.state().has_workspaces().then_some("edge")
+    }
+
+    /// What the task left in its state as the input of `terraform_data.it`.
+    fn kept(&self) -> serde_json::Value {
+        let state = fs::read(self.dir().join("terraform.tfstate.d/edge/terraform.tfstate")).unwrap();
+        let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
+        state["resources"][0]["instances"][0]["attributes"]["input"]["value"].clone()
     }
 
     /// As the runtime does it: write, look whether `init` is needed, run.
     fn run(&self) -> Ran {
         self.write();
-        self.run_from(!fresh::is_initialised(&self.dir(), "edge", &self.binary))
+        self.run_from(!fresh::is_initialised(&self.dir(), self.workspace(), &self.binary))
     }
 
     fn run_from(&self, init_needed: bool) -> Ran {
         self.run_with(init_needed, |_, mut command| command.output().unwrap())
     }
 
-    fn run_with(&self, init_needed: bool, mut execute: impl FnMut(&Step, Command) -> Output) -> Ran {
+    fn run_with(&self, init_needed: bool, execute: impl FnMut(&Step, Command) -> Output) -> Ran {
         self.write();
-        let mut run = Run::new(self.binary.clone(), "edge", init_needed);
+        self.carry_out(Run::new(self.binary.clone(), "edge", init_needed), execute)
+    }
+
+    fn carry_out(&self, mut run: Run, mut execute: impl FnMut(&Step, Command) -> Output) -> Ran {
+        if self.workspace().is_none() {
+            run = run.without_workspaces();
+        }
         let mut steps = Vec::new();
         loop {
             match run.next() {
@@ -326,7 +377,7 @@ impl Bench {
                     steps.push((step.kind, output));
                 }
                 Action::Remember => fresh::remember(&self.dir(), &self.binary).unwrap(),
-                Action::Done(result) => return Ran { result, steps },
+                Action::Done(result) => return Ran { result, steps, plan: run.plan().cloned() },
             }
         }
     }
@@ -335,7 +386,7 @@ impl Bench {
         let base = std::env::vars().chain(self.base.iter().cloned());
         let mut command = Command::new(&argv[0]);
         command.args(&argv[1..]).current_dir(self.dir()).stdin(Stdio::null());
-        command.env_clear().envs(env::env_for(&self.settings, &self.work, &self.dir(), base));
+        command.env_clear().envs(env::env_for(&self.settings, &self.work, &self.dir(), &self.state().env, base));
         command.env("CHECKPOINT_DISABLE", "1");
         command
     }

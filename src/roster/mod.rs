@@ -1,0 +1,275 @@
+//! Which tasks there are: those of the configuration files, and what was changed at run time. Pure.
+//!
+//! A task of the files is owned by the files: the leader's files say what it is, and a change comes by a reload. What the API
+//! changes is kept in one record per task, replicated: tasks it made, tasks it deleted, enabled flags. [`Roster`] puts the two
+//! together and says which records to write.
+//!
+//! # Rules
+//!
+//! - A task that only the API knows lives until it is deleted.
+//! - A flag set at run time stands until the file itself says another value than it said then.
+//! - A task of the files that was deleted at run time stays deleted, on every agent, until a file that is reloaded defines it
+//!   differently than that agent's file did before.
+//! - A task of the API whose name the files define too: the files own it, unless the API made it in place of the one of the
+//!   files that was deleted before; that one stands like a deletion.
+//! - Files of agents may differ. The leader's count; what differs is named ([`Roster::differences`]), never merged.
+//!
+//! # Not here
+//!
+//! How records travel (`runtime`), what a task does (`task`).
+
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::task::TaskSpec;
+pub use record::{Hash, Origin, Record, hash};
+
+/// One record to write; `None` deletes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// Name of the task.
+    pub task: String,
+    /// What is to be remembered of it.
+    pub record: Option<Record>,
+}
+
+/// A change that is not possible. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RosterError {
+    /// CTS's words.
+    #[error("task with name {0} already exists")]
+    Exists(String),
+    /// CTS's words.
+    #[error("a task with name '{0}' does not exist or has not been initialized yet")]
+    Unknown(String),
+}
+
+/// What a reload changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Tasks that are new.
+    pub added: Vec<String>,
+    /// Tasks that are defined differently now.
+    pub changed: Vec<String>,
+    /// Tasks that are gone.
+    pub removed: Vec<String>,
+    /// In the files, but deleted at run time: they stay deleted.
+    pub still_deleted: Vec<String>,
+}
+
+impl Difference {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty()
+    }
+}
+
+/// How a task of an agent's files differs from what the leader's files say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Differs {
+    /// Defined differently.
+    Changed,
+    /// Only in this agent's files.
+    OnlyHere,
+    /// Not in this agent's files.
+    MissingHere,
+}
+
+impl Differs {
+    /// For people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "defined differently",
+            Self::OnlyHere => "only in this agent's files",
+            Self::MissingHere => "not in this agent's files",
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub struct Roster {
+    files: Vec<TaskSpec>,
+    records: BTreeMap<String, Record>,
+}
+
+impl Roster {
+    /// Of this agent's files and the records as they are now.
+    pub fn new(files: Vec<TaskSpec>, records: BTreeMap<String, Record>) -> Self {
+        Self { files, records }
+    }
+
+    /// This agent's files.
+    pub fn files(&self) -> &[TaskSpec] {
+        &self.files
+    }
+
+    /// The records, as far as known here.
+    pub fn records(&self) -> &BTreeMap<String, Record> {
+        &self.records
+    }
+
+    /// Takes the records as they are now, in place of what was known.
+    pub fn set_records(&mut self, records: BTreeMap<String, Record>) {
+        self.records = records;
+    }
+
+    /// Every task there is, with the flag that counts: the files' in their order, then the API's in order of creation.
+    pub fn tasks(&self) -> Vec<TaskSpec> {
+        let mut tasks: Vec<TaskSpec> = Vec::new();
+        for spec in &self.files {
+            match self.records.get(&spec.name) {
+                Some(record) if record.hides() => {}
+                Some(record) => tasks.push(TaskSpec { enabled: record.enabled_of(spec), ..spec.clone() }),
+                None => tasks.push(spec.clone()),
+            }
+        }
+        let mut made: Vec<(u64, TaskSpec)> = Vec::new();
+        for (name, record) in &self.records {
+            if let Origin::Api { order, spec, .. } = &record.origin
+                && !tasks.iter().any(|task| task.name == *name)
+            {
+                made.push((*order, TaskSpec { enabled: record.enabled_of(spec), ..(**spec).clone() }));
+            }
+        }
+        made.sort_by(|a, b| (a.0, &a.1.name).cmp(&(b.0, &b.1.name)));
+        tasks.extend(made.into_iter().map(|(_, spec)| spec));
+        tasks
+    }
+
+    /// This agent leads now: the records that say what its files say. Tasks of other agents' files stay remembered.
+    pub fn adopt(&mut self) -> Vec<Write> {
+        let mut writes = Vec::new();
+        for spec in self.files.clone() {
+            let record = match self.records.get(&spec.name) {
+                Some(record) if record.hides() => continue,
+                Some(record) => record.followed_by(&spec),
+                None => Record::of_files(&spec),
+            };
+            self.put(&spec.name, Some(record), &mut writes);
+        }
+        writes
+    }
+
+    /// Takes new files while leading: what to write and what it comes to.
+    pub fn reload(&mut self, files: Vec<TaskSpec>) -> (Difference, Vec<Write>) {
+        let before: BTreeMap<String, TaskSpec> =
+            self.tasks().into_iter().map(|spec| (spec.name.clone(), spec)).collect();
+        let mut writes = Vec::new();
+        for spec in &files {
+            let record = self.records.get(&spec.name);
+            let before = self.files.iter().find(|file| file.name == spec.name);
+            // What an operator has changed in a file comes back.
+            let changed = before.is_none_or(|before| hash(before) != hash(spec));
+            let record = match record {
+                Some(record) if record.hides() && !changed => continue,
+                Some(record) if !record.hides() => record.followed_by(spec),
+                _ => Record::of_files(spec),
+            };
+            self.put(&spec.name, Some(record), &mut writes);
+        }
+        let named: BTreeSet<&str> = files.iter().map(|spec| spec.name.as_str()).collect();
+        let own: BTreeSet<String> = self.files.iter().map(|spec| spec.name.clone()).collect();
+        for name in own.iter().filter(|name| !named.contains(name.as_str())) {
+            if self.records.get(name).is_some_and(|record| matches!(record.origin, Origin::Files { .. })) {
+                self.put(name, None, &mut writes);
+            }
+        }
+        self.files = files;
+        let mut difference = Difference::default();
+        let after = self.tasks();
+        for spec in &after {
+            match before.get(&spec.name) {
+                None => difference.added.push(spec.name.clone()),
+                Some(old) if old != spec => difference.changed.push(spec.name.clone()),
+                Some(_) => {}
+            }
+        }
+        let gone = before.keys().filter(|name| !after.iter().any(|spec| spec.name == **name));
+        difference.removed = gone.cloned().collect();
+        let hidden = |spec: &&TaskSpec| self.records.get(&spec.name).is_some_and(|record| record.deleted);
+        difference.still_deleted = self.files.iter().filter(hidden).map(|spec| spec.name.clone()).collect();
+        (difference, writes)
+    }
+
+    /// Takes new files while another leads: they count when this agent leads.
+    pub fn set_files(&mut self, files: Vec<TaskSpec>) {
+        self.files = files;
+    }
+
+    /// A task made at run time. The record is taken when it is on a majority: see [`Roster::apply`].
+    pub fn create(&self, spec: TaskSpec) -> Result<Write, RosterError> {
+        let name = spec.name.clone();
+        if self.tasks().iter().any(|task| task.name.eq_ignore_ascii_case(&name)) {
+            return Err(RosterError::Exists(name));
+        }
+        let shadow = self.files.iter().find(|file| file.name == name).map(hash);
+        let order = self.records.values().filter_map(Record::order).max().map_or(0, |newest| newest + 1);
+        let record =
+            Record { origin: Origin::Api { order, spec: Box::new(spec), shadow }, enabled: None, deleted: false };
+        Ok(Write { task: name, record: Some(record) })
+    }
+
+    /// A task deleted at run time.
+    pub fn delete(&self, name: &str) -> Result<Write, RosterError> {
+        let task = self.tasks().into_iter().find(|task| task.name == name);
+        let task = task.ok_or_else(|| RosterError::Unknown(name.to_owned()))?;
+        let file = self.files.iter().find(|spec| spec.name == task.name);
+        // Without a file that would bring it back, nothing needs to be remembered.
+        let record = file.map(|spec| Record { deleted: true, ..Record::of_files(spec) });
+        Ok(Write { task: task.name, record })
+    }
+
+    /// A flag set at run time.
+    pub fn set_enabled(&self, name: &str, enabled: bool) -> Result<Write, RosterError> {
+        let unknown = || RosterError::Unknown(name.to_owned());
+        let task = self.tasks().into_iter().find(|task| task.name == name).ok_or_else(unknown)?;
+        let file = self.files.iter().find(|spec| spec.name == task.name);
+        let record = self.records.get(name).cloned().or_else(|| file.map(Record::of_files)).ok_or_else(unknown)?;
+        Ok(Write { task: task.name, record: Some(Record { enabled: Some(enabled), ..record }) })
+    }
+
+    /// A write is on a majority.
+    pub fn apply(&mut self, write: Write) {
+        match write.record {
+            Some(record) => self.records.insert(write.task, record),
+            None => self.records.remove(&write.task),
+        };
+    }
+
+    /// How this agent's files differ from what the records say of the leader's.
+    pub fn differences(&self) -> BTreeMap<String, Differs> {
+        let mut differences = BTreeMap::new();
+        for spec in &self.files {
+            match self.records.get(&spec.name).map(|record| &record.origin) {
+                Some(Origin::Files { hash: known, .. }) if *known == hash(spec) => {}
+                Some(Origin::Api { shadow: Some(known), .. }) if *known == hash(spec) => {}
+                Some(_) => drop(differences.insert(spec.name.clone(), Differs::Changed)),
+                None => drop(differences.insert(spec.name.clone(), Differs::OnlyHere)),
+            }
+        }
+        for (name, record) in &self.records {
+            let of_files = matches!(record.origin, Origin::Files { .. });
+            if of_files && !self.files.iter().any(|spec| spec.name == *name) {
+                differences.insert(name.clone(), Differs::MissingHere);
+            }
+        }
+        differences
+    }
+
+    /// Writes a record that differs from the one known.
+    fn put(&mut self, name: &str, record: Option<Record>, writes: &mut Vec<Write>) {
+        if self.records.get(name) == record.as_ref() {
+            return;
+        }
+        let write = Write { task: name.to_owned(), record };
+        self.apply(write.clone());
+        writes.push(write);
+    }
+}

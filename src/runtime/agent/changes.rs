@@ -1,0 +1,282 @@
+//! Changes of tasks at run time: tried out where CTS tries them out, made through the leadership, answered when a majority
+//! has them.
+//!
+//! A task that is created is initialised and validated before it is there; with `run=now` it must also have run well. A run that
+//! tries something out is journalled like any other; of one task nothing else runs meanwhile.
+
+use std::sync::Arc;
+
+use quorate_proto::Epoch;
+use tokio::sync::oneshot;
+use tracing::info;
+use uuid::Uuid;
+
+use super::cycle::{Internal, Loop};
+use super::roster::acknowledged;
+use crate::cluster::leadership::Lease;
+use crate::roster::{RosterError, Write};
+use crate::runtime::clock;
+use crate::runtime::handle::{ChangeError, Plan, RunMode};
+use crate::task::report::Activity;
+use crate::task::spec::Work;
+use crate::task::{Inputs, Outcome, RunId, Start, TaskError, TaskSpec, Trigger};
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, ChangeError>>;
+
+/// What was tried out, and what comes next if it went well.
+#[derive(Debug)]
+pub(super) struct Tried {
+    epoch: Epoch,
+    task: String,
+    run: RunId,
+    next: Next,
+    result: Result<Plan, ChangeError>,
+    reply: Reply<Option<Plan>>,
+}
+
+#[derive(Debug)]
+enum Next {
+    /// It was only asked what would change.
+    Answer,
+    /// Make the task.
+    Create(Box<TaskSpec>),
+    /// Enable it.
+    Enable,
+}
+
+impl From<RosterError> for ChangeError {
+    fn from(error: RosterError) -> Self {
+        match error {
+            RosterError::Exists(task) => Self::Exists(task),
+            RosterError::Unknown(task) => Self::Unknown(task),
+        }
+    }
+}
+
+impl From<TaskError> for ChangeError {
+    fn from(error: TaskError) -> Self {
+        match error {
+            TaskError::Unknown(task) => Self::Unknown(task),
+            TaskError::NotLeading | TaskError::HandingOver => Self::NotLeading,
+            TaskError::Active(_) | TaskError::Disabled(_) => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl Loop {
+    /// The epoch under which a change may be made.
+    fn may_change(&self) -> Result<Epoch, ChangeError> {
+        let epoch = self.lease.borrow().as_ref().map(Lease::epoch);
+        epoch.filter(|_| self.hand_over.is_none()).ok_or(ChangeError::NotLeading)
+    }
+
+    pub(super) fn set_enabled(&mut self, task: &str, enabled: bool, run: RunMode, reply: Reply<Option<Plan>>) {
+        let checked = self.may_change().and_then(|epoch| {
+            let spec = self.roster.tasks().into_iter().find(|spec| spec.name == task);
+            let spec = spec.ok_or_else(|| ChangeError::Unknown(task.to_owned()))?;
+            Ok((epoch, spec))
+        });
+        let (epoch, spec) = match checked {
+            Ok(found) => found,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let module = matches!(spec.work, Work::Terraform(_));
+        match run {
+            RunMode::Inspect if !enabled => drop(reply.send(Ok(Some(Plan::default())))),
+            RunMode::Inspect => self.try_out(epoch, TaskSpec { enabled, ..spec }, Next::Answer, run, reply),
+            RunMode::Later if enabled && !spec.enabled && module => {
+                self.try_out(epoch, TaskSpec { enabled, ..spec }, Next::Enable, run, reply);
+            }
+            RunMode::Later => self.switch(task, enabled, None, reply),
+            RunMode::Now => self.switch(task, enabled, enabled.then_some(()), reply),
+        }
+    }
+
+    /// Sets the flag; with `run` the task runs at once, and the answer waits for that.
+    fn switch(&mut self, task: &str, enabled: bool, run: Option<()>, reply: Reply<Option<Plan>>) {
+        let change = |agent: &mut Self| -> Result<(Epoch, Write), ChangeError> {
+            let epoch = agent.may_change()?;
+            let write = agent.roster.set_enabled(task, enabled)?;
+            agent.tasks.set_enabled(task, enabled, clock::now(), clock::wall())?;
+            agent.roster.apply(write.clone());
+            Ok((epoch, write))
+        };
+        match change(self) {
+            Err(error) => drop(reply.send(Err(error))),
+            Ok((epoch, write)) => {
+                if run.is_some() {
+                    match self.tasks.trigger(task, clock::now(), clock::wall()) {
+                        Ok(()) => self.awaited.push((task.to_owned(), reply)),
+                        Err(error) => drop(reply.send(Err(error.into()))),
+                    }
+                    self.keep(epoch, &[write], None);
+                } else {
+                    self.keep_and_answer(epoch, &[write], reply, || None);
+                }
+            }
+        }
+        self.publish();
+    }
+
+    /// Answers whoever waited for a run that has ended, with all its tries.
+    pub(super) fn answer_awaited(&mut self) {
+        if self.awaited.is_empty() {
+            return;
+        }
+        let reports = self.tasks.reports();
+        let busy = |activity: &Activity| {
+            matches!(
+                activity,
+                Activity::Running(_)
+                    | Activity::Retrying(_)
+                    | Activity::Waiting(_)
+                    | Activity::Held { .. }
+                    | Activity::Buffering(_)
+            )
+        };
+        for (task, reply) in std::mem::take(&mut self.awaited) {
+            match reports.iter().find(|report| report.name == task) {
+                Some(report) if busy(&report.activity) => self.awaited.push((task, reply)),
+                Some(report) => {
+                    let error = report.events.first().and_then(|event| event.error.clone());
+                    let answer = error
+                        .map_or(Ok(None), |error| Err(ChangeError::Failed(format!("Unable to run the task: {error}"))));
+                    drop(reply.send(answer));
+                }
+                None => drop(reply.send(Err(ChangeError::Unknown(task)))),
+            }
+        }
+    }
+
+    pub(super) fn create(&mut self, spec: TaskSpec, run: RunMode, reply: Reply<Option<Plan>>) {
+        let checked = self.may_change().and_then(|epoch| {
+            self.roster.create(spec.clone())?;
+            Ok(epoch)
+        });
+        let epoch = match checked {
+            Ok(epoch) => epoch,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let module = matches!(spec.work, Work::Terraform(_));
+        let tries = spec.enabled && run == RunMode::Now || run == RunMode::Inspect || module;
+        if tries {
+            let next = if run == RunMode::Inspect { Next::Answer } else { Next::Create(Box::new(spec.clone())) };
+            self.try_out(epoch, spec, next, run, reply);
+        } else {
+            self.add(spec, reply, None);
+        }
+    }
+
+    /// Runs something of a task that is not there yet, or is held back meanwhile.
+    fn try_out(&mut self, epoch: Epoch, spec: TaskSpec, next: Next, run: RunMode, reply: Reply<Option<Plan>>) {
+        let task = spec.name.clone();
+        if !self.trying.insert(task.to_ascii_lowercase()) {
+            let text = format!("task '{task}' is active and cannot be updated at this time");
+            return drop(reply.send(Err(ChangeError::Failed(text))));
+        }
+        if let Err(error) = self.tasks.hold_back(&task, "it is being inspected") {
+            self.trying.remove(&task.to_ascii_lowercase());
+            return drop(reply.send(Err(error.into())));
+        }
+        let (runner, internal) = (self.runner.clone(), self.internal.clone());
+        let inputs = Inputs { members: self.tasks.members_for(&spec) };
+        let enabled = spec.enabled;
+        let start = Start {
+            task: task.clone(),
+            run: RunId(Uuid::new_v4()),
+            epoch,
+            trigger: Trigger::Request,
+            attempt: 0,
+            spec: Arc::new(spec),
+            inputs,
+            unless: None,
+        };
+        self.running.insert(start.run, start.spec.grace);
+        tokio::spawn(async move {
+            let result = match run {
+                RunMode::Now if enabled => match runner.run(&start).await.0 {
+                    Outcome::Success | Outcome::Unchanged => Ok(Plan::default()),
+                    Outcome::Failure(why) => Err(ChangeError::Failed(why)),
+                    Outcome::Interrupted(why) => Err(ChangeError::Failed(format!("it was interrupted: {why}"))),
+                },
+                RunMode::Inspect => runner.inspect(&start, false).await,
+                RunMode::Now | RunMode::Later => runner.inspect(&start, true).await,
+            };
+            drop(internal.send(Internal::Tried(Box::new(Tried { epoch, task, run: start.run, next, result, reply }))));
+        });
+    }
+
+    /// What was tried out has ended.
+    pub(super) fn tried(&mut self, tried: Tried) {
+        let Tried { epoch, task, run, next, result, reply } = tried;
+        self.running.remove(&run);
+        self.trying.remove(&task.to_ascii_lowercase());
+        self.tasks.handle_unfinished_over(&task, clock::now(), clock::wall());
+        let led = self.may_change().is_ok_and(|now| now == epoch);
+        match (result, next) {
+            (Err(error), _) => drop(reply.send(Err(error))),
+            (Ok(plan), Next::Answer) => drop(reply.send(Ok(Some(plan)))),
+            (Ok(_), _) if !led => drop(reply.send(Err(ChangeError::NotLeading))),
+            (Ok(_), Next::Create(spec)) => self.add(*spec, reply, None),
+            (Ok(_), Next::Enable) => self.switch(&task, true, None, reply),
+        }
+    }
+
+    /// The task is there from now on.
+    fn add(&mut self, spec: TaskSpec, reply: Reply<Option<Plan>>, answer: Option<Plan>) {
+        let change = |agent: &mut Self| -> Result<(Epoch, Write), ChangeError> {
+            let epoch = agent.may_change()?;
+            let write = agent.roster.create(spec)?;
+            agent.roster.apply(write.clone());
+            agent.tasks.replace(agent.roster.tasks());
+            Ok((epoch, write))
+        };
+        match change(self) {
+            Ok((epoch, write)) => {
+                info!(task = write.task, "task made by the API");
+                self.keep_and_answer(epoch, &[write], reply, || answer);
+            }
+            Err(error) => drop(reply.send(Err(error))),
+        }
+        self.publish();
+    }
+
+    pub(super) fn delete(&mut self, task: &str, reply: Reply<()>) {
+        let change = |agent: &mut Self| -> Result<(Epoch, Write), ChangeError> {
+            let epoch = agent.may_change()?;
+            let write = agent.roster.delete(task)?;
+            agent.roster.apply(write.clone());
+            agent.tasks.replace(agent.roster.tasks());
+            Ok((epoch, write))
+        };
+        match change(self) {
+            Ok((epoch, write)) => {
+                info!(task, "task deleted by the API");
+                self.keep_and_answer(epoch, &[write], reply, || ());
+            }
+            Err(error) => drop(reply.send(Err(error))),
+        }
+        self.publish();
+    }
+
+    pub(super) fn run_task(&mut self, task: &str, reply: Reply<()>) {
+        let asked = self.may_change().and_then(|_| Ok(self.tasks.trigger(task, clock::now(), clock::wall())?));
+        drop(reply.send(asked));
+    }
+
+    /// Answers when the records are on a majority.
+    fn keep_and_answer<T: Send + 'static>(
+        &mut self,
+        epoch: Epoch,
+        writes: &[Write],
+        reply: Reply<T>,
+        answer: impl FnOnce() -> T + Send + 'static,
+    ) {
+        let (then, outcome) = oneshot::channel();
+        self.keep(epoch, writes, Some(then));
+        tokio::spawn(async move {
+            let outcome = acknowledged(&outcome.await);
+            drop(reply.send(outcome.map(|()| answer())));
+        });
+    }
+}

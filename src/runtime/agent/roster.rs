@@ -1,0 +1,289 @@
+//! The tasks there are: recovered when this agent begins to lead, changed through the leadership, compared among agents.
+//!
+//! What is changed here takes effect in memory at once and is answered when it is on a majority. When the leadership ends
+//! before that, the memory is of no use any more: the next leader reads what was kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_proto::message::Entry;
+use quorate_proto::{Epoch, MemberId};
+use tokio::sync::oneshot;
+use tracing::{debug, error, info, warn};
+
+use super::cycle::{Internal, Loop};
+use crate::roster::{Difference, Differs, Record, Write};
+use crate::runtime::core::ProposeError;
+use crate::runtime::handle::{ApiRequest, ChangeError, ReloadReport};
+use crate::runtime::settings::Reloaded;
+use crate::runtime::{history, journal};
+use crate::task::Kept;
+
+/// Register prefix of the records of tasks.
+const TASK: &str = "task/";
+/// How long the leader may take to hear how an agent's files differ.
+const TELL: Duration = Duration::from_secs(5);
+/// Path on which an agent tells the leader how its files differ. Only over the control connection.
+pub const DIFFERENCES_PATH: &str = "/v1/cluster/files";
+
+/// What a new leader found on its majority.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub(super) epoch: Epoch,
+    pub(super) unfinished: Vec<journal::Unfinished>,
+    pub(super) records: BTreeMap<String, Record>,
+    pub(super) kept: BTreeMap<String, Kept>,
+    pub(super) interrupted: BTreeSet<String>,
+}
+
+/// The records among registers; what cannot be read is reported and left alone.
+fn records(found: Vec<(String, Vec<u8>)>) -> BTreeMap<String, Record> {
+    let mut records = BTreeMap::new();
+    for (key, value) in found {
+        let Some(task) = key.strip_prefix(TASK) else { continue };
+        match serde_json::from_slice(&value) {
+            Ok(record) => drop(records.insert(task.to_owned(), record)),
+            Err(error) => warn!(key, %error, "a record of a task cannot be read; a newer version may have written it"),
+        }
+    }
+    records
+}
+
+/// What was kept of each task's runs.
+fn kept(newest: Vec<(String, Vec<u8>)>, old: Vec<(String, Vec<u8>)>) -> BTreeMap<String, Kept> {
+    let old: BTreeMap<String, Vec<u8>> = old.into_iter().collect();
+    let task = |key: String| key.strip_prefix(history::PREFIX).map(str::to_owned);
+    newest
+        .into_iter()
+        .filter_map(|(key, value)| {
+            let task = task(key)?;
+            let older = old.get(&format!("{}{task}", history::OLD_PREFIX)).map(Vec::as_slice);
+            let kept = history::read(Some(&value), older);
+            Some((task, kept))
+        })
+        .collect()
+}
+
+fn entry(write: &Write) -> Entry {
+    let value = write.record.as_ref().and_then(|record| serde_json::to_vec(record).ok());
+    Entry { key: format!("{TASK}{}", write.task), value }
+}
+
+impl Loop {
+    /// This agent leads: reads what is kept of tasks, off this loop. Nothing starts before it is there (R8).
+    pub(super) fn recover(
+        &mut self,
+        epoch: Epoch,
+        unfinished: Vec<journal::Unfinished>,
+        interrupted: BTreeSet<String>,
+    ) {
+        let (replica, internal) = (self.replica.clone(), self.internal.clone());
+        tokio::spawn(async move {
+            let records = records(replica.list(TASK).await);
+            let kept = kept(replica.list(history::PREFIX).await, replica.list(history::OLD_PREFIX).await);
+            let found = Recovered { epoch, unfinished, records, kept, interrupted };
+            drop(internal.send(Internal::Recovered(Box::new(found))));
+        });
+    }
+
+    /// The tasks as the files of this agent and the records make them are the tasks of this leadership.
+    pub(super) fn recovered(&mut self, found: Recovered) {
+        if self.lease.borrow().is_none_or(|lease| lease.epoch() != found.epoch) {
+            return;
+        }
+        self.roster.set_records(found.records);
+        let writes = self.roster.adopt();
+        self.tasks.replace(self.roster.tasks());
+        self.tasks.restore(found.kept, &found.interrupted);
+        self.keep(found.epoch, &writes, None);
+        self.differences.clear();
+        self.take_over(found.epoch, found.unfinished);
+    }
+
+    /// Writes records on a majority; `then` is answered when they are there.
+    pub(super) fn keep(
+        &mut self,
+        epoch: Epoch,
+        writes: &[Write],
+        then: Option<oneshot::Sender<Result<(), ProposeError>>>,
+    ) {
+        if writes.is_empty() {
+            if let Some(then) = then {
+                drop(then.send(Ok(())));
+            }
+            return;
+        }
+        let mut entries: Vec<Entry> = writes.iter().map(entry).collect();
+        // A task that is gone for good takes its events along.
+        for write in writes.iter().filter(|write| write.record.as_ref().is_none_or(|record| record.deleted)) {
+            entries.extend(history::forget(&write.task));
+        }
+        let replica = self.replica.clone();
+        tokio::spawn(async move {
+            let outcome = replica.propose(epoch, entries).await;
+            if let Err(error) = &outcome {
+                debug!(%error, "a change of the tasks was not acknowledged");
+            }
+            if let Some(then) = then {
+                drop(then.send(outcome));
+            }
+        });
+    }
+
+    // Reload.
+
+    /// Reads the files again, off this loop.
+    pub(super) fn begin_reload(&mut self, reply: Option<oneshot::Sender<Result<ReloadReport, String>>>) {
+        let Some(reload) = self.reload.clone() else {
+            if let Some(reply) = reply {
+                drop(reply.send(Err("this agent has no configuration files to reload".to_owned())));
+            }
+            return;
+        };
+        let internal = self.internal.clone();
+        tokio::spawn(async move {
+            let loaded = tokio::task::spawn_blocking(move || reload.load()).await;
+            let loaded = loaded.unwrap_or_else(|error| Err(error.to_string()));
+            drop(internal.send(Internal::Reloaded(loaded, reply)));
+        });
+    }
+
+    /// The files were read. The leader's count at once, through replication; a follower's when it leads.
+    pub(super) fn reloaded(
+        &mut self,
+        loaded: Result<Reloaded, String>,
+        reply: Option<oneshot::Sender<Result<ReloadReport, String>>>,
+    ) {
+        let Reloaded { tasks, needs_restart } = match loaded {
+            Ok(loaded) => loaded,
+            Err(report) => {
+                error!("the configuration cannot be read, nothing changed:\n{report}");
+                if let Some(reply) = reply {
+                    drop(reply.send(Err(report)));
+                }
+                return;
+            }
+        };
+        for setting in &needs_restart {
+            warn!(setting, "changed in the configuration: restart this agent for it");
+        }
+        let epoch = self.lease.borrow().as_ref().map(crate::cluster::leadership::Lease::epoch);
+        let Some(epoch) = epoch.filter(|_| self.hand_over.is_none()) else {
+            self.roster.set_files(tasks);
+            info!("the configuration is read again; the tasks of the leader's files count");
+            self.compare_files(Some((reply, needs_restart)));
+            return;
+        };
+        let (difference, writes) = self.roster.reload(tasks);
+        tell(&difference);
+        self.tasks.replace(self.roster.tasks());
+        self.publish();
+        let (acknowledged, answer) = oneshot::channel();
+        self.keep(epoch, &writes, Some(acknowledged));
+        let report = ReloadReport { leading: true, difference, differs: BTreeMap::new(), needs_restart };
+        tokio::spawn(async move {
+            let outcome = answer.await.unwrap_or(Err(ProposeError::Unknown));
+            if let Some(reply) = reply {
+                drop(reply.send(outcome.map(|()| report).map_err(|error| error.to_string())));
+            }
+        });
+    }
+
+    // Files that differ.
+
+    /// Compares this agent's files with what the leader's say, and tells the leader; also whoever asked for a reload.
+    pub(super) fn compare_files(&mut self, asked: Option<Asked>) {
+        let view = self.views.borrow().clone();
+        let leader = view.members.iter().find(|member| member.leader && member.id != self.me);
+        let leader = leader.map(|leader| leader.gossip_addr);
+        let (replica, control, me) = (self.replica.clone(), self.control.clone(), self.me.clone());
+        let mut roster = self.roster.clone();
+        tokio::spawn(async move {
+            roster.set_records(records(replica.list(TASK).await));
+            let differs = roster.differences();
+            if let Some((Some(reply), needs_restart)) = asked {
+                let report = ReloadReport {
+                    leading: false,
+                    difference: Difference::default(),
+                    differs: differs.clone(),
+                    needs_restart,
+                };
+                drop(reply.send(Ok(report)));
+            }
+            let Some(leader) = leader else { return };
+            let body = serde_json::to_vec(&differs).unwrap_or_default();
+            let request = ApiRequest {
+                method: "PUT".to_owned(),
+                target: format!("{DIFFERENCES_PATH}?agent={me}"),
+                body,
+                request_id: String::new(),
+            };
+            // Told again at the next comparison.
+            drop(control.ask(leader, request, TELL).await);
+        });
+    }
+
+    /// A follower compares its files with the leader's now and then: either may have changed.
+    pub(super) fn check_files(&mut self) {
+        if self.lease.borrow().is_none() && self.views.borrow().leader.is_some() {
+            self.compare_files(None);
+        }
+    }
+
+    /// Another agent says how its files differ from this leader's.
+    pub(super) fn note_differences(&mut self, agent: MemberId, differs: BTreeMap<String, Differs>) {
+        if self.lease.borrow().is_none() {
+            return;
+        }
+        if self.differences.get(&agent).cloned().unwrap_or_default() == differs {
+            return;
+        }
+        if differs.is_empty() {
+            info!(%agent, "its configuration files define the same tasks as this leader's again");
+            self.differences.remove(&agent);
+        } else {
+            let tasks: Vec<&str> = differs.keys().map(String::as_str).collect();
+            warn!(%agent, tasks = tasks.join(","), "its configuration files define tasks differently from this leader's");
+            self.differences.insert(agent, differs);
+        }
+        self.publish();
+    }
+}
+
+/// Who asked for a reload, and what needs a restart.
+pub(super) type Asked = (Option<oneshot::Sender<Result<ReloadReport, String>>>, Vec<String>);
+
+fn tell(difference: &Difference) {
+    let list = |names: &[String]| names.join(",");
+    if difference.is_empty() {
+        info!("the configuration is read again: no task changed");
+    } else {
+        info!(
+            added = list(&difference.added),
+            changed = list(&difference.changed),
+            removed = list(&difference.removed),
+            "the configuration is read again"
+        );
+    }
+    if !difference.still_deleted.is_empty() {
+        info!(tasks = list(&difference.still_deleted), "in the files, but deleted at run time: they stay deleted");
+    }
+}
+
+/// The outcome of a write, for a face.
+pub(super) fn acknowledged(
+    outcome: &Result<Result<(), ProposeError>, oneshot::error::RecvError>,
+) -> Result<(), ChangeError> {
+    match outcome {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(ProposeError::NotLeader)) => Err(ChangeError::NotLeading),
+        Ok(Err(ProposeError::Unknown)) | Err(_) => Err(ChangeError::Lost),
+        Ok(Err(ProposeError::Refused(why))) => Err(ChangeError::Failed(why.clone())),
+    }
+}
+
+/// The specs of the tasks, for the faces.
+pub(super) fn specs(agent: &Loop) -> Vec<Arc<crate::task::TaskSpec>> {
+    agent.roster.tasks().into_iter().map(Arc::new).collect()
+}

@@ -1,0 +1,147 @@
+//! One child process of a run: handed to the guardian under the lease, followed to its end.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::Runner;
+use crate::guardian::{Cause, Exit, GuardianError, Notice, Refusal, RunKey, Spawn, Stream};
+use crate::runtime::clock;
+use crate::task::{Outcome, Start};
+
+/// Output of one step kept in memory; Terraform's JSON diagnostics fit, a flood does not.
+const OUTPUT_MAX: usize = 1024 * 1024;
+
+/// How one child process ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) exit: Exit,
+    pub(super) by: Cause,
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
+}
+
+/// Why a child process did not run to an end of its own.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    /// Authority ended, or somebody stopped it: no failure of the task.
+    Interrupted(String),
+    /// It could not be started.
+    Failed(String),
+    /// The guardian is gone: something of the run may still live, so it may not be journalled as over.
+    Lost(String),
+}
+
+/// Who waits for which run's notices.
+#[derive(Debug, Default)]
+pub(in crate::runtime) struct Exits(Mutex<BTreeMap<RunKey, mpsc::UnboundedSender<Notice>>>);
+
+impl Exits {
+    /// Passes a notice of the guardian to whoever waits for it.
+    pub(in crate::runtime) fn handle(&self, run: &RunKey, notice: Notice) {
+        let waiting = self.0.lock().ok().and_then(|map| map.get(run).cloned());
+        if let Some(waiting) = waiting {
+            drop(waiting.send(notice));
+        }
+    }
+
+    fn wait_for(&self, run: &RunKey) -> mpsc::UnboundedReceiver<Notice> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        if let Ok(mut map) = self.0.lock() {
+            map.insert(run.clone(), sender);
+        }
+        receiver
+    }
+
+    fn forget(&self, run: &RunKey) {
+        if let Ok(mut map) = self.0.lock() {
+            map.remove(run);
+        }
+    }
+
+    /// The guardian is gone: nobody will hear of any run again.
+    pub(in crate::runtime) fn clear(&self) {
+        if let Ok(mut map) = self.0.lock() {
+            map.clear();
+        }
+    }
+}
+
+impl Runner {
+    /// Runs one process to its end.
+    pub(super) async fn exec(&self, spawn: Spawn, start: &Start) -> Result<Ended, Stopped> {
+        let run = spawn.run.clone();
+        let mut notices = self.exits.wait_for(&run);
+        let lease = self.lease(start.epoch);
+        let ended = match lease {
+            Ok(lease) => match self.guardian.spawn(spawn, &lease, self.start_margin, clock::now()).await {
+                Ok(_pid) => self.follow(&run, &mut notices, start.spec.timeout).await,
+                Err(error) => Err(not_started(&error)),
+            },
+            Err(stopped) => Err(stopped),
+        };
+        self.exits.forget(&run);
+        ended
+    }
+
+    async fn follow(
+        &self,
+        run: &RunKey,
+        notices: &mut mpsc::UnboundedReceiver<Notice>,
+        limit: Option<Duration>,
+    ) -> Result<Ended, Stopped> {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let mut late = limit.map(|limit| Box::pin(tokio::time::sleep(limit)));
+        let mut timed_out = false;
+        loop {
+            let notice = tokio::select! {
+                notice = notices.recv() => notice,
+                () = async { match &mut late { Some(sleep) => sleep.await, None => std::future::pending().await } } => {
+                    late = None;
+                    timed_out = true;
+                    self.guardian.stop(run, "it took longer than its timeout", None);
+                    continue;
+                }
+            };
+            match notice {
+                Some(Notice::Output { stream, bytes, .. }) => {
+                    let kept = if stream == Stream::Stdout { &mut stdout } else { &mut stderr };
+                    kept.extend_from_slice(&bytes);
+                    if kept.len() > OUTPUT_MAX {
+                        kept.drain(..kept.len() - OUTPUT_MAX);
+                    }
+                }
+                Some(Notice::Exited { exit, by, .. }) => {
+                    if timed_out {
+                        return Err(Stopped::Failed("it took longer than its timeout and was stopped".to_owned()));
+                    }
+                    return Ok(Ended { exit, by, stdout, stderr });
+                }
+                Some(_) => {}
+                None => return Err(Stopped::Lost("the guardian is gone".to_owned())),
+            }
+        }
+    }
+}
+
+/// Nothing ran. Without authority that is no failure of the task; with it, it is.
+fn not_started(error: &GuardianError) -> Stopped {
+    match error {
+        GuardianError::NoLease(_) | GuardianError::Refused(Refusal::NoAuthority(_)) => {
+            Stopped::Interrupted(error.to_string())
+        }
+        GuardianError::Lost => Stopped::Lost(error.to_string()),
+        GuardianError::Refused(_) | GuardianError::TooLarge(_) => Stopped::Failed(error.to_string()),
+    }
+}
+
+impl From<Stopped> for Outcome {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Interrupted(why) | Stopped::Lost(why) => Self::Interrupted(why),
+            Stopped::Failed(error) => Self::Failure(error),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a run depends on, as one hash: a take-over leaves alone what depends on the same as when it last went well.
+
+use std::path::{Path, PathBuf};
+
+use tracing::debug;
+
+use super::Runner;
+use crate::task::spec::{TerraformWork, Work};
+use crate::task::{Fingerprint, Start};
+use crate::terraform::{self, Chosen, DefaultBackend, backend, backend_http};
+
+/// A program up to this size counts by its content, a larger one makes the run unknown.
+const PROGRAM_MAX: u64 = 64 << 20;
+
+impl Runner {
+    /// `None`: not known, so the task must run.
+    pub(super) async fn fingerprint(&self, start: &Start) -> Option<Fingerprint> {
+        let found = match &start.spec.work {
+            Work::Command { argv } => self.of_command(start, argv).await,
+            Work::Terraform(work) => self.of_module(start, work).await,
+        };
+        found.inspect_err(|why| debug!(task = start.task, why, "what the run depends on is not known")).ok()
+    }
+
+    /// What a command did may be on this machine alone, so on another agent it runs again.
+    async fn of_command(&self, start: &Start, argv: &[String]) -> Result<Fingerprint, String> {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        add(self.me.as_str().as_bytes());
+        for word in argv {
+            add(word.as_bytes());
+        }
+        add(serde_json::to_string(&start.inputs.members).map_err(|error| error.to_string())?.as_bytes());
+        let program = argv.first().map(PathBuf::from).filter(|program| program.components().count() > 1);
+        if let Some(program) = program {
+            let content =
+                tokio::task::spawn_blocking(move || read(&program)).await.map_err(|error| error.to_string())?;
+            add(&content?);
+        }
+        Ok(*hasher.finalize().as_bytes())
+    }
+
+    async fn of_module(&self, start: &Start, work: &TerraformWork) -> Result<Fingerprint, String> {
+        let configured = self.terraform.backend.as_ref();
+        let in_files = configured.map_or(!self.state.kept && self.state.consul.is_none(), |own| own.kind == "local");
+        if self.state.clustered && in_files {
+            return Err("the state is in files that other agents may not have".to_owned());
+        }
+        let default = match (&self.state.consul, self.state.kept) {
+            (_, true) => DefaultBackend::Cluster(Chosen { backend: backend_http::backend(), ..Chosen::default() }),
+            (Some(access), false) => DefaultBackend::Consul(access.clone()),
+            (None, false) => DefaultBackend::Local,
+        };
+        let state = backend::choose(configured, self.state.consul.as_ref(), &default);
+        let binary = self.terraform_binary().await.map_err(|_| "there is no Terraform".to_owned())?;
+        let inputs = Self::inputs(start);
+        let (spec, work, settings) = (start.spec.clone(), work.clone(), self.terraform.clone());
+        let hash = move || terraform::fingerprint::fingerprint(&spec, &work, &inputs, &binary, &settings, &state);
+        tokio::task::spawn_blocking(hash).await.map_err(|error| error.to_string())?
+    }
+}
+
+fn read(program: &Path) -> Result<Vec<u8>, String> {
+    let fail = |error: std::io::Error| format!("{}: {error}", program.display());
+    let size = std::fs::metadata(program).map_err(fail)?.len();
+    if size > PROGRAM_MAX {
+        return Err(format!("{} has {size} bytes, too many to look at", program.display()));
+    }
+    std::fs::read(program).map_err(fail)
+}

@@ -1,0 +1,240 @@
+//! A task that runs a Terraform module: the workspace is written, then one step follows another.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tracing::{debug, info, warn};
+
+use super::Runner;
+use super::exec::{Ended, Stopped};
+use crate::guardian::{Cause, Exit, RunKey, Spawn};
+use crate::runtime::journal;
+use crate::state::{self, Caller, Grant, SetAside, StateAnswer, StateCall, StateService, Token};
+use crate::task::Start;
+use crate::task::spec::TerraformWork;
+use crate::terraform::{self, Chosen, DefaultBackend, backend, backend_http, binary, fresh, install, workspace};
+
+/// What the steps are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// Make it so.
+    Apply,
+    /// Say what would change.
+    Inspect,
+    /// Initialise and validate.
+    Prepare,
+}
+
+impl Aim {
+    /// The word of the log.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "running",
+            Self::Inspect => "inspecting",
+            Self::Prepare => "preparing",
+        }
+    }
+}
+
+impl Runner {
+    /// Runs the steps. An inspection returns its plan.
+    pub(super) async fn module(
+        &self,
+        start: &Start,
+        work: &TerraformWork,
+        aim: Aim,
+    ) -> Result<Option<terraform::Plan>, Stopped> {
+        let (state, kept) = self.backend(start).await?;
+        let outcome = self.steps(start, work, aim, &state).await;
+        if kept {
+            self.set_aside(start).await;
+            self.state.credentials.close(start.run.0.into_bytes());
+        }
+        outcome
+    }
+
+    async fn steps(
+        &self,
+        start: &Start,
+        work: &TerraformWork,
+        aim: Aim,
+        state: &Chosen,
+    ) -> Result<Option<terraform::Plan>, Stopped> {
+        let fail = |error: &dyn std::fmt::Display| Stopped::Failed(error.to_string());
+        let binary = self.terraform_binary().await?;
+        let settings = self.terraform.clone();
+        let dir = start.spec.working_dir.clone();
+        let inputs = Self::inputs(start);
+        let prepared = {
+            let (spec, work, binary, dir) = (start.spec.clone(), work.clone(), binary.clone(), dir.clone());
+            let state = state.clone();
+            let write = move || {
+                let workspace = state.has_workspaces().then_some(spec.name.as_str());
+                workspace::write(&dir, &spec, &work, &inputs, &binary, &settings, &state)
+                    .map(|_| fresh::is_initialised(&dir, workspace, &binary))
+            };
+            tokio::task::spawn_blocking(write).await.map_err(|e| fail(&e))?
+        };
+        let initialised = prepared.map_err(|e| fail(&e))?;
+        // Providers take credentials from the environment of the agent, as with CTS; what would change the run is withheld.
+        let base = self.environment.iter().cloned();
+        let base = base.filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        let env = terraform::env::env_for(&self.terraform, work, &dir, &state.env, base);
+        let own = self.environment.iter().filter_map(|(k, v)| Some((k.to_str()?.to_owned(), v.to_str()?.to_owned())));
+        let handlers = terraform::handler::for_task(&self.terraform, work, &own.collect()).map_err(Stopped::Failed)?;
+        let mut steps = terraform::Run::new(binary.clone(), &start.task, !initialised);
+        steps = match aim {
+            Aim::Apply => steps,
+            Aim::Inspect => steps.inspecting(),
+            Aim::Prepare => steps.preparing(),
+        };
+        if !state.has_workspaces() {
+            steps = steps.without_workspaces();
+        }
+        loop {
+            match steps.next() {
+                terraform::Action::Done(Ok(())) => break,
+                terraform::Action::Done(Err(error)) => return Err(Stopped::Failed(error)),
+                terraform::Action::Remember => {
+                    if let Err(error) = fresh::remember(&dir, &binary) {
+                        debug!(task = start.task, %error, "the next run will initialise again");
+                    }
+                }
+                terraform::Action::Exec(step) => {
+                    let ended = self.step(start, &dir, step, &env).await?;
+                    let exit = match ended.exit {
+                        Exit::Code(code) => terraform::Exit::Code(code),
+                        Exit::Signal(signal) => terraform::Exit::Signal(signal),
+                    };
+                    steps.handle_exit(exit, &ended.stdout, &ended.stderr);
+                }
+            }
+        }
+        for handler in handlers.iter().filter(|_| aim == Aim::Apply) {
+            self.lease(start.epoch)?;
+            handler.run(&self.called).await.map_err(Stopped::Failed)?;
+        }
+        for warning in steps.take_warnings() {
+            warn!(task = start.task, warning, "terraform warns");
+        }
+        Ok(steps.plan().cloned())
+    }
+
+    /// The data of the run, as modules are given it.
+    pub(super) fn inputs(start: &Start) -> terraform::Inputs {
+        let members = start.inputs.members.as_ref().and_then(|members| members.as_object()).cloned();
+        terraform::Inputs { members: members.unwrap_or_default(), ..terraform::Inputs::default() }
+    }
+
+    /// One step, to its own end.
+    async fn step(
+        &self,
+        start: &Start,
+        dir: &Path,
+        step: terraform::Step,
+        env: &[(String, String)],
+    ) -> Result<Ended, Stopped> {
+        debug!(task = start.task, step = step.kind.as_str(), "terraform");
+        let (kind, events) = (step.kind, step.events);
+        let mut spawn = Spawn::new(RunKey::new(start.task.as_str(), start.run.0), step.argv, dir);
+        spawn.env = env.iter().map(|(k, v)| (k.into(), v.into())).collect();
+        spawn.grace = start.spec.grace;
+        let turn = if kind == terraform::StepKind::Init { self.caches.turn(env).await } else { None };
+        let ended = self.exec(spawn, start).await?;
+        drop(turn);
+        if self.terraform.log {
+            copy_to_log(&start.task, kind, events, &ended);
+        }
+        if ended.by == Cause::Itself { Ok(ended) } else { Err(Stopped::Interrupted(ended.by.to_string())) }
+    }
+
+    /// Where the task's state is; `true`: the cluster keeps it and the run has a credential of its own.
+    async fn backend(&self, start: &Start) -> Result<(Chosen, bool), Stopped> {
+        let configured = self.terraform.backend.as_ref();
+        let kept = configured.is_none() && self.state.kept;
+        let default = if kept {
+            let mut address = self.state.address.clone();
+            let address = address.wait_for(Option::is_some).await.ok().and_then(|address| *address);
+            let Some(address) = address else {
+                return Err(Stopped::Interrupted("the listener for Terraform state is gone".to_owned()));
+            };
+            let token = Token { epoch: start.epoch, run: start.run.0.into_bytes() };
+            let grant = Grant { task: start.task.clone(), token, patience: journal::wait(start.spec.grace) };
+            let credential = self.state.credentials.open(grant, secret());
+            let (user, password) = (&credential.username, &credential.password);
+            let env = backend_http::env_for_run(Vec::new(), address, &start.task, user, password);
+            DefaultBackend::Cluster(Chosen { backend: backend_http::backend(), env: BTreeMap::from_iter(env) })
+        } else if let Some(access) = self.state.consul.clone() {
+            DefaultBackend::Consul(access)
+        } else {
+            DefaultBackend::Local
+        };
+        Ok((backend::choose(configured, self.state.consul.as_ref(), &default), kept))
+    }
+
+    /// What the run could not write is kept beside, and the cluster told: nobody shall lose a resource silently.
+    async fn set_aside(&self, start: &Start) {
+        let (dir, run) = (start.spec.working_dir.clone(), state::hex(&start.run.0.into_bytes()));
+        let found = tokio::task::spawn_blocking(move || backend_http::pick_up_errored(&dir, &run)).await;
+        let errored = match found {
+            Ok(Ok(Some(errored))) => errored,
+            Ok(Ok(None)) => return,
+            Ok(Err(error)) => return warn!(task = start.task, %error, "a state that was not written cannot be read"),
+            Err(error) => return warn!(task = start.task, %error, "a state that was not written cannot be read"),
+        };
+        let path = errored.path.display().to_string();
+        let content = match state::Content::of(&errored.content) {
+            Ok(content) => content,
+            Err(error) => return warn!(task = start.task, path, %error, "a state that was not written makes no sense"),
+        };
+        let token = Token { epoch: start.epoch, run: start.run.0.into_bytes() };
+        let aside = SetAside::of(&content, token, self.me.clone(), path.clone(), crate::runtime::state::now_ms());
+        warn!(task = start.task, path, "a run could not write its state: {}", aside.text(&start.task));
+        let (task, caller) = (start.task.clone(), Caller::Agent(self.me.clone()));
+        let call = StateCall { task, caller, request: state::Request::SetAside(aside) };
+        let answer = self.state.desk.handle(call).await;
+        if !matches!(answer, StateAnswer::Done) {
+            warn!(task = start.task, path, ?answer, "the cluster could not be told of the state that was set aside");
+        }
+    }
+
+    pub(super) async fn terraform_binary(&self) -> Result<terraform::Binary, Stopped> {
+        let find = || async {
+            let settings = self.terraform.clone();
+            let path = self.environment.iter().find(|(name, _)| name == "PATH");
+            let path = path.map_or_else(std::ffi::OsString::new, |(_, value)| value.clone());
+            let mirror = self.environment.iter().find(|(name, _)| name == install::RELEASES_VARIABLE);
+            let releases = mirror.and_then(|(_, value)| value.to_str()).unwrap_or(install::RELEASES);
+            let found = binary::find_or_install(&settings, &path.to_string_lossy(), releases).await;
+            let found = found.map_err(|e| Stopped::Failed(e.to_string()))?;
+            info!(program = %found.path.display(), version = %found.version, "found {}", found.kind);
+            if let Some(warning) = binary::version_warning(&self.terraform, &found) {
+                warn!("{warning}");
+            }
+            Ok(found)
+        };
+        self.binary.get_or_try_init(find).await.cloned()
+    }
+}
+
+/// 128 random bits.
+fn secret() -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    for _ in 0..2 {
+        hasher.update(uuid::Uuid::new_v4().as_bytes());
+    }
+    let mut secret = [0; 16];
+    secret.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    secret
+}
+
+/// What Terraform printed, line by line (`log = true` in driver "terraform").
+fn copy_to_log(task: &str, step: terraform::StepKind, events: bool, ended: &Ended) {
+    let stdout = String::from_utf8_lossy(&ended.stdout);
+    let stdout = if events { terraform::events::messages(&stdout).into() } else { stdout };
+    for text in [stdout, String::from_utf8_lossy(&ended.stderr)] {
+        for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+            info!(task, step = step.as_str(), "{line}");
+        }
+    }
+}

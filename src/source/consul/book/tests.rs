@@ -1,0 +1,338 @@
+use super::*;
+use crate::task::feed::{Instance, KvQuery, RegexpQuery, ServiceQuery};
+
+/// A book, a clock, and the requests that are out.
+struct Desk {
+    book: Book,
+    now: Duration,
+    out: BTreeMap<Endpoint, (u64, Option<u64>)>,
+    notices: Vec<(Query, Result<Arc<Data>, ConsulError>)>,
+}
+
+fn service(name: &str) -> Query {
+    Query::Service(ServiceQuery { name: name.into(), ..ServiceQuery::default() })
+}
+
+fn key(path: &str) -> Query {
+    Query::Kv(KvQuery { path: path.into(), ..KvQuery::default() })
+}
+
+fn at(query: &Query) -> Endpoint {
+    match query {
+        Query::Service(query) => Endpoint::of_service(query),
+        Query::Kv(query) => Endpoint::Kv(query.clone()),
+        _ => panic!("{query:?}"),
+    }
+}
+
+fn instances(ids: &[&str]) -> Content {
+    let one = |id: &&str| Instance { id: (*id).into(), node: "n".into(), ..Instance::default() };
+    Content::Service(Arc::new(ids.iter().map(one).collect()))
+}
+
+fn names(names: &[&str]) -> Content {
+    Content::Catalog(Arc::new(names.iter().map(|name| ((*name).into(), Vec::new())).collect()))
+}
+
+fn checks(of: &[(&str, u64)]) -> Content {
+    Content::Checks(Arc::new(of.iter().map(|(name, hash)| ((*name).into(), *hash)).collect()))
+}
+
+fn away() -> ConsulError {
+    ConsulError::Unreachable { address: "c".into(), why: "refused".into() }
+}
+
+impl Desk {
+    fn new(queries: &[Query]) -> Self {
+        let mut desk =
+            Self { book: Book::new(1), now: Duration::from_secs(1), out: BTreeMap::new(), notices: Vec::new() };
+        desk.book.set_queries(&queries.iter().cloned().collect(), desk.now);
+        desk.drain();
+        desk
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.book.poll_output() {
+            match output {
+                Output::Ask { ticket, endpoint, index } => {
+                    assert!(self.out.insert(endpoint, (ticket, index)).is_none(), "asked twice at a time");
+                }
+                Output::Cancel(ticket) => self.out.retain(|_, (out, _)| *out != ticket),
+                Output::Notice(query, data) => self.notices.push((query, data)),
+            }
+        }
+    }
+
+    fn pass(&mut self, millis: u64) {
+        let end = self.now + Duration::from_millis(millis);
+        while let Some(due) = self.book.poll_timeout().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.book.handle_timeout(self.now);
+            self.drain();
+        }
+        self.now = end;
+    }
+
+    fn reply(&mut self, endpoint: &Endpoint, reply: Result<(u64, Content), ConsulError>) {
+        let (ticket, _) = self.out.remove(endpoint).unwrap_or_else(|| panic!("{endpoint:?} is not asked"));
+        let reply = reply.map(|(index, content)| Reply { index, content });
+        self.book.handle_reply(ticket, reply, self.now);
+        self.drain();
+    }
+
+    fn index(&self, endpoint: &Endpoint) -> Option<u64> {
+        self.out[endpoint].1
+    }
+
+    fn news(&mut self) -> Vec<(Query, usize)> {
+        let told = std::mem::take(&mut self.notices);
+        let size = |data: Arc<Data>| match &*data {
+            Data::Services(all) => all.len(),
+            Data::Catalog(all) => all.len(),
+            Data::Kv(all) => all.len(),
+        };
+        told.into_iter().filter_map(|(query, data)| Some((query, size(data.ok()?)))).collect()
+    }
+}
+
+#[test]
+fn an_index_is_waited_for_and_one_that_goes_back_is_not() {
+    let web = service("web");
+    let mut desk = Desk::new(std::slice::from_ref(&web));
+    assert_eq!(desk.index(&at(&web)), None);
+    desk.reply(&at(&web), Ok((7, instances(&["a"]))));
+    assert_eq!(desk.news(), [(web.clone(), 1)]);
+    assert!(!desk.out.contains_key(&at(&web)), "the next request is 100 ms away");
+    desk.pass(120);
+    assert_eq!(desk.index(&at(&web)), Some(7));
+    desk.reply(&at(&web), Ok((8, instances(&["a"]))));
+    assert_eq!(desk.news(), [], "no news");
+    desk.pass(120);
+    desk.reply(&at(&web), Ok((3, instances(&["a", "b"]))));
+    desk.pass(120);
+    assert_eq!((desk.news(), desk.index(&at(&web))), (vec![(web.clone(), 2)], None));
+}
+
+#[test]
+fn failures_are_retried_for_ever_and_told_once() {
+    let web = service("web");
+    let mut desk = Desk::new(std::slice::from_ref(&web));
+    desk.reply(&at(&web), Ok((7, instances(&["a"]))));
+    desk.pass(120);
+    let mut waits = Vec::new();
+    for _ in 0..200 {
+        desk.reply(&at(&web), Err(away()));
+        let left = desk.book.poll_timeout().unwrap().checked_sub(desk.now).unwrap();
+        waits.push(left.as_secs_f64());
+        desk.pass(u64::try_from(left.as_millis()).unwrap() + 1);
+        assert_eq!(desk.index(&at(&web)), None);
+    }
+    assert!((1.0..1.5).contains(&waits[0]) && (2.0..3.0).contains(&waits[1]), "{waits:?}");
+    assert!(waits[10..].iter().all(|wait| (60.0..=90.0).contains(wait)), "{waits:?}");
+    let failures = desk.notices.iter().filter(|(_, data)| data.is_err()).count();
+    assert_eq!(failures, 1);
+    assert_eq!(desk.book.faults().0[&web], away());
+    desk.reply(&at(&web), Ok((2, instances(&["b"]))));
+    assert_eq!(desk.news().last(), Some(&(web, 1)));
+    assert!(desk.book.faults().0.is_empty());
+}
+
+#[test]
+fn a_refusal_is_told_and_asked_again_slowly() {
+    let mut desk = Desk::new(&[key("a")]);
+    let refusal = ConsulError::Response { status: 400, body: "Invalid query parameter".into() };
+    desk.reply(&at(&key("a")), Err(refusal.clone()));
+    assert_eq!(desk.notices, [(key("a"), Err(refusal))]);
+    desk.pass(59_000);
+    assert!(desk.out.is_empty());
+    desk.pass(32_000);
+    assert_eq!(desk.index(&at(&key("a"))), None);
+}
+
+#[test]
+fn an_empty_service_is_believed_within_a_second_after_a_second_look() {
+    let web = service("web");
+    let mut desk = Desk::new(std::slice::from_ref(&web));
+    desk.reply(&at(&web), Ok((7, instances(&["a"]))));
+    desk.pass(120);
+    desk.news();
+    desk.reply(&at(&web), Ok((8, instances(&[]))));
+    assert_eq!(desk.news(), []);
+    desk.pass(520);
+    assert_eq!(desk.index(&at(&web)), None, "the second look does not wait for a change");
+    desk.reply(&at(&web), Ok((8, instances(&[]))));
+    assert_eq!(desk.news(), [], "the leader is not known yet");
+    desk.reply(&Endpoint::Leader, Ok((0, Content::Leader(true))));
+    assert_eq!(desk.news(), [(web.clone(), 0)]);
+    desk.pass(120);
+    assert_eq!(desk.index(&at(&web)), Some(8));
+}
+
+#[test]
+fn an_empty_answer_of_a_restarted_consul_is_not_believed_at_once() {
+    let web = service("web");
+    let mut desk = Desk::new(std::slice::from_ref(&web));
+    desk.reply(&at(&web), Ok((700, instances(&["a"]))));
+    desk.pass(120);
+    desk.news();
+    desk.reply(&at(&web), Err(away()));
+    desk.pass(1600);
+    for _ in 0..8 {
+        desk.reply(&at(&web), Ok((5, instances(&[]))));
+        if desk.out.contains_key(&Endpoint::Leader) {
+            desk.reply(&Endpoint::Leader, Ok((0, Content::Leader(true))));
+        }
+        desk.pass(500);
+    }
+    assert_eq!(desk.news(), [], "four seconds are not enough");
+    desk.reply(&at(&web), Ok((9, instances(&["b"]))));
+    assert_eq!(desk.news(), [(web, 1)], "it came back before the emptiness was believed");
+}
+
+#[test]
+fn without_a_leader_nothing_is_believed_to_be_gone() {
+    let web = service("web");
+    let mut desk = Desk::new(std::slice::from_ref(&web));
+    desk.reply(&at(&web), Ok((7, instances(&["a"]))));
+    desk.pass(120);
+    desk.news();
+    for _ in 0..60 {
+        if desk.out.contains_key(&at(&web)) {
+            desk.reply(&at(&web), Ok((8, instances(&[]))));
+        }
+        if desk.out.contains_key(&Endpoint::Leader) {
+            desk.reply(&Endpoint::Leader, Ok((0, Content::Leader(false))));
+        }
+        desk.pass(500);
+    }
+    assert_eq!(desk.news(), []);
+}
+
+/// Answers all that is out, sentinels with `index`, services by `content`.
+fn answer_all(desk: &mut Desk, index: u64, catalog: &Content, health: &Content, content: impl Fn(&str) -> Content) {
+    while let Some(endpoint) = desk.out.keys().find(|it| !matches!(it, Endpoint::Leader)).cloned() {
+        let answer = match &endpoint {
+            Endpoint::Catalog { .. } => catalog.clone(),
+            Endpoint::Checks(_) => health.clone(),
+            Endpoint::Nodes(_) => Content::Nodes,
+            Endpoint::Service { name, .. } => content(name),
+            other => panic!("{other:?}"),
+        };
+        desk.reply(&endpoint, Ok((index, answer)));
+    }
+}
+
+#[test]
+fn many_services_need_few_requests_at_a_time_and_what_moves_is_read() {
+    let queries: Vec<Query> = (0..500).map(|n| service(&format!("s{n:03}"))).collect();
+    let mut desk = Desk::new(&queries);
+    let sentinels: Vec<_> = desk.out.keys().cloned().collect();
+    assert_eq!(sentinels.len(), 3, "no service before the sentinels");
+    let all: Vec<String> = (0..500).map(|n| format!("s{n:03}")).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    for sentinel in &sentinels {
+        let answer = match sentinel {
+            Endpoint::Catalog { .. } => names(&all),
+            Endpoint::Checks(_) => checks(&[("s007", 1)]),
+            _ => Content::Nodes,
+        };
+        desk.reply(sentinel, Ok((10, answer)));
+    }
+    let mut most = 0;
+    while let Some(read) = desk.out.keys().find(|it| matches!(it, Endpoint::Service { .. })).cloned() {
+        most = most.max(desk.out.len());
+        desk.reply(&read, Ok((10, instances(&["a"]))));
+    }
+    assert_eq!((desk.news().len(), most), (500, 3));
+    desk.pass(2000);
+    assert_eq!(desk.out.len(), 3);
+    assert!(desk.out.values().all(|(_, index)| *index == Some(10)), "all three wait");
+    desk.reply(&Endpoint::Checks(Scope::default()), Ok((11, checks(&[("s007", 2)]))));
+    let read: Vec<_> = desk.out.keys().filter(|it| matches!(it, Endpoint::Service { .. })).cloned().collect();
+    assert_eq!(read, [at(&service("s007"))]);
+    desk.reply(&read[0], Ok((11, instances(&[]))));
+    assert_eq!(desk.news(), [], "an empty one is doubted here too");
+    // A node's address: nothing says which service it is.
+    desk.pass(100);
+    desk.reply(&Endpoint::Nodes(Scope::default()), Ok((12, Content::Nodes)));
+    let mut read = BTreeSet::new();
+    for _ in 0..40 {
+        while let Some(endpoint) = desk.out.keys().find(|it| matches!(it, Endpoint::Service { .. })).cloned() {
+            desk.reply(&endpoint, Ok((12, instances(&["b"]))));
+            read.insert(endpoint);
+        }
+        desk.pass(100);
+    }
+    assert_eq!((read.len(), desk.news().len()), (500, 500));
+}
+
+#[test]
+fn a_change_while_its_read_is_out_is_read_again() {
+    let regexp = Query::Services(RegexpQuery { regexp: "^web".into(), ..RegexpQuery::default() });
+    let mut desk = Desk::new(std::slice::from_ref(&regexp));
+    answer_all(&mut desk, 5, &names(&["consul", "web"]), &checks(&[("web", 1)]), |_| instances(&["a"]));
+    assert_eq!(desk.news(), [(regexp.clone(), 1)]);
+    desk.pass(2000);
+    let health = Endpoint::Checks(Scope::default());
+    desk.reply(&health, Ok((6, checks(&[("web", 2)]))));
+    desk.pass(150);
+    desk.reply(&health, Ok((7, checks(&[("web", 3)]))));
+    let web = desk.out.keys().find(|it| matches!(it, Endpoint::Service { .. })).cloned().unwrap();
+    desk.reply(&web, Ok((6, instances(&["a", "b"]))));
+    assert_eq!(desk.news(), [(regexp.clone(), 2)]);
+    desk.pass(150);
+    desk.reply(&web, Ok((7, instances(&["a", "b", "c"]))));
+    assert_eq!(desk.news(), [(regexp, 3)]);
+}
+
+#[test]
+fn a_regexp_takes_in_new_names_and_drops_old_ones() {
+    let regexp = Query::Services(RegexpQuery { regexp: "^web".into(), ..RegexpQuery::default() });
+    let mut desk = Desk::new(std::slice::from_ref(&regexp));
+    answer_all(&mut desk, 5, &names(&["consul"]), &checks(&[]), |_| instances(&["a"]));
+    assert_eq!(desk.news(), [(regexp.clone(), 0)]);
+    desk.pass(2000);
+    let catalog = desk.out.keys().find(|it| matches!(it, Endpoint::Catalog { .. })).cloned().unwrap();
+    desk.reply(&catalog, Ok((6, names(&["consul", "web-1", "web-2"]))));
+    for name in ["web-1", "web-2"] {
+        let Query::Services(query) = &regexp else { panic!() };
+        desk.reply(&Endpoint::of_match(query, name), Ok((6, instances(&["a"]))));
+    }
+    assert_eq!(desk.news(), [(regexp.clone(), 2)]);
+    desk.pass(2000);
+    desk.reply(&catalog, Ok((7, names(&["consul", "web-2"]))));
+    assert_eq!(desk.news(), [(regexp, 1)]);
+}
+
+#[test]
+fn a_sentinel_that_failed_marks_everything_when_it_is_back() {
+    let regexp = Query::Services(RegexpQuery::default());
+    let mut desk = Desk::new(std::slice::from_ref(&regexp));
+    let catalog = names(&["a", "b"]);
+    answer_all(&mut desk, 5, &catalog, &checks(&[("a", 1)]), |_| instances(&["i"]));
+    desk.pass(2000);
+    desk.news();
+    desk.reply(&Endpoint::Checks(Scope::default()), Err(away()));
+    desk.pass(1600);
+    desk.reply(&Endpoint::Checks(Scope::default()), Ok((5, checks(&[("a", 1)]))));
+    let mut read = BTreeSet::new();
+    while let Some(endpoint) = desk.out.keys().find(|it| matches!(it, Endpoint::Service { .. })).cloned() {
+        desk.reply(&endpoint, Ok((5, instances(&["i"]))));
+        read.insert(endpoint);
+    }
+    assert_eq!(read.len(), 2);
+}
+
+#[test]
+fn equal_queries_share_a_watch_and_those_no_longer_wanted_end() {
+    let (web, other) = (service("web"), key("k"));
+    let mut desk = Desk::new(&[web.clone(), other.clone()]);
+    assert_eq!(desk.out.len(), 2);
+    desk.book.set_queries(&BTreeSet::from([other.clone()]), desk.now);
+    desk.drain();
+    assert_eq!(desk.out.keys().collect::<Vec<_>>(), [&at(&other)]);
+    let bad = Query::Services(RegexpQuery { regexp: "(".into(), ..RegexpQuery::default() });
+    desk.book.set_queries(&BTreeSet::from([bad]), desk.now);
+    desk.drain();
+    assert!(matches!(desk.notices.last(), Some((_, Err(ConsulError::Query(_))))));
+}

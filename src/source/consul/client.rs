@@ -1,0 +1,214 @@
+//! One request to Consul's HTTP API, and its answer.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode, Url};
+use serde_json::Value;
+
+use super::Settings;
+use super::answer::{Content, parse};
+use super::error::ConsulError;
+use super::request::Endpoint;
+use crate::source::http::{self, HttpError, causes};
+
+/// Largest answer that is read: a prefix of KV may be large, 5,000 instances of 500 services are about 10 MiB.
+const ANSWER_MAX: usize = 128 * 1024 * 1024;
+/// Most of an error's text that is kept.
+const ERROR_MAX: usize = 4 * 1024;
+/// Consul answers a blocking query after 30 s plus up to a sixteenth of it; one that takes much longer is lost.
+const BLOCKING_MAX: Duration = Duration::from_mins(1);
+/// Longest time for an answer that does not wait for a change.
+const PLAIN_MAX: Duration = Duration::from_secs(30);
+
+/// What was answered, and how fresh it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    /// `X-Consul-Index`; 0: none.
+    pub(crate) index: u64,
+    pub(crate) content: Content,
+}
+
+/// A client with its token.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    address: String,
+    token: String,
+    auth: Option<(String, String)>,
+    namespace: String,
+    partition: String,
+}
+
+impl std::fmt::Debug for Client {
+    /// Without token and password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Reads the certificates. Does not connect yet.
+    pub async fn new(settings: &Settings) -> Result<Self, ConsulError> {
+        let mut base = base(settings)?;
+        let tls = settings.tls.clone().unwrap_or_default();
+        let http = http::client(&tls, &settings.transport, &mut base, 8500).await.map_err(|error| match error {
+            HttpError::Settings(why) => ConsulError::Settings(why),
+            HttpError::File { path, why } => ConsulError::File { path, why: why.to_string() },
+            HttpError::Unreachable(why) => ConsulError::Unreachable { address: settings.address.clone(), why },
+        })?;
+        Ok(Self {
+            http,
+            base,
+            address: settings.address.clone(),
+            token: settings.token.clone(),
+            auth: settings.auth.clone(),
+            namespace: settings.namespace.clone(),
+            partition: settings.partition.clone(),
+        })
+    }
+
+    /// Asks; with `index`, waits until something has changed beyond it.
+    pub(crate) async fn ask(&self, endpoint: &Endpoint, index: Option<u64>) -> Result<Reply, ConsulError> {
+        let mut url = self.url(&endpoint.path());
+        let parameters = endpoint.parameters(index, &self.namespace, &self.partition);
+        if !parameters.is_empty() {
+            url.query_pairs_mut().extend_pairs(parameters);
+        }
+        let timeout = if index.is_some() { BLOCKING_MAX } else { PLAIN_MAX };
+        let request = self.request(Method::GET, url).timeout(timeout);
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let index = header("X-Consul-Index").and_then(|text| text.parse().ok()).unwrap_or(0);
+        let leaderless = header("X-Consul-KnownLeader") == Some("false");
+        let is_absent = status == StatusCode::NOT_FOUND && matches!(endpoint, Endpoint::Kv(_));
+        let body = self.body(response, endpoint).await?;
+        if !(status.is_success() || is_absent && body.is_empty()) {
+            return Err(refusal(status, &body));
+        }
+        if leaderless {
+            return Err(ConsulError::Leaderless);
+        }
+        let content = parse(endpoint, status.as_u16(), &body)
+            .map_err(|why| ConsulError::Answer { path: format!("/{}", endpoint.path().join("/")), why })?;
+        Ok(Reply { index, content })
+    }
+
+    /// Sends a change to the agent's own API, `path` as segments.
+    pub(crate) async fn put(
+        &self,
+        path: &[&str],
+        parameters: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<(), ConsulError> {
+        let mut url = self.url(path);
+        if !parameters.is_empty() {
+            url.query_pairs_mut().extend_pairs(parameters);
+        }
+        let mut request = self.request(Method::PUT, url).timeout(PLAIN_MAX);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let body = self.body(response, &Endpoint::Leader).await?;
+        if status.is_success() { Ok(()) } else { Err(refusal(status, &body)) }
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+
+    fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
+        let mut request = self.http.request(method, url);
+        if !self.token.is_empty() {
+            request = request.header("X-Consul-Token", &self.token);
+        }
+        if let Some((user, password)) = &self.auth {
+            request = request.basic_auth(user, Some(password));
+        }
+        request
+    }
+
+    async fn body(&self, mut response: reqwest::Response, endpoint: &Endpoint) -> Result<Vec<u8>, ConsulError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
+            if body.len() + chunk.len() > ANSWER_MAX {
+                let path = format!("/{}", endpoint.path().join("/"));
+                return Err(ConsulError::Answer { path, why: "it is longer than 128 MiB".to_owned() });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> ConsulError {
+        ConsulError::Unreachable { address: self.address.clone(), why: causes(error) }
+    }
+}
+
+/// Where the configured address points, its scheme by TLS when it names none, as CTS does.
+fn base(settings: &Settings) -> Result<Url, ConsulError> {
+    let address = settings.address.trim_end_matches('/');
+    let wrong = |why: String| ConsulError::Settings(format!("address {address:?}: {why}"));
+    if address.starts_with("unix:") {
+        return Err(wrong("sockets are not supported; name a host and a port".to_owned()));
+    }
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let text = if address.contains("://") { address.to_owned() } else { format!("{scheme}://{address}") };
+    let url = Url::parse(&text).map_err(|why| wrong(why.to_string()))?;
+    match url.scheme() {
+        "http" if settings.tls.is_some() => {
+            let mut url = url;
+            url.set_scheme("https").map_err(|()| wrong("cannot be used with TLS".to_owned()))?;
+            Ok(url)
+        }
+        "http" | "https" => Ok(url),
+        other => Err(wrong(format!("the scheme {other:?} is unknown; use http or https"))),
+    }
+}
+
+fn refusal(status: StatusCode, body: &[u8]) -> ConsulError {
+    let text = String::from_utf8_lossy(body.get(..ERROR_MAX).unwrap_or(body));
+    ConsulError::Response { status: status.as_u16(), body: text.trim().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::Tls;
+    use super::*;
+
+    #[test]
+    fn the_scheme_follows_the_tls_settings() {
+        let at = |address: &str, tls: bool| {
+            let tls = tls.then(Tls::default);
+            base(&Settings { address: address.to_owned(), tls, ..Settings::default() }).map(|url| url.to_string())
+        };
+        assert_eq!(at("localhost:8500", false).unwrap(), "http://localhost:8500/");
+        assert_eq!(at("localhost:8501", true).unwrap(), "https://localhost:8501/");
+        assert_eq!(at("http://c:8501/", true).unwrap(), "https://c:8501/");
+        assert_eq!(at("https://c:8501/", false).unwrap(), "https://c:8501/");
+        assert!(at("unix:///run/consul.sock", false).unwrap_err().to_string().contains("sockets"));
+        assert!(at("ftp://c", false).unwrap_err().to_string().contains("ftp"));
+    }
+
+    #[test]
+    fn errors_have_the_words_of_the_go_client() {
+        let error = refusal(StatusCode::INTERNAL_SERVER_ERROR, b"No path to datacenter\n");
+        assert_eq!(error.to_string(), "Unexpected response code: 500 (No path to datacenter)");
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_said_with_the_address_and_without_the_token() {
+        let settings = Settings { address: "127.0.0.1:1".into(), token: "secret".into(), ..Settings::default() };
+        let client = Client::new(&settings).await.unwrap();
+        let error = client.ask(&Endpoint::Leader, None).await.unwrap_err();
+        assert!(error.to_string().starts_with("cannot reach Consul at 127.0.0.1:1: "), "{error}");
+        assert!(!format!("{error:?} {client:?}").contains("secret"));
+    }
+}

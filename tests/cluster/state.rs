@@ -1,0 +1,99 @@
+//! Terraform state kept by the cluster, with the real program: no backend is configured. Profile `lan`.
+
+use serde_json::Value;
+
+use crate::harness::{Site, eventually};
+
+const MODULE: &str = r#"
+variable "services" {}
+variable "made" {}
+variable "slow" {}
+resource "terraform_data" "it" {
+  input = "made once"
+  provisioner "local-exec" {
+    command     = "echo made >> \"$MADE\""
+    environment = { MADE = var.made }
+  }
+}
+resource "terraform_data" "slow" {
+  depends_on = [terraform_data.it]
+  provisioner "local-exec" {
+    command     = "echo slow >> \"$MADE\"; sleep $SLOW"
+    environment = { MADE = var.made, SLOW = var.slow }
+  }
+}
+"#;
+
+fn site(slow: u32) -> (Site, std::path::PathBuf) {
+    let mut site = Site::new(3, "lan", "3200ms", Vec::new());
+    let (module, made) = (site.path().join("module"), site.path().join("made"));
+    std::fs::create_dir_all(&module).unwrap();
+    std::fs::write(module.join("main.tf"), MODULE).unwrap();
+    site.shape.more = format!(
+        "\ntask {{\n  name = \"net\"\n  module = \"{}\"\n  grace = \"2s\"\n  variables = {{ made = \"\\\"{}\\\"\", slow = \"{slow}\" }}\n}}\n",
+        module.display(),
+        made.display(),
+    );
+    (site, made)
+}
+
+/// Until the task has `count` events, all good.
+fn applied(site: &Site, number: usize, count: usize) {
+    eventually(&format!("{} shows {count} good runs", site[number].id), || {
+        let Some(tasks) = site[number].tasks() else { return false };
+        let events = tasks.get("net").and_then(|task| task.events.clone()).unwrap_or_default();
+        assert!(events.iter().all(|event| event.success), "{events:#?}");
+        events.len() >= count
+    });
+}
+
+fn state(site: &Site, number: usize) -> Value {
+    let answer = site[number].get("/v1/cluster/state/net").expect("an answer");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    serde_json::from_str(&answer.body).unwrap()
+}
+
+#[test]
+fn state_without_a_backend_is_kept_by_the_cluster_and_a_take_over_applies_nothing_again() {
+    let (mut site, made) = site(0);
+    site.found();
+    applied(&site, 0, 1);
+    let before = state(&site, 2);
+    assert_eq!(before["resources"].as_array().unwrap().len(), 2);
+    site[0].kill();
+    site.wait_leader(1, &[1, 2]);
+    // Unchanged: not applied again, its event is the one of the first leader.
+    applied(&site, 1, 1);
+    site[1].wait_log("not run: nothing that it depends on has changed since it last went well");
+    assert_eq!(state(&site, 1), before);
+    // By hand it runs, on the same lineage, with nothing made again.
+    assert_eq!(site[2].send("POST", "/v1/tasks/net/run", None).unwrap().status, 202);
+    applied(&site, 2, 2);
+    let after = state(&site, 2);
+    assert_eq!((&before["lineage"], &before["resources"]), (&after["lineage"], &after["resources"]));
+    assert_eq!(std::fs::read_to_string(made).unwrap(), "made\nslow\n", "made once");
+    let output = site.command(2, &["state", "list"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("net"), "{text}");
+    site.end();
+}
+
+#[test]
+fn a_leader_killed_in_mid_apply_leaves_no_lock_and_nothing_is_made_twice_that_was_saved() {
+    let (mut site, made) = site(6);
+    site.start_all();
+    site.wait_leader(0, &[0, 1, 2]);
+    let lines = || std::fs::read_to_string(&made).unwrap_or_default();
+    eventually("the slow resource is being made", || lines().contains("slow"));
+    site[0].kill();
+    site.wait_leader(1, &[1, 2]);
+    applied(&site, 1, 1);
+    let found = state(&site, 1);
+    assert_eq!(found["resources"].as_array().unwrap().len(), 2);
+    // The guardian interrupted Terraform once; it saved what was made before it ended, or left it to the next run.
+    let made = lines().matches("made").count();
+    assert!((1..=2).contains(&made), "{}", lines());
+    let lock = site[1].get("/v1/cluster/state/net/history").unwrap().body;
+    assert!(!lock.contains("\"lock\":{"), "{lock}");
+    site.end();
+}
