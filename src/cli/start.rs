@@ -18,6 +18,7 @@ use super::logging;
 use super::objects::Objects;
 use super::output::{Failure, complain};
 use super::providers;
+use super::registration;
 use super::reload::Files;
 use crate::cluster::settings::{LeadershipMode, Profile};
 use crate::config::{self, Overrides};
@@ -102,14 +103,7 @@ pub fn run(args: &StartArgs) -> ExitCode {
     for warning in &settings.warnings {
         warn(warning);
     }
-    if let Some(task) = providers::asks_consul(&settings.tasks) {
-        Failure::new(format!(
-            "task {task} asks Consul, which this version does not read yet\nsupported now are the conditions \"schedule\" and \"members\"; remove the task, or run it with CTS until then"
-        ))
-        .complain();
-        return Exit::Config.into();
-    }
-    let objects = Objects::new(settings.objects.clone());
+    let objects = Objects::new(settings.objects.clone(), settings.consul.is_some());
     let reload = Files::new(args.config.clone(), args.overrides(), &settings);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
@@ -145,6 +139,7 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
         }
     };
     let http = http_settings(&settings);
+    let before = settings.clone();
     let agent = match Agent::start(runtime_settings(settings, objects, Some(Arc::new(reload))), seeds()).await {
         Ok(agent) => agent,
         Err(error) => {
@@ -166,6 +161,13 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
         address = %server.addr(),
         "the HTTP API listens; change it with http_addr or -http-addr (there are no credentials yet)"
     );
+    let registered = match registration::register(&before, server.addr().port(), false, seed_of_retries()).await {
+        Ok(registered) => registered,
+        Err(error) => {
+            tracing::error!("{}", chain(&error));
+            None
+        }
+    };
     let stop_runs = CancellationToken::new();
     match http::state::serve_runs(agent.state.clone(), agent.credentials.clone(), stop_runs.clone()) {
         Ok(listener) => {
@@ -179,6 +181,9 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
     let ended = agent.done.await;
     signals.abort();
     stop_runs.cancel();
+    if let Some(registered) = registered {
+        registered.end().await;
+    }
     stop_http.cancel();
     if let Err(error) = server.stopped().await {
         tracing::warn!(%error, "the HTTP API did not stop cleanly");
@@ -285,6 +290,7 @@ fn runtime_settings(
         key: ha.key.as_ref().and_then(|key| Key::from_bytes(key.bytes())),
     });
     let consul_backend = providers::consul_access(&settings);
+    let consul = settings.consul.clone();
     runtime::Settings {
         cluster: settings.cluster.as_ref().map_or_else(single, |ha| ha.cluster.clone()),
         address: settings.cluster.as_ref().map_or_else(String::new, |ha| ha.instance_address.clone()),
@@ -294,6 +300,7 @@ fn runtime_settings(
         tasks: settings.tasks,
         terraform: settings.terraform,
         consul_backend,
+        consul,
         take_over_all: settings.cluster.as_ref().is_some_and(|ha| ha.take_over_all),
         max_parallel: usize::from(settings.max_parallel),
         reload,
@@ -315,6 +322,11 @@ fn seeds() -> Seeds {
         core: rand::random(),
         tasks: rand::random(),
     }
+}
+
+/// Spreads the retries of agents that start together.
+fn seed_of_retries() -> u64 {
+    u64::from_le_bytes(seeds().session)
 }
 
 /// A finding of the configuration as one line of the log, which has its own word for how bad it is.

@@ -10,9 +10,9 @@ use quorate_proto::MemberId;
 use quorate_proto::seal::Key;
 
 use super::handle::TaskObjects;
-use crate::cluster;
 use crate::task::spec::TaskSpec;
 use crate::terraform;
+use crate::{cluster, source};
 
 /// Reads the configuration again, for a reload. Implemented where files are read.
 pub trait Reload: std::fmt::Debug + Send + Sync {
@@ -65,6 +65,8 @@ pub struct Settings {
     pub max_parallel: usize,
     /// How Terraform reaches Consul for its state, when that is used.
     pub consul_backend: Option<terraform::ConsulAccess>,
+    /// Consul, for the tasks that ask it.
+    pub consul: Option<source::consul::Settings>,
     /// Task objects of the API.
     pub objects: Arc<dyn TaskObjects>,
     /// Reads the files again; `None`: there are none.

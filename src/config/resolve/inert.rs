@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::RawRoot;
 use crate::config::source::Span;
-use crate::task::TaskSpec;
 
 /// A warning for each such block of a whole configuration.
 pub(super) fn notices(raw: &RawRoot, problems: &mut Problems) {
@@ -56,17 +55,4 @@ pub(super) fn api_tls(raw: &RawRoot, http_addr: SocketAddr, problems: &mut Probl
             .at(&block.key, format!("the API would answer plain HTTP on {http_addr}"))
             .help("let it listen on 127.0.0.1 (leave `http_addr` out), or remove `tls` to accept plain HTTP")
     });
-}
-
-/// Consul keeps Terraform's state where that is configured, and nothing else yet: said where it matters.
-pub(super) fn consul(raw: &RawRoot, tasks: &[TaskSpec], problems: &mut Problems) {
-    if let Some(consul) = &raw.consul {
-        let message = "`consul` has no effect yet but for Terraform's backend";
-        let why = "no data is read from Consul and this agent is not registered there";
-        problems.add(Diagnostic::warning(message).at(&consul.key, why));
-    }
-    for task in tasks.iter().filter(|task| !task.queries().is_empty()) {
-        let message = format!("task {} asks Consul, which this version does not read yet", task.name);
-        problems.add(Diagnostic::warning(message).help("`quorate start` refuses it; run it with CTS until then"));
-    }
 }

@@ -11,15 +11,18 @@ use tokio::sync::oneshot;
 use tracing::info;
 use uuid::Uuid;
 
+use super::consul::Watches;
 use super::cycle::{Internal, Loop};
 use super::roster::acknowledged;
 use crate::cluster::leadership::Lease;
 use crate::roster::{RosterError, Write};
 use crate::runtime::clock;
 use crate::runtime::handle::{ChangeError, Plan, RunMode};
+use crate::source::consul::Client;
+use crate::source::consul::hub::fetch_once;
 use crate::task::report::Activity;
 use crate::task::spec::Work;
-use crate::task::{Inputs, Outcome, RunId, Start, TaskError, TaskSpec, Trigger};
+use crate::task::{Outcome, RunId, Start, TaskError, TaskSpec, Trigger};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, ChangeError>>;
 
@@ -61,6 +64,23 @@ impl From<TaskError> for ChangeError {
             TaskError::Active(_) | TaskError::Disabled(_) => Self::Failed(error.to_string()),
         }
     }
+}
+
+/// Asks Consul for what a task needs that no other task asks already (`reference/cts.md` 1.3, step 4).
+async fn fetch_missing(start: &mut Start, consul: Option<&Client>) -> Result<(), ChangeError> {
+    for query in start.spec.queries() {
+        if start.inputs.data.contains_key(&query) {
+            continue;
+        }
+        let Some(client) = consul else {
+            return Err(ChangeError::Invalid("the task asks Consul and this agent has no `consul` block".to_owned()));
+        };
+        let data = fetch_once(client, &query).await;
+        let data = data
+            .map_err(|error| ChangeError::Failed(format!("unable to retrieve data from Consul: {query}: {error}")))?;
+        start.inputs.data.insert(query, Arc::new(data));
+    }
+    Ok(())
 }
 
 impl Loop {
@@ -179,9 +199,10 @@ impl Loop {
             return drop(reply.send(Err(error.into())));
         }
         let (runner, internal) = (self.runner.clone(), self.internal.clone());
-        let inputs = Inputs { members: self.tasks.members_for(&spec) };
+        let inputs = self.tasks.inputs_for(&spec);
+        let consul = self.consul.as_ref().map(Watches::client);
         let enabled = spec.enabled;
-        let start = Start {
+        let mut start = Start {
             task: task.clone(),
             run: RunId(Uuid::new_v4()),
             epoch,
@@ -193,7 +214,9 @@ impl Loop {
         };
         self.running.insert(start.run, start.spec.grace);
         tokio::spawn(async move {
+            let complete = fetch_missing(&mut start, consul.as_ref()).await;
             let result = match run {
+                _ if let Err(why) = complete => Err(why),
                 RunMode::Now if enabled => match runner.run(&start).await.0 {
                     Outcome::Success | Outcome::Unchanged => Ok(Plan::default()),
                     Outcome::Failure(why) => Err(ChangeError::Failed(why)),
@@ -229,6 +252,7 @@ impl Loop {
             let write = agent.roster.create(spec)?;
             agent.roster.apply(write.clone());
             agent.tasks.replace(agent.roster.tasks());
+            agent.watch();
             Ok((epoch, write))
         };
         match change(self) {
@@ -247,6 +271,7 @@ impl Loop {
             let write = agent.roster.delete(task)?;
             agent.roster.apply(write.clone());
             agent.tasks.replace(agent.roster.tasks());
+            agent.watch();
             Ok((epoch, write))
         };
         match change(self) {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::changes::{Reply, Tried};
+use super::consul::Watches;
 use super::ending::{HandOver, Stopping};
 use super::requests::Leaving;
 use super::roster::{self, Recovered};
@@ -31,11 +32,14 @@ use crate::runtime::runs::{Exits, Runner};
 use crate::runtime::settings::{Reload, Reloaded};
 use crate::runtime::snapshot::Chronicle;
 use crate::runtime::{clock, story};
-use crate::source;
+use crate::source::consul::Update;
+use crate::source::members;
 use crate::task::{self, Fingerprint, MemberInput, Outcome, RunId, Tasks};
 
 /// How often a follower compares its files with the leader's.
 const FILES_PERIOD: Duration = Duration::from_secs(5);
+/// How often it is looked whether Consul is read again. What it says and why it does not is told at once.
+const CONSUL_PERIOD: Duration = Duration::from_secs(1);
 
 /// What wakes the loop.
 pub(super) struct Queues {
@@ -48,6 +52,7 @@ pub(super) struct Queues {
     pub(super) guardian: mpsc::Receiver<guardian::Notice>,
     pub(super) last_will: watch::Receiver<Vec<(SocketAddr, Vec<u8>)>>,
     pub(super) shutdown: CancellationToken,
+    pub(super) consul: mpsc::UnboundedReceiver<Update>,
 }
 
 /// What this loop's own side tasks come back with.
@@ -117,12 +122,15 @@ pub(super) struct Loop {
     pub(super) lost: Option<Epoch>,
     /// Why the disk takes nothing more, while it is full.
     pub(super) disk_full: Option<String>,
+    /// `None`: no Consul is configured.
+    pub(super) consul: Option<Watches>,
 }
 
 impl Loop {
     pub(super) async fn run(mut self, mut queues: Queues) -> Result<(), String> {
         let mut address_book = tokio::time::interval(ADDRESS_BOOK_PERIOD);
         let mut files = tokio::time::interval(FILES_PERIOD);
+        let mut consul = tokio::time::interval(CONSUL_PERIOD);
         self.view_changed();
         loop {
             self.drain();
@@ -178,6 +186,8 @@ impl Loop {
                 () = queues.shutdown.cancelled(), if self.stopping.is_none() => self.begin_stop().await,
                 _ = address_book.tick() => self.remember(),
                 _ = files.tick() => self.check_files(),
+                Some(update) = queues.consul.recv() => self.handle_consul(update),
+                _ = consul.tick(), if self.consul.is_some() => self.check_consul(),
                 () = tokio::time::sleep(wake) => self.timeout().await,
             }
         }
@@ -271,6 +281,7 @@ impl Loop {
         self.hand_over = None;
         self.guardian.stop_all(why, None);
         self.tasks.handle_lease_lost();
+        self.unwatch();
         for (_, reply) in self.awaited.drain(..) {
             drop(reply.send(Err(ChangeError::Lost)));
         }
@@ -282,7 +293,7 @@ impl Loop {
 
     pub(super) fn view_changed(&mut self) {
         let view = self.views.borrow_and_update().clone();
-        let members = source::members::members(&view);
+        let members = members::members(&view);
         if members != self.members {
             self.members.clone_from(&members);
             self.tasks.handle_members(&members, clock::now(), clock::wall());
@@ -301,6 +312,7 @@ impl Loop {
                 tasks: self.tasks.reports(),
                 specs: roster::specs(self),
                 differences: self.differences.clone(),
+                consul: self.consul.as_ref().and_then(Watches::report),
             }
         } else {
             TasksSnapshot::default()

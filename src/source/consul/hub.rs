@@ -99,12 +99,17 @@ impl Hub {
 
     /// The value of one key; none when it is absent.
     pub async fn kv_get(&self, path: &str) -> Result<Option<String>, ConsulError> {
-        let path = path.trim_start_matches('/').to_owned();
-        let query = KvQuery { path: path.clone(), ..KvQuery::default() };
-        match self.client.ask(&Endpoint::Kv(query), None).await?.content {
-            Content::Kv(pairs) => Ok(pairs.get(&path).cloned()),
-            _ => Ok(None),
-        }
+        kv_get(&self.client, path).await
+    }
+}
+
+/// The value of one key; none when it is absent.
+pub async fn kv_get(client: &Client, path: &str) -> Result<Option<String>, ConsulError> {
+    let path = path.trim_start_matches('/').to_owned();
+    let query = KvQuery { path: path.clone(), ..KvQuery::default() };
+    match client.ask(&Endpoint::Kv(query), None).await?.content {
+        Content::Kv(pairs) => Ok(pairs.get(&path).cloned()),
+        _ => Ok(None),
     }
 }
 
