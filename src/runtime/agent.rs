@@ -7,6 +7,7 @@ mod ending;
 mod records;
 mod requests;
 pub mod roster;
+mod sequence;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -293,6 +294,7 @@ impl Agent {
             lost: None,
             disk_full: None,
             consul,
+            mode: settings.mode,
         };
         let queues = Queues {
             notices: notice_queue,

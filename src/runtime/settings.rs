@@ -1,5 +1,6 @@
 //! What the runtime is told: everything resolved, nothing read from files or the environment here.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -40,9 +41,23 @@ pub struct Network {
     pub key: Option<Key>,
 }
 
+/// What an agent is for (`reference/cts.md` 1.1).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It watches and runs tasks until it is stopped.
+    #[default]
+    Daemon,
+    /// It runs every task once and stops.
+    Once,
+    /// It plans these tasks (empty: all), changes nothing, and stops.
+    Inspect(BTreeSet<String>),
+}
+
 /// Settings of an agent.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// What it is for.
+    pub mode: Mode,
     /// Its name.
     pub id: MemberId,
     /// Where its API listens.

@@ -30,10 +30,10 @@ use serde_json::Value;
 
 use super::cron::Cron;
 use super::feed::{Data, Query};
-use super::history::{Fingerprint, History, Kept};
+use super::history::{Basis, Fingerprint, History, Kept};
 use super::members::{self, MemberInput};
 use super::output::{Level, Log, Outcome, Output, RunId, Trigger};
-use super::report::TaskReport;
+use super::report::{RunEvent, TaskReport};
 use super::slot::{Hold, Moment, Run, Slot, Step};
 use super::spec::{Condition, TaskSpec};
 use crate::cluster::Now;
@@ -167,6 +167,17 @@ impl Tasks {
         let here = self.slots.iter_mut().filter_map(|slot| slot.run.as_mut()).find(|here| here.id == run);
         if let Some(here) = here {
             here.basis.fingerprint = fingerprint;
+        }
+    }
+
+    /// A run that was not this machine's (a new task's, tried before it was there) went well.
+    pub fn note_run(&mut self, task: &str, event: RunEvent, fingerprint: Option<Fingerprint>) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.name() == task && !slot.removed) {
+            let compares = slot.spec.guards.max_change_percent.is_some();
+            let instances = compares.then(|| data::instances(&slot.spec, &self.data));
+            slot.history.record(event, Basis { fingerprint, instances });
+            self.outputs.push_back(Output::Recorded(task.to_owned()));
+            self.changed();
         }
     }
 

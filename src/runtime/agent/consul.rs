@@ -62,7 +62,7 @@ impl Loop {
             return;
         }
         match update.data {
-            Ok(data) => self.tasks.handle_data(&update.query, data, clock::now(), clock::wall()),
+            Ok(data) => self.tasks.handle_data(&update.query, &data, clock::now(), clock::wall()),
             Err(_) => self.check_consul(),
         }
     }

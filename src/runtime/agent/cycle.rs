@@ -29,7 +29,7 @@ use crate::runtime::metrics::Metrics;
 use crate::runtime::persist::{self, ADDRESS_BOOK_PERIOD};
 use crate::runtime::replica::Replica;
 use crate::runtime::runs::{Exits, Runner};
-use crate::runtime::settings::{Reload, Reloaded};
+use crate::runtime::settings::{Mode, Reload, Reloaded};
 use crate::runtime::snapshot::Chronicle;
 use crate::runtime::{clock, story};
 use crate::source::consul::Update;
@@ -64,6 +64,8 @@ pub(super) enum Internal {
     Tried(Box<Tried>),
     /// What is kept of this task is on a majority, or will not be.
     Kept(String),
+    /// Every task has had its turn, or one failed.
+    Sequence(Result<(), String>),
     /// The configuration files were read again.
     Reloaded(Result<Reloaded, String>, Option<oneshot::Sender<Result<ReloadReport, String>>>),
 }
@@ -124,6 +126,7 @@ pub(super) struct Loop {
     pub(super) disk_full: Option<String>,
     /// `None`: no Consul is configured.
     pub(super) consul: Option<Watches>,
+    pub(super) mode: Mode,
 }
 
 impl Loop {
@@ -159,6 +162,8 @@ impl Loop {
                         self.check_hand_over().await;
                     }
                     Internal::Reloaded(loaded, reply) => self.reloaded(loaded, reply),
+                    Internal::Sequence(Ok(())) => self.begin_stop().await,
+                    Internal::Sequence(Err(why)) => return self.end(Err(why)).await,
                 },
                 Some(()) = queues.hang_up.recv() => self.begin_reload(None),
                 Some(request) = queues.requests.recv() => self.request(request).await,
@@ -262,6 +267,9 @@ impl Loop {
 
     /// What is kept of the tasks is read: they may start.
     pub(super) fn take_over(&mut self, epoch: Epoch, unfinished: Vec<Unfinished>) {
+        if self.begin_sequence(epoch) {
+            return;
+        }
         let now = clock::now();
         let waits =
             unfinished.into_iter().map(|u| task::Unfinished { task: u.task, until: now.mono + u.wait, text: u.text });

@@ -17,7 +17,7 @@ use crate::roster::{Difference, Differs, Record, Write};
 use crate::runtime::core::ProposeError;
 use crate::runtime::handle::{ApiRequest, ChangeError, ReloadReport};
 use crate::runtime::replica::Replica;
-use crate::runtime::settings::Reloaded;
+use crate::runtime::settings::{Mode, Reloaded};
 use crate::runtime::{clock, history, journal};
 use crate::task::Kept;
 
@@ -98,7 +98,9 @@ impl Loop {
         self.tasks.restore(found.kept, &found.interrupted);
         self.keep(found.epoch, &writes, None);
         self.differences.clear();
-        self.watch();
+        if self.mode == Mode::Daemon {
+            self.watch();
+        }
         self.take_over(found.epoch, found.unfinished);
     }
 

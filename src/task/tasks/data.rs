@@ -23,23 +23,23 @@ impl Tasks {
     /// A complete new answer. Tasks run whose condition it concerns and for which it differs from the one before; all
     /// others that are fed it get it at their next start. A first answer makes nothing run: it lets those start that wait
     /// for it.
-    pub fn handle_data(&mut self, query: &Query, data: Arc<Data>, now: Now, wall: DateTime<Local>) {
+    pub fn handle_data(&mut self, query: &Query, data: &Arc<Data>, now: Now, wall: DateTime<Local>) {
         let at = Moment { mono: now.mono, wall };
-        let before = self.data.insert(query.clone(), Arc::clone(&data));
+        let before = self.data.insert(query.clone(), Arc::clone(data));
         for slot in self.slots.iter_mut().filter(|slot| !slot.removed) {
-            let Some(before) = before.as_ref().filter(|before| **before != data) else { continue };
+            let Some(before) = before.as_ref().filter(|before| *before != data) else { continue };
             if !slot.spec.queries().contains(query) {
                 continue;
             }
             slot.stale = true;
             if slot.enabled
                 && self.lease.is_some()
-                && let Some(trigger) = concerns(&slot.spec.condition, query, before, &data)
+                && let Some(trigger) = concerns(&slot.spec.condition, query, before, data)
             {
                 slot.ask(trigger, slot.spec.buffer, at);
             }
         }
-        self.settle(before.is_none_or(|before| before != data), at);
+        self.settle(before.is_none_or(|before| before != *data), at);
     }
 
     /// Which queries cannot be asked at the moment and why, both for people. What was answered last stays true.

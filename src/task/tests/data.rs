@@ -1,6 +1,6 @@
 //! What Consul says: triggers, first answers, guards, parking.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::*;
@@ -26,7 +26,7 @@ fn instances(ids: &[&str]) -> Data {
 
 impl World {
     fn data(&mut self, query: &Query, data: Data) {
-        self.tasks.handle_data(query, Arc::new(data), self.now(), self.wall);
+        self.tasks.handle_data(query, &Arc::new(data), self.now(), self.wall);
         self.drain();
     }
 
@@ -184,7 +184,7 @@ fn too_large_a_loss_is_not_acted_on_also_by_the_next_leader() {
     world.succeed();
     let kept = world.tasks.kept("a").unwrap().clone();
     let mut next = World::new(vec![spec]);
-    next.tasks.restore(BTreeMap::from([("a".to_owned(), kept)]), &Default::default());
+    next.tasks.restore(BTreeMap::from([("a".to_owned(), kept)]), &BTreeSet::default());
     next.lead(2);
     next.data(&service("web"), instances(&["w2", "other", "one", "more"]));
     assert!(next.starts.is_empty(), "two of three are gone");
@@ -194,7 +194,7 @@ fn too_large_a_loss_is_not_acted_on_also_by_the_next_leader() {
 
 #[test]
 fn a_task_that_keeps_failing_is_parked_for_longer_each_time() {
-    let park = Park { after: 2, base: Duration::from_secs(60), cap: Duration::from_secs(90) };
+    let park = Park { after: 2, base: Duration::from_mins(1), cap: Duration::from_secs(90) };
     let mut world = World::new(vec![without_retry(TaskSpec { park: Some(park), ..on_services("a", &["web"]) })]);
     world.lead(1);
     world.data(&service("web"), instances(&["0"]));
