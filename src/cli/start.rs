@@ -163,8 +163,13 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
         }
     };
     tracing::info!(
-        address = %server.addr(),
-        "the HTTP API listens; change it with http_addr or -http-addr (there are no credentials yet)"
+        address = %server.addr(), tls = http.tls.is_some(),
+        "the HTTP API listens; change it with http_addr or -http-addr{}",
+        if http.tls.as_ref().is_some_and(|tls| tls.clients.is_some()) {
+            ", clients must show a certificate"
+        } else {
+            " (there are no credentials)"
+        }
     );
     let stop_runs = CancellationToken::new();
     match http::state::serve_runs(agent.state.clone(), agent.credentials.clone(), stop_runs.clone()) {
@@ -262,6 +267,7 @@ fn http_settings(settings: &config::Settings) -> http::Settings {
         addr: settings.http_addr,
         allowed_hosts: ha.map(|ha| ha.instance_address.clone()).filter(|host| !host.is_empty()).into_iter().collect(),
         follower_requests: if redirect { http::FollowerRequests::Redirect } else { http::FollowerRequests::Forward },
+        tls: settings.http_tls.clone(),
     }
 }
 

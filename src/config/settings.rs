@@ -8,6 +8,7 @@ use quorate_proto::MemberId;
 
 use super::diagnostic::Diagnostic;
 use super::task_object::ObjectContext;
+use crate::http::tls::Tls;
 use crate::source::{consul, vault};
 use crate::{cluster, task, terraform};
 
@@ -27,6 +28,8 @@ pub struct Settings {
     pub id: MemberId,
     /// Where the API listens.
     pub http_addr: SocketAddr,
+    /// `None`: the API speaks plain HTTP.
+    pub http_tls: Option<Tls>,
     /// Where the promise and the replicated state live; absolute.
     pub data_dir: PathBuf,
     /// Parent of the tasks' directories; absolute.

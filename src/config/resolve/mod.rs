@@ -4,6 +4,7 @@
 //! calls [`settings`] must throw the result away when there was an error.
 
 mod address;
+mod api_tls;
 mod buffer;
 mod cluster;
 mod condition;
@@ -31,6 +32,7 @@ use super::raw::RawRoot;
 use super::read::{Spanned, nearest};
 use super::settings::{HTTP_ADDR, HTTP_PORT, LogFormat, LogLevel, LogSettings, Settings};
 use super::task_object::ObjectContext;
+use crate::http::tls::Tls;
 
 pub(super) use buffer::api as api_buffer;
 pub(super) use task::one as one_task;
@@ -65,8 +67,8 @@ impl World<'_> {
 pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems) -> Option<Settings> {
     inert::notices(raw, problems);
     service::blocks(raw, problems);
-    let http_addr = http_addr(raw, problems);
-    inert::api_tls(raw, http_addr, problems);
+    let http_tls = api_tls::api_tls(raw, world, problems);
+    let http_addr = http_addr(raw, http_tls.as_ref(), problems);
     let cluster = cluster::high_availability(raw, world, problems);
     let working_dir = world.path(raw.working_dir.as_ref().map_or("sync-tasks", |dir| &dir.value));
     let mut terraform = driver::terraform(raw, world, problems);
@@ -97,6 +99,7 @@ pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems
     Some(Settings {
         id: id(raw, world, problems)?,
         http_addr,
+        http_tls,
         data_dir: world.path(raw.data_dir.as_ref().map_or("quorate-data", |dir| &dir.value)),
         working_dir,
         log: log(raw, problems),
@@ -178,7 +181,7 @@ fn choice<T: Copy>(
 }
 
 /// `http_addr` and `port`. The port alone moves only the port, as in CTS; an address with a port must agree with it.
-fn http_addr(raw: &RawRoot, problems: &mut Problems) -> SocketAddr {
+fn http_addr(raw: &RawRoot, tls: Option<&Tls>, problems: &mut Problems) -> SocketAddr {
     let port = raw.port.as_ref().map_or(HTTP_PORT, |port| port.value);
     let Some(text) = &raw.http_addr else { return SocketAddr::new(HTTP_ADDR.ip(), port) };
     let trimmed = text.value.trim_start_matches("http://");
@@ -201,7 +204,8 @@ fn http_addr(raw: &RawRoot, problems: &mut Problems) -> SocketAddr {
                 .help("keep one of the two"),
         );
     }
-    if !addr.ip().is_loopback() {
+    // Who shows a certificate is known.
+    if !addr.ip().is_loopback() && tls.is_none_or(|tls| tls.clients.is_none()) {
         problems.add(
             Diagnostic::warning(format!("the API listens on {addr} without credentials"))
                 .at(&text.span, "who reaches this address can control every task")
