@@ -98,7 +98,7 @@ pub fn run(args: &StartArgs) -> ExitCode {
             return Exit::Config.into();
         }
     };
-    let guard = logging::start(settings.log);
+    let guards = logging::start(&settings.log);
     for warning in &settings.warnings {
         warn(warning);
     }
@@ -129,7 +129,7 @@ pub fn run(args: &StartArgs) -> ExitCode {
             Exit::Error
         }
     };
-    drop(guard);
+    drop(guards);
     exit.into()
 }
 

@@ -55,12 +55,25 @@ pub struct Settings {
 }
 
 /// What is logged, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
     /// From which level on.
     pub level: LogLevel,
     /// In which form.
     pub format: LogFormat,
+    /// A copy for the syslog of the machine.
+    pub syslog: Option<Syslog>,
+}
+
+/// `syslog`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Syslog {
+    /// Its number in RFC 3164, section 4.1.1.
+    pub facility: u8,
+    /// As whom messages are sent.
+    pub name: String,
+    /// The socket, absolute. `None`: where the machine has it.
+    pub path: Option<PathBuf>,
 }
 
 /// CTS's levels.

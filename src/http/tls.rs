@@ -137,9 +137,11 @@ fn files_of(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
 
 fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read(key, path)?;
-    CertificateDer::pem_slice_iter(&text)
-        .collect::<Result<_, _>>()
-        .map_err(|error| TlsError::File { key, path: path.to_owned(), why: error.to_string() })
+    CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|error| TlsError::File {
+        key,
+        path: path.to_owned(),
+        why: error.to_string(),
+    })
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {

@@ -70,7 +70,9 @@ fn refused(error: &TlsError, tls: &RawApiTls, cert: &Spanned<String>) -> Diagnos
     };
     let diagnostic = Diagnostic::error(error.to_string()).at(&at.unwrap_or(cert).span, "this one");
     match error {
-        TlsError::Pair { .. } => diagnostic.at(&cert.span, "and this one").help("configure the two that were made together"),
+        TlsError::Pair { .. } => {
+            diagnostic.at(&cert.span, "and this one").help("configure the two that were made together")
+        }
         TlsError::File { .. } => diagnostic.help("paths are relative to the directory in which the agent is started"),
     }
 }

@@ -2,22 +2,13 @@
 
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::RawRoot;
-use crate::config::source::Span;
 use crate::task::TaskSpec;
 
 /// A warning for each such block of a whole configuration.
 pub(super) fn notices(raw: &RawRoot, problems: &mut Problems) {
-    let mut no_effect = |name: &str, key: &Span, why: &str| {
-        problems.add(Diagnostic::warning(format!("`{name}` has no effect yet")).at(key, why));
-    };
-    if let Some(syslog) = raw.syslog.as_ref().filter(|syslog| {
-        let set = syslog.value.facility.is_some() || syslog.value.name.is_some();
-        syslog.value.enabled.as_ref().map_or(set, |enabled| enabled.value)
-    }) {
-        no_effect("syslog", &syslog.key, "the log goes to standard error only");
-    }
     if let Some(client) = raw.client_type.as_ref().filter(|client| !client.value.is_empty()) {
-        no_effect("client_type", &client.key, "a development switch of CTS");
+        let warning = Diagnostic::warning("`client_type` has no effect");
+        problems.add(warning.at(&client.key, "a development switch of CTS"));
     }
     let licences =
         raw.license.as_ref().map(|it| &it.key).into_iter().chain(raw.license_path.as_ref().map(|it| &it.key));

@@ -16,6 +16,7 @@ mod provider;
 mod query;
 mod seal;
 mod service;
+mod syslog;
 mod task;
 mod timing;
 mod variables;
@@ -102,7 +103,7 @@ pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems
         http_tls,
         data_dir: world.path(raw.data_dir.as_ref().map_or("quorate-data", |dir| &dir.value)),
         working_dir,
-        log: log(raw, problems),
+        log: log(raw, world, problems),
         cluster,
         tasks,
         terraform,
@@ -140,7 +141,7 @@ fn id(raw: &RawRoot, world: &World<'_>, problems: &mut Problems) -> Option<Membe
     }
 }
 
-fn log(raw: &RawRoot, problems: &mut Problems) -> LogSettings {
+fn log(raw: &RawRoot, world: &World<'_>, problems: &mut Problems) -> LogSettings {
     let levels = [
         ("TRACE", LogLevel::Trace),
         ("DEBUG", LogLevel::Debug),
@@ -153,6 +154,7 @@ fn log(raw: &RawRoot, problems: &mut Problems) -> LogSettings {
     LogSettings {
         level: choice(raw.log_level.as_ref(), "log_level", &levels, LogLevel::Info, problems),
         format: choice(raw.log_format.as_ref(), "log_format", &formats, LogFormat::Text, problems),
+        syslog: syslog::syslog(raw.syslog.as_ref(), world, problems),
     }
 }
 
