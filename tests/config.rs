@@ -674,7 +674,7 @@ high_availability {
     }
   }
 }
-syslog { name = "x" }
+client_type = "test"
 task {
   name = "render-haproxy"
   command = ["/opt/render", "--out", "x"]
@@ -689,12 +689,12 @@ task {
     let check = Check::new(&text("a.hcl", config));
     assert_eq!(
         check.render(false, 100),
-        r#"  ⚠ `syslog` has no effect yet
+        r#"  ⚠ `client_type` has no effect
     ╭─[a.hcl:14:1]
  13 │ }
- 14 │ syslog { name = "x" }
-    · ───┬──
-    ·    ╰── the log goes to standard error only
+ 14 │ client_type = "test"
+    · ─────┬─────
+    ·      ╰── a development switch of CTS
  15 │ task {
     ╰────
 

@@ -740,7 +740,7 @@ fn handle(snapshot: ClusterSnapshot) -> (Handle, Ends) {
 }
 
 fn settings(addr: SocketAddr, follower_requests: FollowerRequests) -> Settings {
-    Settings { addr, allowed_hosts: vec!["allowed.example".to_owned()], follower_requests }
+    Settings { addr, allowed_hosts: vec!["allowed.example".to_owned()], follower_requests, tls: None }
 }
 
 impl Agent {

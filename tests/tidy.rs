@@ -17,7 +17,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("source", &["cluster", "task"]),
     ("runtime", &["cluster", "state", "task", "roster", "store", "guardian", "terraform", "source"]),
     ("http", &["runtime", "cluster", "roster", "state", "task"]),
-    ("config", &["cluster", "source", "task", "terraform"]),
+    ("config", &["cluster", "http", "source", "task", "terraform"]),
     ("cli", &["cluster", "source", "state", "task", "terraform", "runtime", "http", "config", "guardian"]),
 ];
 

@@ -28,6 +28,7 @@ mod reload;
 pub mod start;
 mod state;
 mod status;
+mod syslog;
 mod table;
 mod task;
 mod time;

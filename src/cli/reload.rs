@@ -88,6 +88,7 @@ fn changed(running: &Settings, now: &Settings) -> Vec<String> {
     let differs = [
         ("id", running.id != now.id),
         ("http_addr", running.http_addr != now.http_addr),
+        ("tls", running.http_tls != now.http_tls),
         ("data_dir", running.data_dir != now.data_dir),
         ("working_dir", running.working_dir != now.working_dir),
         ("log_level", running.log != now.log),

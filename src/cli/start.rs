@@ -95,7 +95,7 @@ pub fn run(args: &StartArgs) -> ExitCode {
             return Exit::Config.into();
         }
     };
-    let guard = logging::start(settings.log);
+    let guards = logging::start(&settings.log);
     for warning in &settings.warnings {
         warn(warning);
     }
@@ -127,7 +127,7 @@ pub fn run(args: &StartArgs) -> ExitCode {
             Exit::Error
         }
     };
-    drop(guard);
+    drop(guards);
     exit.into()
 }
 
@@ -162,16 +162,22 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
         }
     };
     tracing::info!(
-        address = %server.addr(),
-        "the HTTP API listens; change it with http_addr or -http-addr (there are no credentials yet)"
-    );
-    let registered = match registration::register(&before, server.addr().port(), false, seed_of_retries()).await {
-        Ok(registered) => registered,
-        Err(error) => {
-            tracing::error!("{}", chain(&error));
-            None
+        address = %server.addr(), tls = http.tls.is_some(),
+        "the HTTP API listens; change it with http_addr or -http-addr{}",
+        if http.tls.as_ref().is_some_and(|tls| tls.clients.is_some()) {
+            ", clients must show a certificate"
+        } else {
+            " (there are no credentials)"
         }
-    };
+    );
+    let registered =
+        match registration::register(&before, server.addr().port(), http.tls.is_some(), seed_of_retries()).await {
+            Ok(registered) => registered,
+            Err(error) => {
+                tracing::error!("{}", chain(&error));
+                None
+            }
+        };
     let stop_runs = CancellationToken::new();
     match http::state::serve_runs(agent.state.clone(), agent.credentials.clone(), stop_runs.clone()) {
         Ok(listener) => {
@@ -258,6 +264,7 @@ fn http_settings(settings: &config::Settings) -> http::Settings {
         addr: settings.http_addr,
         allowed_hosts: ha.map(|ha| ha.instance_address.clone()).filter(|host| !host.is_empty()).into_iter().collect(),
         follower_requests: if redirect { http::FollowerRequests::Redirect } else { http::FollowerRequests::Forward },
+        tls: settings.http_tls.clone(),
     }
 }
 

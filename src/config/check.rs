@@ -8,6 +8,7 @@ use super::diagnostic::{Diagnostic, Report};
 use super::duration::show;
 use super::settings::{HighAvailability, Settings};
 use crate::cluster::settings::LeadershipMode;
+use crate::http::tls::Tls;
 use crate::task::spec::{Condition, TaskSpec, Work};
 
 /// The outcome of a check, for people with [`Check::render`] and for machines with serde.
@@ -30,6 +31,8 @@ pub struct Summary {
     pub id: String,
     /// Where its API listens.
     pub http_addr: String,
+    /// `off`, `on`, or `mutual`: clients show a certificate too.
+    pub http_tls: &'static str,
     /// Absolute.
     pub data_dir: String,
     /// Absolute.
@@ -157,6 +160,11 @@ impl From<&Settings> for Summary {
         Self {
             id: settings.id.to_string(),
             http_addr: settings.http_addr.to_string(),
+            http_tls: match &settings.http_tls {
+                None => "off",
+                Some(Tls { clients: None, .. }) => "on",
+                Some(_) => "mutual",
+            },
             data_dir: settings.data_dir.display().to_string(),
             working_dir: settings.working_dir.display().to_string(),
             cluster: settings.cluster.as_ref().map(ClusterSummary::from),
@@ -213,7 +221,12 @@ impl From<&TaskSpec> for TaskSummary {
 
 impl Summary {
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(out, "agent    {}, API on http://{}", self.id, self.http_addr)?;
+        let (scheme, clients) = match self.http_tls {
+            "off" => ("http", ""),
+            "on" => ("https", ""),
+            _ => ("https", " (clients show a certificate)"),
+        };
+        writeln!(out, "agent    {}, API on {scheme}://{}{clients}", self.id, self.http_addr)?;
         writeln!(out, "         data in {}", self.data_dir)?;
         writeln!(out, "         tasks in {}", self.working_dir)?;
         match &self.cluster {

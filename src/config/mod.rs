@@ -40,7 +40,7 @@ pub use diagnostic::{Diagnostic, Report, Severity};
 pub use overrides::Overrides;
 pub use settings::{
     CLUSTER_NAME, ClusterKey, FollowerRequests, GOSSIP_PORT, HTTP_ADDR, HTTP_PORT, HighAvailability, LogFormat,
-    LogLevel, LogSettings, Settings,
+    LogLevel, LogSettings, Settings, Syslog,
 };
 pub use task_file::task_file;
 pub use task_object::ObjectContext;

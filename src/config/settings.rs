@@ -8,6 +8,7 @@ use quorate_proto::MemberId;
 
 use super::diagnostic::Diagnostic;
 use super::task_object::ObjectContext;
+use crate::http::tls::Tls;
 use crate::source::{consul, vault};
 use crate::{cluster, task, terraform};
 
@@ -27,6 +28,8 @@ pub struct Settings {
     pub id: MemberId,
     /// Where the API listens.
     pub http_addr: SocketAddr,
+    /// `None`: the API speaks plain HTTP.
+    pub http_tls: Option<Tls>,
     /// Where the promise and the replicated state live; absolute.
     pub data_dir: PathBuf,
     /// Parent of the tasks' directories; absolute.
@@ -52,12 +55,25 @@ pub struct Settings {
 }
 
 /// What is logged, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
     /// From which level on.
     pub level: LogLevel,
     /// In which form.
     pub format: LogFormat,
+    /// A copy for the syslog of the machine.
+    pub syslog: Option<Syslog>,
+}
+
+/// `syslog`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Syslog {
+    /// Its number in RFC 3164, section 4.1.1.
+    pub facility: u8,
+    /// As whom messages are sent.
+    pub name: String,
+    /// The socket, absolute. `None`: where the machine has it.
+    pub path: Option<PathBuf>,
 }
 
 /// CTS's levels.

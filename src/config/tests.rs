@@ -290,8 +290,10 @@ fn what_is_wrong_is_named() {
         ),
         (
             "http_addr = \"0.0.0.0\"\ntls { cert = \"a\" key = \"b\" }".to_owned(),
-            "`tls` of the API is not supported yet",
+            "`cert` /srv/a: No such file or directory (os error 2)",
         ),
+        ("syslog { facility = \"LOCAL8\" }".to_owned(), "`facility` has no \"LOCAL8\""),
+        ("syslog { name = \"a b\" }".to_owned(), "`name` \"a b\" cannot name a sender of syslog"),
         (
             "id = \"a b\"".to_owned(),
             "`id` \"a b\" is no good: an id has only letters, digits, `.`, `_` and `-`, found ' '",
@@ -340,8 +342,7 @@ fn what_is_wrong_is_named() {
 #[test]
 fn what_has_no_effect_yet_is_said() {
     for (text, expected) in [
-        ("syslog { name = \"x\" }".to_owned(), "test.hcl:1:1: warning: `syslog` has no effect yet"),
-        ("tls { cert = \"a\" key = \"b\" }".to_owned(), "test.hcl:1:1: warning: `tls` has no effect yet"),
+        ("client_type = \"test\"".to_owned(), "test.hcl:1:1: warning: `client_type` has no effect"),
         ("service { name = \"web\" }".to_owned(), "test.hcl:1:1: warning: `service` blocks are deprecated"),
         (
             "license { path = \"x\" auto_retrieval { enabled = true } }".to_owned(),

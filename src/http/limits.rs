@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::time::Duration;
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::rt::net::TcpStream;
 use rustix::net::sockopt;
 
@@ -78,7 +79,9 @@ pub(super) const FORWARDED: usize = 32;
 
 /// Lets the kernel close connections whose peer is gone or does not read: no timer of the server covers those.
 pub(super) fn bound_silence(connection: &dyn Any) {
-    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+    let plain = connection.downcast_ref::<TcpStream>();
+    let sealed = || connection.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
+    let Some(stream) = plain.or_else(sealed) else { return };
     let millis = u32::try_from(SILENCE.as_millis()).unwrap_or(u32::MAX);
     let outcome = sockopt::set_socket_keepalive(stream, true)
         .and_then(|()| sockopt::set_tcp_keepidle(stream, SILENCE))

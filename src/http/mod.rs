@@ -15,7 +15,7 @@
 //!
 //! # Not here
 //!
-//! TLS, credentials, CORS (no header is ever sent, so pages of other origins read nothing). Creating, deleting,
+//! Tokens and roles, CORS (no header is ever sent, so pages of other origins read nothing). Creating, deleting,
 //! inspecting and running tasks: such requests are told so with 501.
 
 mod body;
@@ -33,6 +33,7 @@ mod routes;
 mod schema;
 pub mod state;
 mod tasks;
+pub mod tls;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -65,6 +66,8 @@ pub struct Settings {
     pub allowed_hosts: Vec<String>,
     /// See there.
     pub follower_requests: FollowerRequests,
+    /// `None`: plain HTTP.
+    pub tls: Option<tls::Tls>,
 }
 
 /// Why the API is not offered. Nothing was started.
@@ -79,6 +82,9 @@ pub enum ServeError {
         #[source]
         source: io::Error,
     },
+    /// A certificate or key is not what it should be.
+    #[error("offer the API over TLS")]
+    Tls(#[from] tls::TlsError),
     /// The machine gives no more threads.
     #[error("start the HTTP thread")]
     Thread(#[source] io::Error),
@@ -120,6 +126,7 @@ pub fn serve(
     forwarded: mpsc::Receiver<Forwarded>,
     shutdown: CancellationToken,
 ) -> Result<Server, ServeError> {
+    let tls = settings.tls.as_ref().map(tls::Tls::load).transpose()?;
     let bind = |source| ServeError::Bind { addr: settings.addr, source };
     let listener = TcpListener::bind(settings.addr).map_err(bind)?;
     let addr = listener.local_addr().map_err(bind)?;
@@ -133,7 +140,7 @@ pub fn serve(
     std::thread::Builder::new()
         .name("http".to_owned())
         .spawn(move || {
-            let outcome = System::new().block_on(run(face, listener, forwarded));
+            let outcome = System::new().block_on(run(face, listener, tls, forwarded));
             if let Err(error) = &outcome {
                 tracing::error!(%error, "the HTTP API stopped");
             }
@@ -144,7 +151,12 @@ pub fn serve(
     Ok(Server { addr, stopped })
 }
 
-async fn run(face: Face, listener: TcpListener, forwarded: mpsc::Receiver<Forwarded>) -> io::Result<()> {
+async fn run(
+    face: Face,
+    listener: TcpListener,
+    tls: Option<rustls::ServerConfig>,
+    forwarded: mpsc::Receiver<Forwarded>,
+) -> io::Result<()> {
     let shutdown = face.shutdown.clone();
     let handle = face.handle.clone();
     let shared = web::Data::new(face);
@@ -152,15 +164,21 @@ async fn run(face: Face, listener: TcpListener, forwarded: mpsc::Receiver<Forwar
         .workers(1)
         .worker_max_blocking_threads(1)
         .max_connections(limits::CONNECTIONS)
+        // A handshake that rests must not keep others from theirs.
+        .max_connection_rate(limits::CONNECTIONS)
+        .tls_handshake_timeout(limits::REQUEST_HEAD)
         .backlog(limits::BACKLOG)
         .keep_alive(limits::KEEP_ALIVE)
         .client_request_timeout(limits::REQUEST_HEAD)
         .client_disconnect_timeout(limits::DISCONNECT)
         .shutdown_timeout(limits::DRAIN.as_secs())
         .on_connect(|connection, _| limits::bound_silence(connection))
-        .disable_signals()
-        .listen(listener)?
-        .run();
+        .disable_signals();
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
+        None => server.listen(listener)?,
+    };
+    let server = server.run();
     let control = server.handle();
     let stop = async {
         shutdown.cancelled().await;

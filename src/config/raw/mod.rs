@@ -39,7 +39,12 @@ raw! {
         license_path: String = "license_path",
     }
     /// `syslog`
-    RawSyslog { enabled: bool = "enabled", facility: String = "facility", name: String = "name" }
+    RawSyslog {
+        enabled: bool = "enabled",
+        facility: String = "facility",
+        name: String = "name",
+        path: String = "path",
+    }
     /// `buffer_period`
     RawBuffer { enabled: bool = "enabled", min: Duration = "min", max: Duration = "max" }
     /// `tls` of the API.

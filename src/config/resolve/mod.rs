@@ -4,6 +4,7 @@
 //! calls [`settings`] must throw the result away when there was an error.
 
 mod address;
+mod api_tls;
 mod buffer;
 mod cluster;
 mod condition;
@@ -15,6 +16,7 @@ mod provider;
 mod query;
 mod seal;
 mod service;
+mod syslog;
 mod task;
 mod timing;
 mod variables;
@@ -31,6 +33,7 @@ use super::raw::RawRoot;
 use super::read::{Spanned, nearest};
 use super::settings::{HTTP_ADDR, HTTP_PORT, LogFormat, LogLevel, LogSettings, Settings};
 use super::task_object::ObjectContext;
+use crate::http::tls::Tls;
 
 pub(super) use buffer::api as api_buffer;
 pub(super) use task::one as one_task;
@@ -65,8 +68,8 @@ impl World<'_> {
 pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems) -> Option<Settings> {
     inert::notices(raw, problems);
     service::blocks(raw, problems);
-    let http_addr = http_addr(raw, problems);
-    inert::api_tls(raw, http_addr, problems);
+    let http_tls = api_tls::api_tls(raw, world, problems);
+    let http_addr = http_addr(raw, http_tls.as_ref(), problems);
     let cluster = cluster::high_availability(raw, world, problems);
     let working_dir = world.path(raw.working_dir.as_ref().map_or("sync-tasks", |dir| &dir.value));
     let mut terraform = driver::terraform(raw, world, problems);
@@ -96,9 +99,10 @@ pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems
     Some(Settings {
         id: id(raw, world, problems)?,
         http_addr,
+        http_tls,
         data_dir: world.path(raw.data_dir.as_ref().map_or("quorate-data", |dir| &dir.value)),
         working_dir,
-        log: log(raw, problems),
+        log: log(raw, world, problems),
         cluster,
         tasks,
         terraform,
@@ -136,7 +140,7 @@ fn id(raw: &RawRoot, world: &World<'_>, problems: &mut Problems) -> Option<Membe
     }
 }
 
-fn log(raw: &RawRoot, problems: &mut Problems) -> LogSettings {
+fn log(raw: &RawRoot, world: &World<'_>, problems: &mut Problems) -> LogSettings {
     let levels = [
         ("TRACE", LogLevel::Trace),
         ("DEBUG", LogLevel::Debug),
@@ -149,6 +153,7 @@ fn log(raw: &RawRoot, problems: &mut Problems) -> LogSettings {
     LogSettings {
         level: choice(raw.log_level.as_ref(), "log_level", &levels, LogLevel::Info, problems),
         format: choice(raw.log_format.as_ref(), "log_format", &formats, LogFormat::Text, problems),
+        syslog: syslog::syslog(raw.syslog.as_ref(), world, problems),
     }
 }
 
@@ -177,7 +182,7 @@ fn choice<T: Copy>(
 }
 
 /// `http_addr` and `port`. The port alone moves only the port, as in CTS; an address with a port must agree with it.
-fn http_addr(raw: &RawRoot, problems: &mut Problems) -> SocketAddr {
+fn http_addr(raw: &RawRoot, tls: Option<&Tls>, problems: &mut Problems) -> SocketAddr {
     let port = raw.port.as_ref().map_or(HTTP_PORT, |port| port.value);
     let Some(text) = &raw.http_addr else { return SocketAddr::new(HTTP_ADDR.ip(), port) };
     let trimmed = text.value.trim_start_matches("http://");
@@ -200,7 +205,8 @@ fn http_addr(raw: &RawRoot, problems: &mut Problems) -> SocketAddr {
                 .help("keep one of the two"),
         );
     }
-    if !addr.ip().is_loopback() {
+    // Who shows a certificate is known.
+    if !addr.ip().is_loopback() && tls.is_none_or(|tls| tls.clients.is_none()) {
         problems.add(
             Diagnostic::warning(format!("the API listens on {addr} without credentials"))
                 .at(&text.span, "who reaches this address can control every task")

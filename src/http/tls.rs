@@ -1,0 +1,170 @@
+//! TLS of the API: certificate, key and authorities read from PEM files, checked against each other, and made into what
+//! the listener takes (`reference/cts.md` 2.5).
+//!
+//! The same [`Tls::load`] serves `quorate config check` and the start, so that a check that passes is a start that works.
+//!
+//! # Not here
+//!
+//! Reading renewed files while the agent runs: it is restarted for them, as CTS is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
+
+/// Largest file that is read: the bundle of all public authorities has a quarter of a megabyte.
+const FILE_MAX: u64 = 4 << 20;
+
+/// The `tls` block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM: the certificate of the API, then those that vouch for it.
+    pub cert: PathBuf,
+    /// PEM: its private key.
+    pub key: PathBuf,
+    /// `verify_incoming`: clients must show a certificate of one of these.
+    pub clients: Option<Authorities>,
+}
+
+/// Who vouches for clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authorities {
+    /// `ca_cert`: one PEM file.
+    File(PathBuf),
+    /// `ca_path`: a directory of such files, not searched further down.
+    Directory(PathBuf),
+}
+
+/// Why there is no TLS. Nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file or directory cannot be used.
+    #[error("`{key}` {}: {why}", .path.display())]
+    File {
+        /// Of the configuration.
+        key: &'static str,
+        /// As configured, absolute.
+        path: PathBuf,
+        /// In words.
+        why: String,
+    },
+    /// Both are good and do not belong together.
+    #[error("the key in {} does not belong to the certificate in {}", .key.display(), .cert.display())]
+    Pair {
+        /// Of the certificate.
+        cert: PathBuf,
+        /// Of the key.
+        key: PathBuf,
+    },
+}
+
+impl TlsError {
+    /// Which key of the block it is about.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::File { key, .. } => key,
+            Self::Pair { .. } => "key",
+        }
+    }
+}
+
+impl Tls {
+    /// Reads and checks all files.
+    pub fn load(&self) -> Result<ServerConfig, TlsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let wrong = |key, path: &Path, why: String| TlsError::File { key, path: path.to_owned(), why };
+        let chain = certificates("cert", &self.cert)?;
+        if chain.is_empty() {
+            return Err(wrong("cert", &self.cert, "there is no certificate in PEM form in it".to_owned()));
+        }
+        let key = private_key(&self.key)?;
+        // Told apart here: the builder below says no only once, for both.
+        let usable = |key: &PrivateKeyDer<'_>| provider.key_provider.load_private_key(key.clone_key());
+        usable(&key).map_err(|error| wrong("key", &self.key, error.to_string()))?;
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| wrong("cert", &self.cert, error.to_string()))?;
+        let builder = match &self.clients {
+            Some(authorities) => builder.with_client_cert_verifier(authorities.verifier(&provider)?),
+            None => builder.with_no_client_auth(),
+        };
+        builder.with_single_cert(chain, key).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => TlsError::Pair { cert: self.cert.clone(), key: self.key.clone() },
+            error => wrong("cert", &self.cert, error.to_string()),
+        })
+    }
+}
+
+impl Authorities {
+    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+        let (key, path) = match self {
+            Self::File(path) => ("ca_cert", path),
+            Self::Directory(path) => ("ca_path", path),
+        };
+        let wrong = |path: &Path, why: String| TlsError::File { key, path: path.to_owned(), why };
+        let files = match self {
+            Self::File(path) => vec![path.clone()],
+            Self::Directory(path) => files_of(path).map_err(|error| wrong(path, error.to_string()))?,
+        };
+        let mut roots = RootCertStore::empty();
+        for file in files {
+            for certificate in certificates(key, &file)? {
+                roots.add(certificate).map_err(|error| wrong(&file, error.to_string()))?;
+            }
+        }
+        if roots.is_empty() {
+            return Err(wrong(path, "there is no certificate in PEM form in it".to_owned()));
+        }
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+            .build()
+            .map_err(|error| wrong(path, error.to_string()))
+    }
+}
+
+/// In order of their names.
+fn files_of(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let paths: Result<Vec<_>, _> = fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut files: Vec<PathBuf> = paths?.into_iter().filter(|path| path.is_file()).collect();
+    files.sort();
+    Ok(files)
+}
+
+fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let text = read(key, path)?;
+    CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|error| TlsError::File {
+        key,
+        path: path.to_owned(),
+        why: error.to_string(),
+    })
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let text = read("key", path)?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        let sealed = text.windows(9).any(|word| word == b"ENCRYPTED");
+        let why = match error {
+            _ if sealed => "the key needs a passphrase; store it without one, readable to the agent only".to_owned(),
+            rustls::pki_types::pem::Error::NoItemsFound => "there is no private key in PEM form in it".to_owned(),
+            error => error.to_string(),
+        };
+        TlsError::File { key: "key", path: path.to_owned(), why }
+    })
+}
+
+fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
+    let wrong = |why: String| TlsError::File { key, path: path.to_owned(), why };
+    let meta = fs::metadata(path).map_err(|error| wrong(error.to_string()))?;
+    if !meta.is_file() {
+        return Err(wrong("it is not a regular file".to_owned()));
+    }
+    if meta.len() > FILE_MAX {
+        return Err(wrong(format!("it is larger than {} MiB", FILE_MAX >> 20)));
+    }
+    fs::read(path).map_err(|error| wrong(error.to_string()))
+}

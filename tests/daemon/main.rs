@@ -1,0 +1,7 @@
+//! The program itself, one agent at a time: what it refuses at the start, and how its API answers then.
+#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::disallowed_methods, reason = "tests wait on the real clock")]
+
+mod agent;
+mod syslog;
+mod tls;

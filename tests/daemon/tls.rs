@@ -1,0 +1,179 @@
+//! The API over TLS (`reference/cts.md` 2.5), with authorities made here.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use reqwest::{Certificate, Client, Identity};
+
+use super::agent::Place;
+
+const SERVER_ONLY: &str = "tls {\n  cert = \"server.pem\"\n  key = \"server.key\"\n}\n";
+
+#[test]
+fn the_api_speaks_tls_and_nothing_else() {
+    let place = place();
+    let agent = place.start(SERVER_ONLY);
+    assert!(agent.log().contains("tls=true"), "{}", agent.log());
+    assert_eq!(get(agent.addr, "/v1/health", Some("ca.pem"), None, &place), Ok((200, "{}".to_owned())));
+    let unknown = get(agent.addr, "/v1/health", Some("other.pem"), None, &place).unwrap_err();
+    assert!(unknown.contains("UnknownIssuer"), "{unknown}");
+
+    // Plain HTTP gets no answer that could be taken for one.
+    let mut plain = TcpStream::connect(agent.addr).unwrap();
+    plain.write_all(b"GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    drop(plain.read_to_end(&mut answer));
+    assert!(!answer.starts_with(b"HTTP/1.1 200"), "{:?}", String::from_utf8_lossy(&answer));
+    assert!(agent.stop().success());
+}
+
+#[test]
+fn clients_show_a_certificate_of_the_authority() {
+    for authority in ["ca_cert = \"ca.pem\"", "ca_path = \"authorities\""] {
+        let place = place();
+        let agent = place.start(&format!(
+            "tls {{\n  cert = \"server.pem\"\n  key = \"server.key\"\n  verify_incoming = true\n  {authority}\n}}\n"
+        ));
+        let ask = |identity| get(agent.addr, "/v1/status", Some("ca.pem"), identity, &place);
+        assert_eq!(ask(Some("client")).unwrap().0, 200, "{authority}");
+        let without = ask(None).unwrap_err();
+        assert!(without.to_lowercase().contains("certificaterequired"), "{authority}: {without}");
+        assert!(ask(Some("stranger")).is_err(), "{authority}");
+    }
+}
+
+#[test]
+fn resting_handshakes_do_not_delay_the_others() {
+    let place = place();
+    let agent = place.start(SERVER_ONLY);
+    let resting: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(agent.addr).unwrap()).collect();
+    let started = Instant::now();
+    assert_eq!(get(agent.addr, "/livez", Some("ca.pem"), None, &place).unwrap().0, 200);
+    // They are given five seconds each.
+    assert!(started.elapsed() < Duration::from_secs(4), "took {:?}", started.elapsed());
+    drop(resting);
+}
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_said_with_its_place() {
+    let both = |rest: &str| format!("tls {{\n  cert = \"server.pem\"\n  key = \"server.key\"\n{rest}}}\n");
+    let pair = |cert: &str, key: &str| format!("tls {{\n  cert = \"{cert}\"\n  key = \"{key}\"\n}}\n");
+    let required = "key and cert are required if TLS is enabled on the CTS API";
+    for (config, expected, at) in [
+        ("tls {\n  cert = \"server.pem\"\n}\n".to_owned(), required, "agent.hcl:1:1"),
+        ("tls {\n  enabled = true\n}\n".to_owned(), required, "agent.hcl:1:1"),
+        (pair("missing.pem", "server.key"), "missing.pem: No such file or directory", "agent.hcl:2:10"),
+        (pair("authorities", "server.key"), "authorities: it is not a regular file", "agent.hcl:2:10"),
+        (pair("server.key", "server.key"), "there is no certificate in PEM form", "agent.hcl:2:10"),
+        (pair("junk.pem", "server.key"), "junk.pem: ", "agent.hcl:2:10"),
+        (pair("server.pem", "server.pem"), "there is no private key in PEM form", "agent.hcl:3:9"),
+        (pair("server.pem", "sealed.key"), "the key needs a passphrase", "agent.hcl:3:9"),
+        (pair("server.pem", "client.key"), "does not belong to the certificate", "agent.hcl:2:10"),
+        (both("  verify_incoming = true\n"), "`verify_incoming` needs `ca_cert` or `ca_path`", "agent.hcl:4:21"),
+        (
+            both("  verify_incoming = true\n  ca_cert = \"server.key\"\n"),
+            "there is no certificate in PEM form",
+            "agent.hcl:5:13",
+        ),
+        (both("  verify_incoming = true\n  ca_path = \"none\"\n"), "none: No such file", "agent.hcl:5:13"),
+    ] {
+        let place = place();
+        place.file("agent.hcl", &config);
+        let before = place.names();
+        for command in [&["start", "-config-file", "agent.hcl"][..], &["config", "check", "-config-file", "agent.hcl"]]
+        {
+            let out = place.run(command);
+            let said = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
+            // Long lines are wrapped.
+            let said: Vec<&str> = said.split_whitespace().filter(|word| *word != "│").collect();
+            let said = said.join(" ");
+            assert_eq!(out.status.code(), Some(15), "{config}\n{said}");
+            assert!(said.contains(expected) && said.contains(at), "{config}\n{said}");
+        }
+        assert_eq!(place.names(), before, "nothing was made");
+    }
+}
+
+#[test]
+fn a_certificate_without_effect_is_a_warning() {
+    let place = place();
+    let ca_without_verify = "tls {\n cert = \"server.pem\"\n key = \"server.key\"\n ca_cert = \"ca.pem\"\n}\n";
+    let two = "tls {\n cert = \"server.pem\"\n key = \"server.key\"\n verify_incoming = true\n ca_cert = \"ca.pem\"\n \
+               ca_path = \"none\"\n}\n";
+    for (config, expected) in [
+        (ca_without_verify, "clients are not asked for a certificate"),
+        (two, "`ca_cert` and `ca_path` are both set: `ca_cert` is used"),
+        ("tls {\n enabled = false\n cert = \"none\"\n}\n", "API on http://"),
+        (SERVER_ONLY, "API on https://"),
+    ] {
+        place.file("agent.hcl", config);
+        let out = place.run(&["config", "check", "-config-file", "agent.hcl"]);
+        let said = String::from_utf8_lossy(&out.stdout);
+        assert!(out.status.success() && said.contains(expected), "{said}");
+    }
+}
+
+/// A directory with the files of an authority (`ca`), its server and client, and those of a stranger.
+fn place() -> Place {
+    let place = Place::new();
+    let ca = authority("the authority");
+    let other = authority("another authority");
+    place.file("ca.pem", ca.pem());
+    place.file("authorities/ca.pem", ca.pem());
+    place.file("authorities/README", "not a certificate\n");
+    place.file("other.pem", other.pem());
+    issue(&place, &ca, "server", ExtendedKeyUsagePurpose::ServerAuth);
+    issue(&place, &ca, "client", ExtendedKeyUsagePurpose::ClientAuth);
+    issue(&place, &other, "stranger", ExtendedKeyUsagePurpose::ClientAuth);
+    place.file("junk.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    place.file("sealed.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    place
+}
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority(name: &str) -> Authority {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+fn issue(place: &Place, authority: &Authority, name: &str, purpose: ExtendedKeyUsagePurpose) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    params.extended_key_usages = vec![purpose];
+    place.file(&format!("{name}.pem"), params.signed_by(&key, authority).unwrap().pem());
+    place.file(&format!("{name}.key"), key.serialize_pem());
+}
+
+/// What a client that trusts this authority and shows this certificate is told.
+fn get(
+    addr: SocketAddr,
+    path: &str,
+    authority: Option<&str>,
+    identity: Option<&str>,
+    place: &Place,
+) -> Result<(u16, String), String> {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let read = |name: &str| std::fs::read(place.path(name)).unwrap();
+    let mut builder = Client::builder().timeout(Duration::from_secs(30)).no_proxy();
+    if let Some(name) = authority {
+        builder = builder.tls_certs_only([Certificate::from_pem(&read(name)).unwrap()]);
+    }
+    if let Some(name) = identity {
+        let pem = [read(&format!("{name}.pem")), read(&format!("{name}.key"))].concat();
+        builder = builder.identity(Identity::from_pem(&pem).unwrap());
+    }
+    let client = builder.build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let ask = async {
+            let answer = client.get(format!("https://localhost:{}{path}", addr.port())).send().await?;
+            Ok::<_, reqwest::Error>((answer.status().as_u16(), answer.text().await?))
+        };
+        ask.await.map_err(|error| format!("{error:?}"))
+    })
+}
