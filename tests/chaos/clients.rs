@@ -28,7 +28,7 @@ enum Known {
     Maybe,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Made {
     exists: Known,
     disabled: Known,
@@ -46,10 +46,11 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Compares what the leader shows with what was acknowledged before it was asked.
+    /// Compares what the leader shows with what was acknowledged before it was asked. Names that somebody has changed, or
+    /// asked to change, meanwhile say nothing.
     fn check(&mut self, before: &BTreeMap<String, Made>, shown: &BTreeMap<String, bool>) {
         self.reads += 1;
-        for (name, made) in before {
+        for (name, made) in before.iter().filter(|(name, made)| self.made.get(*name) == Some(*made)) {
             match (made.exists, shown.get(name)) {
                 (Known::Yes, None) => self.lost.push(format!("{name} was acknowledged and is gone")),
                 (Known::No, Some(_)) => self.lost.push(format!("{name} was deleted and is back")),
@@ -193,8 +194,8 @@ fn call(door: &Door, method: &str, path: &str, body: Option<&Value>) -> Option<(
 /// The ledger must bite.
 pub(crate) fn prove() {
     let found = |exists, disabled, shown: Option<bool>| {
-        let mut ledger = Ledger::default();
         let before = BTreeMap::from([("m".to_owned(), Made { exists, disabled })]);
+        let mut ledger = Ledger { made: before.clone(), ..Ledger::default() };
         ledger.check(&before, &shown.map(|enabled| ("m".to_owned(), enabled)).into_iter().collect());
         ledger.lost.len()
     };
