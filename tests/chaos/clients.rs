@@ -124,14 +124,14 @@ fn step(door: &Door, ledger: &Mutex<Ledger>, rng: &mut StdRng, client: usize, nu
                 "condition": {"schedule": {"cron": "0 0 1 1 *"}}}});
             note(&name, Made { exists: Known::Maybe, disabled: Known::Maybe });
             let outcome = call(door, "POST", "/v1/tasks", Some(&task));
-            if count(ledger, outcome.as_ref()) {
+            if count(ledger, &format!("POST {name} at {}", door.addr), outcome.as_ref()) {
                 note(&name, Made { exists: Known::Yes, disabled: Known::Maybe });
             }
         }
         (3..=5, Some(name)) => {
             let made = before[&name].clone();
             let outcome = call(door, "PATCH", &format!("/v1/tasks/{name}"), Some(&json!({"enabled": false})));
-            if count(ledger, outcome.as_ref()) {
+            if count(ledger, &format!("PATCH {name} at {}", door.addr), outcome.as_ref()) {
                 note(&name, Made { disabled: Known::Yes, ..made });
             }
         }
@@ -139,7 +139,7 @@ fn step(door: &Door, ledger: &Mutex<Ledger>, rng: &mut StdRng, client: usize, nu
             let made = before[&name].clone();
             note(&name, Made { exists: Known::Maybe, ..made.clone() });
             let outcome = call(door, "DELETE", &format!("/v1/tasks/{name}"), None);
-            if count(ledger, outcome.as_ref()) {
+            if count(ledger, &format!("DELETE {name} at {}", door.addr), outcome.as_ref()) {
                 note(&name, Made { exists: Known::No, ..made });
             }
         }
@@ -152,13 +152,13 @@ fn step(door: &Door, ledger: &Mutex<Ledger>, rng: &mut StdRng, client: usize, nu
 }
 
 /// Counts an outcome; `true`: acknowledged.
-fn count(ledger: &Mutex<Ledger>, outcome: Option<&(u16, Value)>) -> bool {
+fn count(ledger: &Mutex<Ledger>, asked: &str, outcome: Option<&(u16, Value)>) -> bool {
     let mut ledger = ledger.lock().expect("the ledger");
     match outcome {
         Some((200..=299, _)) => ledger.acknowledged += 1,
         Some((503, _)) => ledger.refused += 1,
         Some((504 | 500, _)) | None => ledger.unknown += 1,
-        Some((status, body)) => ledger.lost.push(format!("an odd answer: {status} {body}")),
+        Some((status, body)) => ledger.lost.push(format!("an odd answer to {asked}: {status} {body}")),
     }
     matches!(outcome, Some((200..=299, _)))
 }
