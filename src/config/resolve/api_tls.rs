@@ -11,7 +11,7 @@ pub(super) fn api_tls(raw: &RawRoot, world: &World<'_>, problems: &mut Problems)
     let block = raw.tls.as_ref()?;
     let tls = &block.value;
     let verify = tls.verify_incoming.as_ref().filter(|verify| verify.value);
-    let any = [&tls.cert, &tls.key, &tls.ca_cert, &tls.ca_path].into_iter().any(|raw| given(raw).is_some());
+    let any = [&tls.cert, &tls.key, &tls.ca_cert, &tls.ca_path].into_iter().any(|raw| given(raw.as_ref()).is_some());
     if !tls.enabled.as_ref().map_or(any || verify.is_some(), |enabled| enabled.value) || !tls.broken.is_empty() {
         return None;
     }
@@ -21,12 +21,12 @@ pub(super) fn api_tls(raw: &RawRoot, world: &World<'_>, problems: &mut Problems)
         let help = "name the authority that signed the certificates of the clients";
         problems.add(Diagnostic::error(message).at(&verify.span, "verify against what?").help(help));
     }
-    if let (Some(authority), None) = (given(&tls.ca_cert).or(given(&tls.ca_path)), verify) {
+    if let (Some(authority), None) = (given(tls.ca_cert.as_ref()).or(given(tls.ca_path.as_ref())), verify) {
         let message = "clients are not asked for a certificate";
         let help = "set verify_incoming = true to ask them, or remove this";
         problems.add(Diagnostic::warning(message).at(&authority.key, "has no effect").help(help));
     }
-    let (Some(cert), Some(key)) = (given(&tls.cert), given(&tls.key)) else {
+    let (Some(cert), Some(key)) = (given(tls.cert.as_ref()), given(tls.key.as_ref())) else {
         let message = "key and cert are required if TLS is enabled on the CTS API";
         problems.add(Diagnostic::error(message).at(&block.key, "needs both `cert` and `key`"));
         return None;
@@ -43,12 +43,12 @@ pub(super) fn api_tls(raw: &RawRoot, world: &World<'_>, problems: &mut Problems)
     Some(settings)
 }
 
-fn given(raw: &Option<Spanned<String>>) -> Option<&Spanned<String>> {
-    raw.as_ref().filter(|raw| !raw.value.is_empty())
+fn given(raw: Option<&Spanned<String>>) -> Option<&Spanned<String>> {
+    raw.filter(|raw| !raw.value.is_empty())
 }
 
 fn authorities(tls: &RawApiTls, world: &World<'_>, problems: &mut Problems) -> Option<Authorities> {
-    match (given(&tls.ca_cert), given(&tls.ca_path)) {
+    match (given(tls.ca_cert.as_ref()), given(tls.ca_path.as_ref())) {
         (Some(file), directory) => {
             if let Some(directory) = directory {
                 let message = "`ca_cert` and `ca_path` are both set: `ca_cert` is used";
@@ -63,9 +63,9 @@ fn authorities(tls: &RawApiTls, world: &World<'_>, problems: &mut Problems) -> O
 
 fn refused(error: &TlsError, tls: &RawApiTls, cert: &Spanned<String>) -> Diagnostic {
     let at = match error.key() {
-        "key" => given(&tls.key),
-        "ca_cert" => given(&tls.ca_cert),
-        "ca_path" => given(&tls.ca_path),
+        "key" => given(tls.key.as_ref()),
+        "ca_cert" => given(tls.ca_cert.as_ref()),
+        "ca_path" => given(tls.ca_path.as_ref()),
         _ => None,
     };
     let diagnostic = Diagnostic::error(error.to_string()).at(&at.unwrap_or(cert).span, "this one");
