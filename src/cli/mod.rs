@@ -23,6 +23,7 @@ mod objects;
 mod output;
 mod paint;
 mod providers;
+mod registration;
 mod reload;
 pub mod start;
 mod state;

@@ -11,22 +11,25 @@ use crate::task::TaskSpec;
 #[derive(Debug)]
 pub(super) struct Objects {
     context: ObjectContext,
+    has_consul: bool,
 }
 
 impl Objects {
     /// With what the configuration knows.
-    pub(super) fn new(context: ObjectContext) -> Self {
-        Self { context }
+    pub(super) fn new(context: ObjectContext, has_consul: bool) -> Self {
+        Self { context, has_consul }
     }
 }
 
 impl TaskObjects for Objects {
     fn read(&self, object: &Value) -> Result<TaskSpec, String> {
         let spec = from_object(object, &self.context)?;
-        if spec.queries().is_empty() {
+        if self.has_consul || spec.queries().is_empty() {
             return Ok(spec);
         }
-        Err("Consul is not read yet: supported now are the conditions \"schedule\" and \"members\"".to_owned())
+        Err("the task asks Consul, which this agent is not configured for: add a `consul` block (an empty one asks \
+             localhost:8500) and start it again"
+            .to_owned())
     }
 
     fn show(&self, spec: &TaskSpec) -> Value {

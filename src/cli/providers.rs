@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::config::Settings;
-use crate::source::vault;
+use crate::source::{consul, vault};
 use crate::terraform::dynamic::{DynamicError, Lookup, resolve_providers};
 use crate::terraform::{self, ConsulAccess, ConsulTls};
 
@@ -19,11 +19,15 @@ pub(super) async fn fetched(
         Some(vault) => Some(vault::Client::connect(vault).await.map(Arc::new).map_err(|error| error.to_string())),
         None => None,
     };
+    let consul = match &settings.consul {
+        Some(consul) => Some(consul::Client::new(consul).await.map_err(|error| error.to_string())),
+        None => None,
+    };
     let fetch = |lookup: Lookup| {
-        let client = client.clone();
+        let (client, consul) = (client.clone(), consul.clone());
         async move {
             match (lookup, client) {
-                (Lookup::Key(_), _) => Err("Consul is not read yet".to_owned()),
+                (Lookup::Key(path), _) => key(consul, &path).await,
                 (Lookup::Secret(path), Some(Ok(client))) => client.read(&path).await.map_err(|error| error.to_string()),
                 (Lookup::Secret(_), Some(Err(why))) => Err(why),
                 (Lookup::Secret(_), None) => Ok(Value::Null),
@@ -31,6 +35,13 @@ pub(super) async fn fetched(
         }
     };
     resolve_providers(&settings.terraform, env, settings.vault.is_some(), fetch).await
+}
+
+/// The value of a key; empty when there is none, as in CTS.
+async fn key(client: Option<Result<consul::Client, String>>, path: &str) -> Result<Value, String> {
+    let client = client.ok_or_else(|| "there is no `consul` block".to_owned())??;
+    let value = consul::hub::kv_get(&client, path).await.map_err(|error| error.to_string())?;
+    Ok(Value::String(value.unwrap_or_default()))
 }
 
 /// How Terraform reaches the Consul of the configuration.
@@ -51,9 +62,4 @@ pub(super) fn consul_access(settings: &Settings) -> Option<ConsulAccess> {
         kv_path: consul.kv_path.clone(),
         tls,
     })
-}
-
-/// The first task that asks Consul, which is not read yet: a task that never runs would be worse than no agent.
-pub(super) fn asks_consul(tasks: &[crate::task::TaskSpec]) -> Option<&str> {
-    tasks.iter().find(|task| !task.queries().is_empty()).map(|task| task.name.as_str())
 }

@@ -18,12 +18,14 @@ use super::logging;
 use super::objects::Objects;
 use super::output::{Failure, complain};
 use super::providers;
+use super::registration;
 use super::reload::Files;
 use crate::cluster::settings::{LeadershipMode, Profile};
 use crate::config::{self, Overrides};
 use crate::runtime::agent::Seeds;
-use crate::runtime::settings::{Network, Reload};
+use crate::runtime::settings::{Mode, Network, Reload};
 use crate::runtime::{self, Agent};
+use crate::source::consul;
 use crate::{cluster, http};
 
 /// Threads for everything but gossip, the disk and HTTP.
@@ -69,26 +71,21 @@ pub struct StartArgs {
     /// text or json
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<String>,
-    /// Run every task once, then stop (not supported yet)
+    /// Run every task once, then stop
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false,
           action = ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pub once: bool,
-    /// Plan every task and apply nothing (not supported yet)
+    /// Plan every task and apply nothing, then stop
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false,
           action = ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pub inspect: bool,
-    /// Plan this task only; repeatable (not supported yet)
+    /// Plan this task only; repeatable
     #[arg(long, value_name = "NAME")]
     pub inspect_task: Vec<String>,
 }
 
 /// Starts an agent and runs it to its end.
 pub fn run(args: &StartArgs) -> ExitCode {
-    if let Some(flag) = unsupported(args) {
-        let failure = Failure::new(format!("{flag} is not supported yet"));
-        failure.complain();
-        return failure.exit.into();
-    }
     let world = World::read();
     let settings = match config::load(&args.config, &args.overrides(), &world.env, &world.hostname, &world.cwd) {
         Ok(settings) => settings,
@@ -102,14 +99,12 @@ pub fn run(args: &StartArgs) -> ExitCode {
     for warning in &settings.warnings {
         warn(warning);
     }
-    if let Some(task) = providers::asks_consul(&settings.tasks) {
-        Failure::new(format!(
-            "task {task} asks Consul, which this version does not read yet\nsupported now are the conditions \"schedule\" and \"members\"; remove the task, or run it with CTS until then"
-        ))
-        .complain();
+    let mode = args.mode();
+    if let Some(why) = refused(&mode, &settings) {
+        Failure::new(why).complain();
         return Exit::Config.into();
     }
-    let objects = Objects::new(settings.objects.clone());
+    let objects = Objects::new(settings.objects.clone(), settings.consul.is_some());
     let reload = Files::new(args.config.clone(), args.overrides(), &settings);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
@@ -120,7 +115,10 @@ pub fn run(args: &StartArgs) -> ExitCode {
         .build();
     let exit = match runtime {
         Ok(runtime) => {
-            let exit = runtime.block_on(serve(settings, objects, reload));
+            let exit = match mode {
+                Mode::Daemon => runtime.block_on(serve(settings, objects, reload)),
+                mode => runtime.block_on(sequence(settings, objects, mode)),
+            };
             runtime.shutdown_timeout(Duration::from_secs(1));
             exit
         }
@@ -145,6 +143,7 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
         }
     };
     let http = http_settings(&settings);
+    let before = settings.clone();
     let agent = match Agent::start(runtime_settings(settings, objects, Some(Arc::new(reload))), seeds()).await {
         Ok(agent) => agent,
         Err(error) => {
@@ -171,6 +170,14 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
             " (there are no credentials)"
         }
     );
+    let registered =
+        match registration::register(&before, server.addr().port(), http.tls.is_some(), seed_of_retries()).await {
+            Ok(registered) => registered,
+            Err(error) => {
+                tracing::error!("{}", chain(&error));
+                None
+            }
+        };
     let stop_runs = CancellationToken::new();
     match http::state::serve_runs(agent.state.clone(), agent.credentials.clone(), stop_runs.clone()) {
         Ok(listener) => {
@@ -184,24 +191,14 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
     let ended = agent.done.await;
     signals.abort();
     stop_runs.cancel();
+    if let Some(registered) = registered {
+        registered.end().await;
+    }
     stop_http.cancel();
     if let Err(error) = server.stopped().await {
         tracing::warn!(%error, "the HTTP API did not stop cleanly");
     }
-    match ended {
-        Ok(Ok(())) => {
-            tracing::info!("graceful shutdown");
-            Exit::Ok
-        }
-        Ok(Err(why)) => {
-            tracing::error!("stopped: {why}");
-            Exit::Error
-        }
-        Err(error) => {
-            tracing::error!(%error, "the agent ended without a word");
-            Exit::Error
-        }
-    }
+    told(ended)
 }
 
 /// SIGTERM, SIGINT and SIGQUIT stop cleanly; a second one does not wait. SIGHUP reads the configuration again.
@@ -291,7 +288,9 @@ fn runtime_settings(
         key: ha.key.as_ref().and_then(|key| Key::from_bytes(key.bytes())),
     });
     let consul_backend = providers::consul_access(&settings);
+    let consul = settings.consul.clone();
     runtime::Settings {
+        mode: Mode::Daemon,
         cluster: settings.cluster.as_ref().map_or_else(single, |ha| ha.cluster.clone()),
         address: settings.cluster.as_ref().map_or_else(String::new, |ha| ha.instance_address.clone()),
         network,
@@ -300,6 +299,7 @@ fn runtime_settings(
         tasks: settings.tasks,
         terraform: settings.terraform,
         consul_backend,
+        consul,
         take_over_all: settings.cluster.as_ref().is_some_and(|ha| ha.take_over_all),
         max_parallel: usize::from(settings.max_parallel),
         reload,
@@ -321,6 +321,11 @@ fn seeds() -> Seeds {
         core: rand::random(),
         tasks: rand::random(),
     }
+}
+
+/// Spreads the retries of agents that start together.
+fn seed_of_retries() -> u64 {
+    u64::from_le_bytes(seeds().session)
 }
 
 /// A finding of the configuration as one line of the log, which has its own word for how bad it is.
@@ -350,6 +355,16 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl StartArgs {
+    fn mode(&self) -> Mode {
+        if self.inspect || !self.inspect_task.is_empty() {
+            Mode::Inspect(self.inspect_task.iter().cloned().collect())
+        } else if self.once {
+            Mode::Once
+        } else {
+            Mode::Daemon
+        }
+    }
+
     /// For the configuration, which checks them.
     fn overrides(&self) -> Overrides {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
@@ -369,12 +384,77 @@ impl StartArgs {
     }
 }
 
-/// The modes of CTS that are not there yet: refused, so that nobody believes that they ran.
-fn unsupported(args: &StartArgs) -> Option<&'static str> {
-    match args {
-        StartArgs { once: true, .. } => Some("-once"),
-        StartArgs { inspect: true, .. } => Some("-inspect"),
-        StartArgs { inspect_task, .. } if !inspect_task.is_empty() => Some("-inspect-task"),
-        _ => None,
+/// Once and inspect need no other agent, and their end is no event for one.
+fn refused(mode: &Mode, settings: &config::Settings) -> Option<String> {
+    if *mode == Mode::Daemon {
+        return None;
+    }
+    if let Some(ha) = &settings.cluster {
+        return Some(format!(
+            "-once and -inspect are for a single agent, and the configuration has a gossip block (cluster {})\n\
+             ask the running cluster instead: quorate task run NAME, or take the block out for this run",
+            ha.cluster.name
+        ));
+    }
+    let Mode::Inspect(names) = mode else { return None };
+    let unknown = names.iter().find(|name| !settings.tasks.iter().any(|task| task.name == **name))?;
+    Some(format!("-inspect-task {unknown}: there is no such task in the configuration"))
+}
+
+/// Runs the tasks once, or inspects them: no API, no registration, and nothing is left but what the tasks made.
+async fn sequence(mut settings: config::Settings, objects: Objects, mode: Mode) -> Exit {
+    if let Some(consul) = &settings.consul {
+        let answers = match consul::Client::new(consul).await {
+            Ok(client) => consul::hub::wait_for_leader(&client).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = answers {
+            tracing::error!("error setting up controller: {error}");
+            return Exit::Config;
+        }
+    }
+    let settings_of_driver = match providers::fetched(&settings, &std::env::vars().collect()).await {
+        Ok(terraform) => terraform,
+        Err(error) => {
+            tracing::error!("{}", chain(&error));
+            return Exit::Error;
+        }
+    };
+    settings.terraform = settings_of_driver;
+    let own = std::env::temp_dir().join(format!("quorate-{}", std::process::id()));
+    settings.data_dir.clone_from(&own);
+    settings.http_addr = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let runtime = runtime::Settings { mode, ..runtime_settings(settings, objects, None) };
+    let agent = match Agent::start(runtime, seeds()).await {
+        Ok(agent) => agent,
+        Err(error) => {
+            tracing::error!("{}", chain(&error));
+            return Exit::Config;
+        }
+    };
+    let signals = tokio::spawn(wait_for_signal(agent.shutdown.clone(), agent.reload.clone()));
+    let ended = agent.done.await;
+    signals.abort();
+    if let Err(error) = std::fs::remove_dir_all(&own) {
+        tracing::debug!(%error, "the directory of this run stays: {}", own.display());
+    }
+    told(ended)
+}
+
+/// How the agent ended, in the log and as an exit code.
+fn told(ended: Result<Result<(), String>, tokio::task::JoinError>) -> Exit {
+    match ended {
+        Ok(Ok(())) => {
+            tracing::info!("graceful shutdown");
+            Exit::Ok
+        }
+        Ok(Err(why)) => {
+            tracing::error!("stopped: {why}");
+            Exit::Error
+        }
+        Err(error) => {
+            tracing::error!(%error, "the agent ended without a word");
+            Exit::Error
+        }
     }
 }

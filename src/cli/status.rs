@@ -14,7 +14,7 @@ use super::paint::{Paint, Style, clean};
 use super::table::{Table, WIDTH, cell, plain, wrap};
 use super::time;
 use super::watch::{Shown, watch};
-use crate::http::reply::{Activity, Cluster, RunNow, States, TaskNow, TasksNow};
+use crate::http::reply::{Activity, Cluster, ConsulNow, RunNow, States, TaskNow, TasksNow};
 use crate::runtime::clock;
 use crate::state::SetAsideSummary;
 
@@ -107,6 +107,9 @@ fn render(cluster: &Cluster, tasks: &Result<TasksNow, String>, now: DateTime<Fix
         let text = format!("the configuration files of {agent} differ from the leader's: {}", list.join(", "));
         screen.line("Files", Style::Warn, &text);
     }
+    if let Some(consul) = tasks.as_ref().ok().and_then(|tasks| tasks.consul.as_ref()) {
+        consul_lines(&mut screen, consul, now);
+    }
     match tasks {
         Err(why) => {
             // The reason stands at the top already.
@@ -117,6 +120,27 @@ fn render(cluster: &Cluster, tasks: &Result<TasksNow, String>, now: DateTime<Fix
         Ok(tasks) => screen.text.push_str(&task_table(&tasks.tasks, now).render(paint)),
     }
     screen.text
+}
+
+/// Only what is not as it should be: what Consul said last stays true, and the leader stays leader.
+fn consul_lines(screen: &mut Screen, consul: &ConsulNow, now: DateTime<FixedOffset>) {
+    for fault in &consul.faults {
+        let since = time::parse(&fault.since, &now);
+        let since = since.map_or_else(String::new, |since| format!(" for {}", time::span(now - since)));
+        let what = match &fault.queries[..] {
+            [one] => one.clone(),
+            all => format!("{} of {} queries", all.len(), consul.watched),
+        };
+        let text = format!("at {}: {what} not read{since}, trying again: {}", consul.address, fault.error);
+        screen.line("Consul", Style::Warn, &text);
+    }
+    if consul.faults.is_empty() && consul.waiting > 0 {
+        let text = format!(
+            "at {}: {} of {} queries wait for their first answer",
+            consul.address, consul.waiting, consul.watched
+        );
+        screen.line("Consul", Style::Plain, &text);
+    }
 }
 
 /// Terraform states that runs could not write: nobody may lose a resource because it was not said.
@@ -309,7 +333,7 @@ pub(super) fn activity(task: &TaskNow, now: DateTime<FixedOffset>) -> super::tab
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::http::reply::{Details, Member, Quorum};
+    use crate::http::reply::{ConsulFaultNow, Details, Member, Quorum};
 
     const NO_COLOUR: Paint = Paint { colour: false };
 
@@ -385,6 +409,7 @@ pub(super) mod tests {
         TasksNow {
             answered_by: "cts-01".to_owned(),
             differences: std::collections::BTreeMap::new(),
+            consul: None,
             tasks: vec![
                 task("web", "successful", true, "idle", vec![run(true, "2026-11-23T04:00:02.250Z", None)]),
                 task("db", "errored", true, "retrying", vec![run(false, "2026-11-23T04:01:13Z", Some(refused))]),
@@ -393,6 +418,25 @@ pub(super) mod tests {
             ],
             request_id: "r".to_owned(),
         }
+    }
+
+    #[test]
+    fn consul_is_told_of_when_it_cannot_be_read() {
+        let (cluster, now) = sample();
+        let fault = |queries: &[&str]| ConsulFaultNow {
+            error: "cannot reach Consul at localhost:8500: connection refused".to_owned(),
+            queries: queries.iter().map(|query| (*query).to_owned()).collect(),
+            since: "2026-11-23T02:04:05Z".to_owned(),
+        };
+        let consul = |faults, waiting| ConsulNow { address: "localhost:8500".to_owned(), watched: 3, waiting, faults };
+        let screen =
+            |consul| render(&cluster, &Ok(TasksNow { consul: Some(consul), ..sample_tasks() }), now, NO_COLOUR);
+        let away = screen(consul(vec![fault(&["service \"web\"", "key \"a\""])], 0));
+        assert!(away.contains("Consul   at localhost:8500: 2 of 3 queries not read for 2h"), "{away}");
+        let one = screen(consul(vec![fault(&["service \"web\""])], 0));
+        assert!(one.contains("service \"web\" not read for 2h"), "{one}");
+        assert!(screen(consul(Vec::new(), 2)).contains("2 of 3 queries wait for their first answer"));
+        assert!(!screen(consul(Vec::new(), 0)).contains("Consul"), "nothing to tell");
     }
 
     #[test]

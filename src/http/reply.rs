@@ -209,8 +209,35 @@ pub struct TasksNow {
     /// Agents whose files define tasks differently from the leader's: agent to task to how.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub differences: BTreeMap<String, BTreeMap<String, Differs>>,
+    /// How Consul is doing, as the leader sees it; not there when no task asks it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consul: Option<ConsulNow>,
     /// Of this answer.
     pub request_id: String,
+}
+
+/// How Consul is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsulNow {
+    /// As configured.
+    pub address: String,
+    /// Distinct queries that are watched.
+    pub watched: usize,
+    /// Those of them without a first answer.
+    pub waiting: usize,
+    /// What cannot be read at the moment; what Consul said last stays true meanwhile.
+    pub faults: Vec<ConsulFaultNow>,
+}
+
+/// Queries that cannot be read for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsulFaultNow {
+    /// Why, for people.
+    pub error: String,
+    /// Which, for people.
+    pub queries: Vec<String>,
+    /// Since when, RFC 3339.
+    pub since: String,
 }
 
 /// One task with what it does now.

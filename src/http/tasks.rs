@@ -11,13 +11,15 @@ use chrono::{DateTime, Local, SecondsFormat};
 use super::cluster::form_pairs;
 use super::error::{Shape, error, json};
 use super::reply::{
-    Activity as ActivityBody, EnabledCounts, Event, EventConfig, Message, Overall, RunNow, StatusCounts, SteppedDown,
-    TaskNow, TaskStatus, TaskStatuses, TaskSummary, TasksNow,
+    Activity as ActivityBody, ConsulFaultNow, ConsulNow, EnabledCounts, Event, EventConfig, Message, Overall, RunNow,
+    StatusCounts, SteppedDown, TaskNow, TaskStatus, TaskStatuses, TaskSummary, TasksNow,
 };
 use super::state::{self, is_state_path};
 use super::{create, forward, limits, patch, reload};
 use crate::runtime::agent::roster::DIFFERENCES_PATH;
-use crate::runtime::handle::{ApiRequest, ApiResponse, Handle, Request, RunMode, TasksSnapshot};
+use crate::runtime::handle::{
+    ApiRequest, ApiResponse, ConsulFault, ConsulReport, Handle, Request, RunMode, TasksSnapshot,
+};
 use crate::runtime::state::desk::PATH as STATE_PATH;
 use crate::task::report::{Activity, RunEvent, Status, TaskReport};
 
@@ -59,6 +61,20 @@ pub(super) fn is_task_path(path: &str) -> bool {
         || path.starts_with("/v1/tasks/")
 }
 
+fn consul_body(report: &ConsulReport) -> ConsulNow {
+    let fault = |fault: &ConsulFault| ConsulFaultNow {
+        error: fault.error.clone(),
+        queries: fault.queries.clone(),
+        since: fault.since.to_rfc3339_opts(SecondsFormat::Millis, true),
+    };
+    ConsulNow {
+        address: report.address.clone(),
+        watched: report.watched,
+        waiting: report.waiting,
+        faults: report.faults.iter().map(fault).collect(),
+    }
+}
+
 /// Answers a task request as the leader. Never fails: what went wrong is in the answer.
 pub async fn answer(handle: &Handle, request: ApiRequest) -> ApiResponse {
     let call = Call::new(&request);
@@ -86,6 +102,7 @@ pub async fn answer(handle: &Handle, request: ApiRequest) -> ApiResponse {
                 answered_by: cluster.view.observer.to_string(),
                 tasks: tasks.tasks.iter().map(now_body).collect(),
                 differences: tasks.differences.iter().map(|(agent, how)| (agent.to_string(), how.clone())).collect(),
+                consul: tasks.consul.as_ref().map(consul_body),
                 request_id: call.request_id.to_owned(),
             };
             json(StatusCode::OK, &body)

@@ -1,11 +1,13 @@
 //! The agent: brings the parts up in their order and connects them. What then runs is the loop in `cycle`.
 
 mod changes;
+mod consul;
 mod cycle;
 mod ending;
 mod records;
 mod requests;
 pub mod roster;
+mod sequence;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -21,6 +23,7 @@ use tokio::sync::{OnceCell, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::consul::Watches;
 use self::cycle::{Loop, Queues};
 use super::control::Control;
 use super::core::Core;
@@ -39,6 +42,7 @@ use crate::cluster::membership::Stats;
 use crate::cluster::settings::LeadershipMode;
 use crate::guardian::Guardian;
 use crate::roster::Roster;
+use crate::source::consul::{ConsulError, Hub, Update};
 use crate::store::{OpenError, Store};
 use crate::task::{self, Tasks};
 
@@ -87,6 +91,9 @@ pub enum StartError {
     /// A thread.
     #[error("start a thread")]
     Thread(#[source] std::io::Error),
+    /// Consul's settings.
+    #[error("set up the Consul client")]
+    Consul(#[source] ConsulError),
 }
 
 /// A running agent.
@@ -243,6 +250,7 @@ impl Agent {
                 consul: settings.consul_backend,
             },
         });
+        let (consul, consul_queue) = watches(settings.consul.as_ref(), &seed).await?;
         let (finished, finished_queue) = mpsc::unbounded_channel();
         let (internal, internal_queue) = mpsc::unbounded_channel();
         let agent = Loop {
@@ -285,6 +293,8 @@ impl Agent {
             orphaned: false,
             lost: None,
             disk_full: None,
+            consul,
+            mode: settings.mode,
         };
         let queues = Queues {
             notices: notice_queue,
@@ -296,6 +306,7 @@ impl Agent {
             guardian: guardian_notices,
             last_will: last_wills,
             shutdown: shutdown.clone(),
+            consul: consul_queue,
         };
         let done = tokio::spawn(agent.run(queues));
         let metrics: Arc<dyn MetricsText> = metrics;
@@ -336,6 +347,16 @@ pub struct Seeds {
     pub core: [u8; 32],
     /// For the task room.
     pub tasks: [u8; 32],
+}
+
+/// The watches, when there is a Consul. Nothing is asked yet.
+async fn watches(
+    settings: Option<&crate::source::consul::Settings>,
+    seed: &Seeds,
+) -> Result<(Option<Watches>, mpsc::UnboundedReceiver<Update>), StartError> {
+    let Some(settings) = settings else { return Ok((None, mpsc::unbounded_channel().1)) };
+    let (hub, updates) = Hub::new(settings, u64::from_le_bytes(seed.session)).await.map_err(StartError::Consul)?;
+    Ok((Some(Watches::new(hub, settings.address.clone())), updates))
 }
 
 async fn advertise(settings: &Settings, bound: SocketAddr) -> Result<SocketAddr, StartError> {

@@ -40,6 +40,32 @@ pub struct TasksSnapshot {
     pub specs: Vec<Arc<TaskSpec>>,
     /// Agents whose files define tasks differently from the leader's.
     pub differences: BTreeMap<MemberId, BTreeMap<String, Differs>>,
+    /// How Consul is doing; `None`: no task asks it.
+    pub consul: Option<ConsulReport>,
+}
+
+/// How Consul is doing, as the leader sees it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConsulReport {
+    /// As configured.
+    pub address: String,
+    /// Distinct queries that are watched.
+    pub watched: usize,
+    /// Those of them without a first answer.
+    pub waiting: usize,
+    /// What cannot be read at the moment.
+    pub faults: Vec<ConsulFault>,
+}
+
+/// Queries that cannot be read for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsulFault {
+    /// Why, for people.
+    pub error: String,
+    /// Which, for people.
+    pub queries: Vec<String>,
+    /// Since when.
+    pub since: DateTime<Utc>,
 }
 
 /// Health of this process.

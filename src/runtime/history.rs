@@ -1,6 +1,6 @@
 //! What is kept of a task's runs on a majority: its events, and what its last success depended on.
 //!
-//! Two registers a task. `history/<task>` holds the newest [`RECENT`] events and is written after every run: small, inside
+//! Two registers a task, and for tasks whose guards compare instances a third, `applied/<task>`, with their hashed names. `history/<task>` holds the newest [`RECENT`] events and is written after every run: small, inside
 //! the register. `history-old/<task>` holds the rest, up to [`EVENTS_MAX`], and is written every [`RECENT`] runs.
 
 use std::collections::VecDeque;
@@ -17,6 +17,8 @@ use crate::task::report::{EVENTS_MAX, RunEvent};
 pub(super) const PREFIX: &str = "history/";
 /// Register prefix of the older ones.
 pub(super) const OLD_PREFIX: &str = "history-old/";
+/// Register prefix of the instances that were applied last.
+pub(super) const APPLIED_PREFIX: &str = "applied/";
 /// Events in the small register at most, and how many move on at a time.
 const RECENT: u64 = 10;
 
@@ -89,23 +91,29 @@ pub(super) fn entries(task: &str, kept: &Kept) -> Vec<Entry> {
         let old = stored(&mut kept.events.iter().skip(1));
         entries.push(Entry { key: format!("{OLD_PREFIX}{task}"), value: codec::encode(&old).ok() });
     }
+    if let Some(applied) = &kept.applied {
+        let applied: Vec<u64> = applied.iter().copied().collect();
+        entries.push(Entry { key: format!("{APPLIED_PREFIX}{task}"), value: codec::encode(&applied).ok() });
+    }
     entries
 }
 
 /// The registers of a task that is deleted: its events go with it.
 pub(super) fn forget(task: &str) -> Vec<Entry> {
-    [PREFIX, OLD_PREFIX].map(|prefix| Entry { key: format!("{prefix}{task}"), value: None }).to_vec()
+    [PREFIX, OLD_PREFIX, APPLIED_PREFIX].map(|prefix| Entry { key: format!("{prefix}{task}"), value: None }).to_vec()
 }
 
-/// What the two registers add up to. What cannot be read is left out.
-pub(super) fn read(newest: Option<&[u8]>, old: Option<&[u8]>) -> Kept {
+/// What the registers add up to. What cannot be read is left out.
+pub(super) fn read(newest: Option<&[u8]>, old: Option<&[u8]>, applied: Option<&[u8]>) -> Kept {
     let newest = newest.and_then(|bytes| codec::decode_frame::<Newest>(bytes).ok());
     let old = old.and_then(|bytes| codec::decode_frame::<Vec<Stored>>(bytes).ok()).unwrap_or_default();
     let Some(newest) = newest else { return Kept::default() };
     let mut events: VecDeque<RunEvent> = newest.events.into_iter().map(RunEvent::from).collect();
     events.extend(old.into_iter().map(RunEvent::from));
     events.truncate(EVENTS_MAX);
-    Kept { count: newest.count, events, last_success: newest.last_success }
+    let applied = applied.and_then(|bytes| codec::decode_frame::<Vec<u64>>(bytes).ok());
+    let applied = applied.map(|names| names.into_iter().collect());
+    Kept { count: newest.count, events, last_success: newest.last_success, applied }
 }
 
 #[cfg(test)]
@@ -126,23 +134,29 @@ mod tests {
 
     #[test]
     fn every_count_of_events_is_read_back_as_it_was_kept() {
-        let (mut kept, mut newest, mut old) = (Kept::default(), None, None);
+        let (mut kept, mut newest, mut old, mut applied) = (Kept::default(), None, None, None);
         for n in 1..250 {
             kept.count = n;
             kept.events.push_front(event(n));
             kept.events.truncate(EVENTS_MAX);
             kept.last_success = Some([u8::try_from(n % 251).unwrap(); 32]);
+            kept.applied = Some(std::collections::BTreeSet::from([n, n + 1]));
             for entry in entries("t", &kept) {
                 assert!(entry.value.is_some());
-                let slot = if entry.key == "history/t" { &mut newest } else { &mut old };
+                let slot = match entry.key.as_str() {
+                    "history/t" => &mut newest,
+                    "applied/t" => &mut applied,
+                    _ => &mut old,
+                };
                 *slot = entry.value;
             }
-            let back = read(newest.as_deref(), old.as_deref());
+            let back = read(newest.as_deref(), old.as_deref(), applied.as_deref());
             assert_eq!(
                 back.events.iter().take(91).collect::<Vec<_>>(),
                 kept.events.iter().take(91).collect::<Vec<_>>()
             );
             assert_eq!((back.count, back.last_success), (kept.count, kept.last_success));
+            assert_eq!(back.applied, kept.applied);
             assert!(back.events.len() >= kept.events.len().min(91));
         }
     }
@@ -159,7 +173,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_no_history() {
-        assert_eq!(read(Some(&[9, 9]), Some(&[1])), Kept::default());
-        assert_eq!(read(None, None), Kept::default());
+        assert_eq!(read(Some(&[9, 9]), Some(&[1]), None), Kept::default());
+        assert_eq!(read(None, None, None), Kept::default());
     }
 }

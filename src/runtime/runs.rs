@@ -85,8 +85,12 @@ impl Runner {
         };
         self.metrics.run_finished(task, counted, took);
         let (run, seconds) = (start.run, format!("{:.3}", took.as_secs_f64()));
-        // What it means is told by the task room: a line for people there, one for a hunt here.
-        debug!(task, %run, seconds, ?outcome, "run is over");
+        if outcome == Outcome::Success {
+            info!(task, %run, seconds, "task completed");
+        } else {
+            // What it means is told by the task room: a line for people there, one for a hunt here.
+            debug!(task, %run, seconds, ?outcome, "run is over");
+        }
         (outcome, fingerprint)
     }
 

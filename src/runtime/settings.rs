@@ -1,5 +1,6 @@
 //! What the runtime is told: everything resolved, nothing read from files or the environment here.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,9 +11,9 @@ use quorate_proto::MemberId;
 use quorate_proto::seal::Key;
 
 use super::handle::TaskObjects;
-use crate::cluster;
 use crate::task::spec::TaskSpec;
 use crate::terraform;
+use crate::{cluster, source};
 
 /// Reads the configuration again, for a reload. Implemented where files are read.
 pub trait Reload: std::fmt::Debug + Send + Sync {
@@ -40,9 +41,23 @@ pub struct Network {
     pub key: Option<Key>,
 }
 
+/// What an agent is for (`reference/cts.md` 1.1).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It watches and runs tasks until it is stopped.
+    #[default]
+    Daemon,
+    /// It runs every task once and stops.
+    Once,
+    /// It plans these tasks (empty: all), changes nothing, and stops.
+    Inspect(BTreeSet<String>),
+}
+
 /// Settings of an agent.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// What it is for.
+    pub mode: Mode,
     /// Its name.
     pub id: MemberId,
     /// Where its API listens.
@@ -65,6 +80,8 @@ pub struct Settings {
     pub max_parallel: usize,
     /// How Terraform reaches Consul for its state, when that is used.
     pub consul_backend: Option<terraform::ConsulAccess>,
+    /// Consul, for the tasks that ask it.
+    pub consul: Option<source::consul::Settings>,
     /// Task objects of the API.
     pub objects: Arc<dyn TaskObjects>,
     /// Reads the files again; `None`: there are none.

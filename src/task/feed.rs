@@ -4,6 +4,7 @@
 //! that two equal states of Consul give equal data.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -121,4 +122,44 @@ pub struct Instance {
     /// Hash of the whole answer of Consul about it, checks and weights included: CTS runs a task also when only what is
     /// not shown in the variables has changed.
     pub revision: u64,
+}
+
+impl Instance {
+    /// Its key in `services`: `ID.Node.Namespace.Datacenter`, empty parts left out (`reference/cts.md` 3.3).
+    pub fn key(&self) -> String {
+        let parts = [&self.id, &self.node, &self.namespace, &self.node_datacenter];
+        let mut key = String::new();
+        for part in parts.into_iter().filter(|part| !part.is_empty()) {
+            if !key.is_empty() {
+                key.push('.');
+            }
+            key.push_str(part);
+        }
+        key
+    }
+}
+
+impl fmt::Display for Query {
+    /// For people: `service "web"`, `key "a/b"`, with the datacenter when one is asked for.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let datacenter = match self {
+            Self::Service(query) => {
+                write!(f, "service \"{}\"", query.name)?;
+                &query.datacenter
+            }
+            Self::Services(query) => {
+                write!(f, "services matching \"{}\"", query.regexp)?;
+                &query.datacenter
+            }
+            Self::Catalog(query) => {
+                write!(f, "names of services matching \"{}\"", query.regexp)?;
+                &query.datacenter
+            }
+            Self::Kv(query) => {
+                write!(f, "{} \"{}\"", if query.recurse { "keys under" } else { "key" }, query.path)?;
+                &query.datacenter
+            }
+        };
+        if datacenter.is_empty() { Ok(()) } else { write!(f, " in {datacenter}") }
+    }
 }

@@ -1,6 +1,6 @@
 //! The last events of one task, its status, and the text of a failure.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::report::{ERROR_MAX, EVENTS_MAX, EVENTS_SHOWN, RunEvent, Status};
 
@@ -16,6 +16,17 @@ pub struct Kept {
     pub events: VecDeque<RunEvent>,
     /// What the last run that went well depended on, if that is known.
     pub last_success: Option<Fingerprint>,
+    /// Hashed names of the instances that the last run that went well was fed; kept for tasks whose guards compare.
+    pub applied: Option<BTreeSet<u64>>,
+}
+
+/// What a run was made of, kept when it goes well.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Basis {
+    /// All that it depends on, if that is known.
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// Its instances, if the task's guards compare them.
+    pub(super) instances: Option<BTreeSet<u64>>,
 }
 
 /// Newest first, at most [`EVENTS_MAX`].
@@ -35,9 +46,10 @@ impl History {
     }
 
     /// Takes an event; of a run that went well also what it depended on.
-    pub(super) fn record(&mut self, mut event: RunEvent, fingerprint: Option<Fingerprint>) {
+    pub(super) fn record(&mut self, mut event: RunEvent, basis: Basis) {
         if event.success {
-            self.kept.last_success = fingerprint;
+            self.kept.last_success = basis.fingerprint;
+            self.kept.applied = basis.instances;
         }
         event.error = event.error.map(end_of);
         self.kept.count += 1;
@@ -48,6 +60,28 @@ impl History {
     /// What the newest run depended on, if it went well.
     pub(super) fn unchanged_since(&self) -> Option<Fingerprint> {
         self.kept.events.front().filter(|event| event.success).and(self.kept.last_success)
+    }
+
+    /// What the last run that went well was fed, if that is kept.
+    pub(super) fn applied(&self) -> Option<&BTreeSet<u64>> {
+        self.kept.applied.as_ref()
+    }
+
+    /// Whether the newest run went well.
+    pub(super) fn is_well(&self) -> bool {
+        self.kept.events.front().is_some_and(|event| event.success)
+    }
+
+    /// Runs that failed since the last that went well, as far as events are kept.
+    pub(super) fn failures(&self) -> u32 {
+        let failures = self.kept.events.iter().take_while(|event| !event.success).count();
+        u32::try_from(failures).unwrap_or(u32::MAX)
+    }
+
+    /// Takes the success of a run that had nothing to do: what the one before depended on stays true.
+    pub(super) fn record_idle(&mut self, event: RunEvent) {
+        let basis = Basis { fingerprint: self.kept.last_success, instances: self.kept.applied.clone() };
+        self.record(event, basis);
     }
 
     /// The newest, as many as a report shows.
@@ -115,7 +149,7 @@ mod tests {
     fn the_last_hundred_are_kept_and_five_are_shown_newest_first() {
         let mut history = History::default();
         for n in 0..107 {
-            history.record(RunEvent { epoch: n, ..event(true) }, None);
+            history.record(RunEvent { epoch: n, ..event(true) }, Basis::default());
         }
         assert_eq!(history.events().iter().map(|event| event.epoch).collect::<Vec<_>>(), [106, 105, 104, 103, 102]);
         assert_eq!((history.kept().count, history.kept().events.len()), (107, 100));
@@ -125,11 +159,11 @@ mod tests {
     fn only_the_newest_success_says_that_nothing_changed() {
         let mut history = History::default();
         assert_eq!(history.unchanged_since(), None);
-        history.record(event(true), Some([7; 32]));
+        history.record(event(true), Basis { fingerprint: Some([7; 32]), ..Basis::default() });
         assert_eq!(history.unchanged_since(), Some([7; 32]));
-        history.record(event(false), None);
+        history.record(event(false), Basis::default());
         assert_eq!(history.unchanged_since(), None, "a failure came after it");
-        history.record(event(true), None);
+        history.record(event(true), Basis::default());
         assert_eq!(history.unchanged_since(), None, "what it depended on is not known");
     }
 
@@ -137,7 +171,7 @@ mod tests {
     fn a_long_error_keeps_its_end() {
         let mut history = History::default();
         let text = "\u{e9}".repeat(ERROR_MAX) + " at the end";
-        history.record(RunEvent { error: Some(text), ..event(false) }, None);
+        history.record(RunEvent { error: Some(text), ..event(false) }, Basis::default());
         let error = history.events()[0].error.clone().unwrap();
         assert!(error.len() < ERROR_MAX + 64 && error.ends_with(" at the end") && error.starts_with("(the first "));
     }
@@ -154,7 +188,7 @@ mod tests {
     fn check(outcomes: &[bool], expected: Status) {
         let mut history = History::default();
         for success in outcomes {
-            history.record(event(*success), None);
+            history.record(event(*success), Basis::default());
         }
         assert_eq!(history.status(), expected, "{outcomes:?}");
     }

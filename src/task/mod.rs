@@ -20,6 +20,7 @@ pub mod feed;
 mod history;
 pub mod members;
 pub mod output;
+pub mod parts;
 pub mod report;
 mod slot;
 pub mod spec;

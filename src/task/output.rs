@@ -1,5 +1,6 @@
 //! All that this room can ask of the world, and the words it uses for it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,8 +8,10 @@ use quorate_proto::Epoch;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::feed::{Data, Instance, Query};
 use super::history::Fingerprint;
-use super::spec::TaskSpec;
+use super::parts::{Subject, parts};
+use super::spec::{Services, TaskSpec};
 
 /// One thing to do, in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,16 +48,14 @@ pub struct Start {
 }
 
 impl Start {
-    /// The input of a command: one JSON object with `task`, `epoch`, `run_id`, `trigger` and what `inputs` holds.
+    /// The input of a command: one JSON object with `task`, `epoch`, `run_id`, `trigger` and what [`Inputs::document`] holds.
     pub fn document(&self) -> Value {
         let mut fields = Map::new();
         fields.insert("task".to_owned(), self.task.clone().into());
         fields.insert("epoch".to_owned(), self.epoch.0.into());
         fields.insert("run_id".to_owned(), self.run.to_string().into());
         fields.insert("trigger".to_owned(), self.trigger.as_str().into());
-        if let Some(members) = &self.inputs.members {
-            fields.insert("members".to_owned(), members.clone());
-        }
+        fields.extend(self.inputs.document(&self.spec));
         Value::Object(fields)
     }
 }
@@ -64,6 +65,64 @@ impl Start {
 pub struct Inputs {
     /// The members as [`super::members::render`] gives them; `None`: this task is not fed them.
     pub members: Option<Value>,
+    /// Consul's answers, one for each query of the task.
+    pub data: BTreeMap<Query, Arc<Data>>,
+}
+
+impl Inputs {
+    /// What a command is given, under the names of the variables that a module would get: `services`, `catalog_services`,
+    /// `consul_kv`, `members`, each in the same shape.
+    pub fn document(&self, task: &TaskSpec) -> Map<String, Value> {
+        let mut fields = Map::new();
+        for part in parts(task).into_iter().filter(|part| part.rendered) {
+            let value = match part.subject {
+                Subject::Members => self.members.clone(),
+                Subject::Services(services) => Some(self.services(services)),
+                Subject::Catalog(query) => self.answer(&Query::Catalog(query.clone())),
+                Subject::Kv(query) => self.answer(&Query::Kv(query.clone())),
+            };
+            if let Some(value) = value {
+                fields.insert(part.subject.variable().to_owned(), value);
+            }
+        }
+        fields
+    }
+
+    fn answer(&self, query: &Query) -> Option<Value> {
+        match self.data.get(query)?.as_ref() {
+            Data::Catalog(names) => serde_json::to_value(names).ok(),
+            Data::Kv(pairs) => serde_json::to_value(pairs).ok(),
+            Data::Services(_) => None,
+        }
+    }
+
+    fn services(&self, services: &Services) -> Value {
+        let mut all = Map::new();
+        let mut add = |query: &Query, meta: &BTreeMap<String, String>| {
+            if let Some(Data::Services(instances)) = self.data.get(query).map(AsRef::as_ref) {
+                all.extend(instances.iter().map(|instance| (instance.key(), object(instance, meta))));
+            }
+        };
+        match services {
+            Services::Names(names) => {
+                for named in names {
+                    add(&Query::Service(named.query.clone()), &named.meta);
+                }
+            }
+            Services::Regexp { query, meta } => add(&Query::Services(query.clone()), meta),
+        }
+        Value::Object(all)
+    }
+}
+
+/// An instance as a module gets it.
+fn object(instance: &Instance, meta: &BTreeMap<String, String>) -> Value {
+    let mut value = serde_json::to_value(instance).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut() {
+        fields.shift_remove("revision");
+        fields.insert("cts_user_defined_meta".to_owned(), serde_json::to_value(meta).unwrap_or_default());
+    }
+    value
 }
 
 /// Names one run for ever: a version 4 UUID, also the id of its event.
@@ -85,6 +144,14 @@ pub enum Trigger {
     Schedule,
     /// The members it is fed changed.
     Members,
+    /// What Consul says about its services changed.
+    Services,
+    /// The set of service names changed.
+    CatalogServices,
+    /// A key changed.
+    ConsulKv,
+    /// Its configuration changed.
+    Reload,
     /// Somebody asked.
     Request,
 }
@@ -96,6 +163,10 @@ impl Trigger {
             Self::TakeOver => "take-over",
             Self::Schedule => "schedule",
             Self::Members => "members",
+            Self::Services => "services",
+            Self::CatalogServices => "catalog-services",
+            Self::ConsulKv => "consul-kv",
+            Self::Reload => "reload",
             Self::Request => "request",
         }
     }
@@ -140,6 +211,7 @@ pub enum Level {
 
 #[cfg(test)]
 mod tests {
+    use super::super::spec::ModuleInput;
     use super::super::tests::command;
     use super::*;
 
@@ -151,8 +223,8 @@ mod tests {
             epoch: Epoch(7),
             trigger: Trigger::TakeOver,
             attempt: 0,
-            spec: Arc::new(command("render")),
-            inputs: Inputs { members: None },
+            spec: Arc::new(TaskSpec { inputs: vec![ModuleInput::Members], ..command("render") }),
+            inputs: Inputs::default(),
             unless: None,
         };
         let bare =

@@ -11,7 +11,7 @@ use chrono::{DateTime, Local, TimeDelta};
 use quorate_proto::Epoch;
 
 use super::cron::Cron;
-use super::history::{Fingerprint, History, failure_text};
+use super::history::{Basis, History, failure_text};
 use super::output::{RunId, Trigger};
 use super::report::{Activity, RunEvent, TaskReport};
 use super::spec::{Buffer, TaskSpec, Work};
@@ -65,8 +65,8 @@ pub(super) struct Run {
     pub(super) began: DateTime<Local>,
     pub(super) attempt: u32,
     pub(super) causes: Vec<String>,
-    /// What its newest try depends on, if that is known.
-    pub(super) fingerprint: Option<Fingerprint>,
+    /// What its newest try was made of.
+    pub(super) basis: Basis,
     pub(super) step: Step,
 }
 
@@ -95,6 +95,12 @@ pub(super) struct Slot {
     pub(super) run: Option<Run>,
     /// Somebody asked for the run that comes next: it runs whatever has not changed.
     pub(super) by_hand: bool,
+    /// Data that it is fed has changed since its last start.
+    pub(super) stale: bool,
+    /// Why its guards keep it from starting, for people; told once.
+    pub(super) guard: Option<String>,
+    /// It has failed too often: nothing starts before.
+    pub(super) parked: Option<Moment>,
     /// What is kept of it has changed and was not told yet.
     pub(super) recorded: bool,
     /// The next tick of the timetable, known while nothing else is going on.
@@ -116,6 +122,9 @@ impl Slot {
             wish: None,
             run: None,
             by_hand: false,
+            stale: false,
+            guard: None,
+            parked: None,
             recorded: false,
             next: None,
             last_tick: None,
@@ -162,6 +171,7 @@ impl Slot {
         let mut changed = false;
         let over = self.hold.take_if(|hold| hold.until <= now).map(|hold| hold.text);
         changed |= over.is_some();
+        changed |= self.parked.take_if(|until| until.mono <= now).is_some();
         if let Some(wish) = &mut self.wish
             && let Ripeness::Gathering { ripe, .. } = wish.ripeness
             && ripe.mono <= now
@@ -181,7 +191,8 @@ impl Slot {
 
     /// Since when it could start, if it can.
     pub(super) fn ready(&self) -> Option<Duration> {
-        if !self.enabled || self.removed || self.hold.is_some() {
+        let parked = self.parked.is_some() && !self.by_hand;
+        if !self.enabled || self.removed || self.hold.is_some() || parked {
             return None;
         }
         match (&self.run, &self.wish) {
@@ -202,7 +213,8 @@ impl Slot {
             Step::Pausing(until) => Some((until.mono, "retry")),
             Step::Started | Step::Due(_) => None,
         });
-        [hold, wish, run].into_iter().flatten()
+        let parked = self.parked.map(|until| (until.mono, "parked long enough"));
+        [hold, wish, run, parked].into_iter().flatten()
     }
 
     /// Forgets all that came with a lease. A process under way stays known until its end is reported.
@@ -210,6 +222,8 @@ impl Slot {
         self.hold = None;
         self.wish = None;
         self.by_hand = false;
+        self.guard = None;
+        self.parked = None;
         self.next = None;
         self.run.take_if(|run| !matches!(run.step, Step::Started));
     }
@@ -218,6 +232,8 @@ impl Slot {
     pub(super) fn stand_down(&mut self, at: Moment) {
         self.wish = None;
         self.next = None;
+        self.guard = None;
+        self.parked = None;
         if !self.is_started() {
             self.conclude(false, at);
         }
@@ -248,9 +264,40 @@ impl Slot {
             epoch: run.epoch.0,
             trigger: run.trigger.as_str().to_owned(),
         };
-        self.history.record(event, run.fingerprint);
+        self.history.record(event, run.basis);
         self.recorded = true;
+        self.park(at);
         error
+    }
+
+    /// Whether a tick has something to do: a task that is fed by Consul is left alone when nothing of that has changed
+    /// (`reference/cts.md` 1.6).
+    pub(super) fn has_news(&self) -> bool {
+        self.stale || self.interrupted || !self.history.is_well() || self.spec.queries().is_empty()
+    }
+
+    /// The success of a tick that had nothing to do.
+    pub(super) fn conclude_idle(&mut self, id: RunId, epoch: Epoch, at: Moment) {
+        self.history.record_idle(RunEvent {
+            id: id.0,
+            success: true,
+            start_time: at.wall,
+            end_time: at.wall,
+            error: None,
+            epoch: epoch.0,
+            trigger: Trigger::Schedule.as_str().to_owned(),
+        });
+        self.recorded = true;
+    }
+
+    /// After a failed run that was one too many: leaves it alone for a while, twice as long each time.
+    fn park(&mut self, at: Moment) {
+        let (failures, park) = (self.history.failures(), self.spec.park);
+        let park = park.filter(|park| failures >= park.after.max(1));
+        self.parked = park.map(|park| {
+            let doublings = (failures - park.after.max(1)).min(16);
+            at.plus(park.base.saturating_mul(1 << doublings).min(park.cap))
+        });
     }
 
     /// Told to people. `queued` says what a task that could start waits for.
@@ -272,8 +319,13 @@ impl Slot {
     }
 
     fn activity(&self, queued: &str, at: Option<Moment>) -> Activity {
+        let parked = self.parked.filter(|_| !self.by_hand);
         match (&self.run, &self.hold, &self.wish) {
             (Some(Run { step: Step::Started, began, .. }), ..) => Activity::Running(*began),
+            (_, None, _) if let Some(until) = parked => Activity::Held {
+                why: format!("parked: its last {} runs failed", self.history.failures()),
+                until: Some(until.wall),
+            },
             (_, Some(hold), Some(_)) => Activity::Held {
                 why: hold.text.clone(),
                 until: at

@@ -15,9 +15,11 @@
 //! and the task waits for the next new one; only a step back of more than three hours is taken as the correction of a
 //! clock that was wrong, and the timetable begins anew from the corrected time.
 
+mod data;
 mod flow;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Local};
@@ -27,10 +29,11 @@ use rand::rngs::StdRng;
 use serde_json::Value;
 
 use super::cron::Cron;
-use super::history::{Fingerprint, History, Kept};
+use super::feed::{Data, Query};
+use super::history::{Basis, Fingerprint, History, Kept};
 use super::members::{self, MemberInput};
 use super::output::{Level, Log, Outcome, Output, RunId, Trigger};
-use super::report::TaskReport;
+use super::report::{RunEvent, TaskReport};
 use super::slot::{Hold, Moment, Run, Slot, Step};
 use super::spec::{Condition, TaskSpec};
 use crate::cluster::Now;
@@ -94,6 +97,10 @@ pub struct Tasks {
     lease: Option<Epoch>,
     stopping: bool,
     pub(super) members: Option<Value>,
+    /// What Consul said last to each query that is asked.
+    data: BTreeMap<Query, Arc<Data>>,
+    /// Queries that cannot be asked at the moment, and why.
+    faults: BTreeMap<String, String>,
     outputs: VecDeque<Output>,
     /// The last reading.
     last: Option<Moment>,
@@ -109,6 +116,8 @@ impl Tasks {
             lease: None,
             stopping: false,
             members: None,
+            data: BTreeMap::new(),
+            faults: BTreeMap::new(),
             outputs: VecDeque::new(),
             last: None,
         };
@@ -142,6 +151,7 @@ impl Tasks {
     pub fn restore(&mut self, mut kept: BTreeMap<String, Kept>, interrupted: &BTreeSet<String>) {
         for slot in &mut self.slots {
             slot.history.restore(kept.remove(slot.name()).unwrap_or_default());
+            slot.stale = true;
             slot.interrupted = interrupted.contains(slot.name());
             slot.recorded = false;
         }
@@ -156,7 +166,18 @@ impl Tasks {
     pub fn note_fingerprint(&mut self, run: RunId, fingerprint: Option<Fingerprint>) {
         let here = self.slots.iter_mut().filter_map(|slot| slot.run.as_mut()).find(|here| here.id == run);
         if let Some(here) = here {
-            here.fingerprint = fingerprint;
+            here.basis.fingerprint = fingerprint;
+        }
+    }
+
+    /// A run that was not this machine's (a new task's, tried before it was there) went well.
+    pub fn note_run(&mut self, task: &str, event: RunEvent, fingerprint: Option<Fingerprint>) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.name() == task && !slot.removed) {
+            let compares = slot.spec.guards.max_change_percent.is_some();
+            let instances = compares.then(|| data::instances(&slot.spec, &self.data));
+            slot.history.record(event, Basis { fingerprint, instances });
+            self.outputs.push_back(Output::Recorded(task.to_owned()));
+            self.changed();
         }
     }
 
@@ -178,11 +199,6 @@ impl Tasks {
         slot.hold = Some(Hold { until: Duration::MAX, text: why.to_owned() });
         self.changed();
         Ok(())
-    }
-
-    /// The members, if such a task is fed them.
-    pub fn members_for(&self, spec: &TaskSpec) -> Option<Value> {
-        self.members.clone().filter(|_| spec.takes_members())
     }
 
     /// This agent leads no longer: nothing starts until the next `handle_lease`.
@@ -299,6 +315,21 @@ impl Tasks {
         Ok(())
     }
 
+    /// The configuration of these tasks is new or has changed: they run, so that what they made follows it.
+    pub fn handle_reload<'a>(&mut self, tasks: impl IntoIterator<Item = &'a String>, now: Now, wall: DateTime<Local>) {
+        let at = Moment { mono: now.mono, wall };
+        if self.lease.is_none() {
+            return;
+        }
+        for task in tasks {
+            let slot = self.slots.iter_mut().find(|slot| slot.name() == *task && slot.enabled && !slot.removed);
+            if let Some(slot) = slot {
+                slot.ask(Trigger::Reload, None, at);
+            }
+        }
+        self.settle(true, at);
+    }
+
     /// Hand-over: what runs may end, nothing new starts, retries included.
     pub fn stop_starting(&mut self) {
         self.stopping = true;
@@ -348,6 +379,7 @@ impl Tasks {
             slot.removed = true;
             self.slots.push(slot);
         }
+        self.retain_data();
         if let Some(last) = self.last {
             self.settle(true, last);
         }
@@ -362,14 +394,16 @@ impl Tasks {
     pub fn reports(&self) -> Vec<TaskReport> {
         let queued = |slot: &Slot| {
             if self.stopping {
-                "for the next leader"
-            } else if self.lacks_inputs(slot) {
-                "for the first view of the members"
+                "for the next leader".to_owned()
+            } else if let Some(lacking) = self.lacks(slot) {
+                lacking
+            } else if let Some(guard) = &slot.guard {
+                guard.clone()
             } else {
-                "for a free place among the runs under way"
+                "for a free place among the runs under way".to_owned()
             }
         };
-        self.slots.iter().filter(|slot| !slot.removed).map(|slot| slot.report(queued(slot), self.last)).collect()
+        self.slots.iter().filter(|slot| !slot.removed).map(|slot| slot.report(&queued(slot), self.last)).collect()
     }
 
     /// Processes under way.

@@ -1,5 +1,6 @@
 //! Rules of the machine, one test each; and random histories against its invariants.
 
+mod data;
 mod lease;
 mod model;
 mod retry;

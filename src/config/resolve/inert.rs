@@ -2,7 +2,6 @@
 
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::RawRoot;
-use crate::task::TaskSpec;
 
 /// A warning for each such block of a whole configuration.
 pub(super) fn notices(raw: &RawRoot, problems: &mut Problems) {
@@ -14,18 +13,5 @@ pub(super) fn notices(raw: &RawRoot, problems: &mut Problems) {
         raw.license.as_ref().map(|it| &it.key).into_iter().chain(raw.license_path.as_ref().map(|it| &it.key));
     for key in licences {
         problems.add(Diagnostic::note("no licence is needed").at(key, "ignored"));
-    }
-}
-
-/// Consul keeps Terraform's state where that is configured, and nothing else yet: said where it matters.
-pub(super) fn consul(raw: &RawRoot, tasks: &[TaskSpec], problems: &mut Problems) {
-    if let Some(consul) = &raw.consul {
-        let message = "`consul` has no effect yet but for Terraform's backend";
-        let why = "no data is read from Consul and this agent is not registered there";
-        problems.add(Diagnostic::warning(message).at(&consul.key, why));
-    }
-    for task in tasks.iter().filter(|task| !task.queries().is_empty()) {
-        let message = format!("task {} asks Consul, which this version does not read yet", task.name);
-        problems.add(Diagnostic::warning(message).help("`quorate start` refuses it; run it with CTS until then"));
     }
 }

@@ -93,7 +93,6 @@ pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems
         let help = "add vault { address = \"https://vault.example.com:8200\" }, or set VAULT_ADDR";
         problems.add(Diagnostic::error(message).at(&span, "asks Vault").help(help));
     }
-    inert::consul(raw, &tasks, problems);
     let backend = terraform.backend.as_ref().is_some_and(|backend| backend.kind == "consul");
     let queries = tasks.iter().any(|task| !task.queries().is_empty());
     let asked = raw.consul.is_some() || asks.consul || backend || queries;

@@ -6,20 +6,24 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Local};
 use quorate_proto::Epoch;
 use tokio::sync::oneshot;
 use tracing::info;
 use uuid::Uuid;
 
+use super::consul::Watches;
 use super::cycle::{Internal, Loop};
 use super::roster::acknowledged;
 use crate::cluster::leadership::Lease;
 use crate::roster::{RosterError, Write};
 use crate::runtime::clock;
 use crate::runtime::handle::{ChangeError, Plan, RunMode};
-use crate::task::report::Activity;
+use crate::source::consul::Client;
+use crate::source::consul::hub::fetch_once;
+use crate::task::report::{Activity, RunEvent};
 use crate::task::spec::Work;
-use crate::task::{Inputs, Outcome, RunId, Start, TaskError, TaskSpec, Trigger};
+use crate::task::{Fingerprint, Outcome, RunId, Start, TaskError, TaskSpec, Trigger};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, ChangeError>>;
 
@@ -29,6 +33,8 @@ pub(super) struct Tried {
     epoch: Epoch,
     task: String,
     run: RunId,
+    /// It ran: an event to keep, and what it depended on.
+    ran: Option<(RunEvent, Option<Fingerprint>)>,
     next: Next,
     result: Result<Plan, ChangeError>,
     reply: Reply<Option<Plan>>,
@@ -61,6 +67,36 @@ impl From<TaskError> for ChangeError {
             TaskError::Active(_) | TaskError::Disabled(_) => Self::Failed(error.to_string()),
         }
     }
+}
+
+/// The event of a run that went well before its task was there.
+fn succeeded(start: &Start, began: DateTime<Local>) -> RunEvent {
+    RunEvent {
+        id: start.run.0,
+        success: true,
+        start_time: began,
+        end_time: clock::wall(),
+        error: None,
+        epoch: start.epoch.0,
+        trigger: start.trigger.as_str().to_owned(),
+    }
+}
+
+/// Asks Consul for what a task needs that no other task asks already (`reference/cts.md` 1.3, step 4).
+pub(super) async fn fetch_missing(start: &mut Start, consul: Option<&Client>) -> Result<(), ChangeError> {
+    for query in start.spec.queries() {
+        if start.inputs.data.contains_key(&query) {
+            continue;
+        }
+        let Some(client) = consul else {
+            return Err(ChangeError::Invalid("the task asks Consul and this agent has no `consul` block".to_owned()));
+        };
+        let data = fetch_once(client, &query).await;
+        let data = data
+            .map_err(|error| ChangeError::Failed(format!("unable to retrieve data from Consul: {query}: {error}")))?;
+        start.inputs.data.insert(query, Arc::new(data));
+    }
+    Ok(())
 }
 
 impl Loop {
@@ -179,9 +215,10 @@ impl Loop {
             return drop(reply.send(Err(error.into())));
         }
         let (runner, internal) = (self.runner.clone(), self.internal.clone());
-        let inputs = Inputs { members: self.tasks.members_for(&spec) };
+        let inputs = self.tasks.inputs_for(&spec);
+        let consul = self.consul.as_ref().map(Watches::client);
         let enabled = spec.enabled;
-        let start = Start {
+        let mut start = Start {
             task: task.clone(),
             run: RunId(Uuid::new_v4()),
             epoch,
@@ -193,22 +230,29 @@ impl Loop {
         };
         self.running.insert(start.run, start.spec.grace);
         tokio::spawn(async move {
+            let (began, mut ran) = (clock::wall(), None);
+            let complete = fetch_missing(&mut start, consul.as_ref()).await;
             let result = match run {
-                RunMode::Now if enabled => match runner.run(&start).await.0 {
-                    Outcome::Success | Outcome::Unchanged => Ok(Plan::default()),
-                    Outcome::Failure(why) => Err(ChangeError::Failed(why)),
-                    Outcome::Interrupted(why) => Err(ChangeError::Failed(format!("it was interrupted: {why}"))),
+                _ if let Err(why) = complete => Err(why),
+                RunMode::Now if enabled => match runner.run(&start).await {
+                    (Outcome::Success | Outcome::Unchanged, fingerprint) => {
+                        ran = Some((succeeded(&start, began), fingerprint));
+                        Ok(Plan::default())
+                    }
+                    (Outcome::Failure(why), _) => Err(ChangeError::Failed(why)),
+                    (Outcome::Interrupted(why), _) => Err(ChangeError::Failed(format!("it was interrupted: {why}"))),
                 },
                 RunMode::Inspect => runner.inspect(&start, false).await,
                 RunMode::Now | RunMode::Later => runner.inspect(&start, true).await,
             };
-            drop(internal.send(Internal::Tried(Box::new(Tried { epoch, task, run: start.run, next, result, reply }))));
+            let tried = Tried { epoch, task, run: start.run, ran, next, result, reply };
+            drop(internal.send(Internal::Tried(Box::new(tried))));
         });
     }
 
     /// What was tried out has ended.
     pub(super) fn tried(&mut self, tried: Tried) {
-        let Tried { epoch, task, run, next, result, reply } = tried;
+        let Tried { epoch, task, run, ran, next, result, reply } = tried;
         self.running.remove(&run);
         self.trying.remove(&task.to_ascii_lowercase());
         self.tasks.handle_unfinished_over(&task, clock::now(), clock::wall());
@@ -217,7 +261,12 @@ impl Loop {
             (Err(error), _) => drop(reply.send(Err(error))),
             (Ok(plan), Next::Answer) => drop(reply.send(Ok(Some(plan)))),
             (Ok(_), _) if !led => drop(reply.send(Err(ChangeError::NotLeading))),
-            (Ok(_), Next::Create(spec)) => self.add(*spec, reply, None),
+            (Ok(_), Next::Create(spec)) => {
+                self.add(*spec, reply, None);
+                if let Some((event, fingerprint)) = ran {
+                    self.tasks.note_run(&task, event, fingerprint);
+                }
+            }
             (Ok(_), Next::Enable) => self.switch(&task, true, None, reply),
         }
     }
@@ -229,6 +278,7 @@ impl Loop {
             let write = agent.roster.create(spec)?;
             agent.roster.apply(write.clone());
             agent.tasks.replace(agent.roster.tasks());
+            agent.watch();
             Ok((epoch, write))
         };
         match change(self) {
@@ -247,6 +297,7 @@ impl Loop {
             let write = agent.roster.delete(task)?;
             agent.roster.apply(write.clone());
             agent.tasks.replace(agent.roster.tasks());
+            agent.watch();
             Ok((epoch, write))
         };
         match change(self) {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::changes::{Reply, Tried};
+use super::consul::Watches;
 use super::ending::{HandOver, Stopping};
 use super::requests::Leaving;
 use super::roster::{self, Recovered};
@@ -28,14 +29,17 @@ use crate::runtime::metrics::Metrics;
 use crate::runtime::persist::{self, ADDRESS_BOOK_PERIOD};
 use crate::runtime::replica::Replica;
 use crate::runtime::runs::{Exits, Runner};
-use crate::runtime::settings::{Reload, Reloaded};
+use crate::runtime::settings::{Mode, Reload, Reloaded};
 use crate::runtime::snapshot::Chronicle;
 use crate::runtime::{clock, story};
-use crate::source;
+use crate::source::consul::Update;
+use crate::source::members;
 use crate::task::{self, Fingerprint, MemberInput, Outcome, RunId, Tasks};
 
 /// How often a follower compares its files with the leader's.
 const FILES_PERIOD: Duration = Duration::from_secs(5);
+/// How often it is looked whether Consul is read again. What it says and why it does not is told at once.
+const CONSUL_PERIOD: Duration = Duration::from_secs(1);
 
 /// What wakes the loop.
 pub(super) struct Queues {
@@ -48,6 +52,7 @@ pub(super) struct Queues {
     pub(super) guardian: mpsc::Receiver<guardian::Notice>,
     pub(super) last_will: watch::Receiver<Vec<(SocketAddr, Vec<u8>)>>,
     pub(super) shutdown: CancellationToken,
+    pub(super) consul: mpsc::UnboundedReceiver<Update>,
 }
 
 /// What this loop's own side tasks come back with.
@@ -59,6 +64,8 @@ pub(super) enum Internal {
     Tried(Box<Tried>),
     /// What is kept of this task is on a majority, or will not be.
     Kept(String),
+    /// Every task has had its turn, or one failed.
+    Sequence(Result<(), String>),
     /// The configuration files were read again.
     Reloaded(Result<Reloaded, String>, Option<oneshot::Sender<Result<ReloadReport, String>>>),
 }
@@ -117,12 +124,16 @@ pub(super) struct Loop {
     pub(super) lost: Option<Epoch>,
     /// Why the disk takes nothing more, while it is full.
     pub(super) disk_full: Option<String>,
+    /// `None`: no Consul is configured.
+    pub(super) consul: Option<Watches>,
+    pub(super) mode: Mode,
 }
 
 impl Loop {
     pub(super) async fn run(mut self, mut queues: Queues) -> Result<(), String> {
         let mut address_book = tokio::time::interval(ADDRESS_BOOK_PERIOD);
         let mut files = tokio::time::interval(FILES_PERIOD);
+        let mut consul = tokio::time::interval(CONSUL_PERIOD);
         self.view_changed();
         loop {
             self.drain();
@@ -151,6 +162,8 @@ impl Loop {
                         self.check_hand_over().await;
                     }
                     Internal::Reloaded(loaded, reply) => self.reloaded(loaded, reply),
+                    Internal::Sequence(Ok(())) => self.begin_stop().await,
+                    Internal::Sequence(Err(why)) => return self.end(Err(why)).await,
                 },
                 Some(()) = queues.hang_up.recv() => self.begin_reload(None),
                 Some(request) = queues.requests.recv() => self.request(request).await,
@@ -178,6 +191,8 @@ impl Loop {
                 () = queues.shutdown.cancelled(), if self.stopping.is_none() => self.begin_stop().await,
                 _ = address_book.tick() => self.remember(),
                 _ = files.tick() => self.check_files(),
+                Some(update) = queues.consul.recv() => self.handle_consul(update),
+                _ = consul.tick(), if self.consul.is_some() => self.check_consul(),
                 () = tokio::time::sleep(wake) => self.timeout().await,
             }
         }
@@ -252,6 +267,9 @@ impl Loop {
 
     /// What is kept of the tasks is read: they may start.
     pub(super) fn take_over(&mut self, epoch: Epoch, unfinished: Vec<Unfinished>) {
+        if self.begin_sequence(epoch) {
+            return;
+        }
         let now = clock::now();
         let waits =
             unfinished.into_iter().map(|u| task::Unfinished { task: u.task, until: now.mono + u.wait, text: u.text });
@@ -271,6 +289,7 @@ impl Loop {
         self.hand_over = None;
         self.guardian.stop_all(why, None);
         self.tasks.handle_lease_lost();
+        self.unwatch();
         for (_, reply) in self.awaited.drain(..) {
             drop(reply.send(Err(ChangeError::Lost)));
         }
@@ -282,7 +301,7 @@ impl Loop {
 
     pub(super) fn view_changed(&mut self) {
         let view = self.views.borrow_and_update().clone();
-        let members = source::members::members(&view);
+        let members = members::members(&view);
         if members != self.members {
             self.members.clone_from(&members);
             self.tasks.handle_members(&members, clock::now(), clock::wall());
@@ -301,6 +320,7 @@ impl Loop {
                 tasks: self.tasks.reports(),
                 specs: roster::specs(self),
                 differences: self.differences.clone(),
+                consul: self.consul.as_ref().and_then(Watches::report),
             }
         } else {
             TasksSnapshot::default()

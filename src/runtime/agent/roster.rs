@@ -16,8 +16,9 @@ use super::cycle::{Internal, Loop};
 use crate::roster::{Difference, Differs, Record, Write};
 use crate::runtime::core::ProposeError;
 use crate::runtime::handle::{ApiRequest, ChangeError, ReloadReport};
-use crate::runtime::settings::Reloaded;
-use crate::runtime::{history, journal};
+use crate::runtime::replica::Replica;
+use crate::runtime::settings::{Mode, Reloaded};
+use crate::runtime::{clock, history, journal};
 use crate::task::Kept;
 
 /// Register prefix of the records of tasks.
@@ -51,18 +52,17 @@ fn records(found: Vec<(String, Vec<u8>)>) -> BTreeMap<String, Record> {
 }
 
 /// What was kept of each task's runs.
-fn kept(newest: Vec<(String, Vec<u8>)>, old: Vec<(String, Vec<u8>)>) -> BTreeMap<String, Kept> {
-    let old: BTreeMap<String, Vec<u8>> = old.into_iter().collect();
-    let task = |key: String| key.strip_prefix(history::PREFIX).map(str::to_owned);
-    newest
-        .into_iter()
-        .filter_map(|(key, value)| {
-            let task = task(key)?;
-            let older = old.get(&format!("{}{task}", history::OLD_PREFIX)).map(Vec::as_slice);
-            let kept = history::read(Some(&value), older);
-            Some((task, kept))
-        })
-        .collect()
+async fn kept(replica: &Replica) -> BTreeMap<String, Kept> {
+    let newest = replica.list(history::PREFIX).await;
+    let mut others: BTreeMap<String, Vec<u8>> = replica.list(history::OLD_PREFIX).await.into_iter().collect();
+    others.extend(replica.list(history::APPLIED_PREFIX).await);
+    let kept = newest.into_iter().filter_map(|(key, value)| {
+        let task = key.strip_prefix(history::PREFIX)?;
+        let other = |prefix: &str| others.get(&format!("{prefix}{task}")).map(Vec::as_slice);
+        let kept = history::read(Some(&value), other(history::OLD_PREFIX), other(history::APPLIED_PREFIX));
+        Some((task.to_owned(), kept))
+    });
+    kept.collect()
 }
 
 fn entry(write: &Write) -> Entry {
@@ -81,7 +81,7 @@ impl Loop {
         let (replica, internal) = (self.replica.clone(), self.internal.clone());
         tokio::spawn(async move {
             let records = records(replica.list(TASK).await);
-            let kept = kept(replica.list(history::PREFIX).await, replica.list(history::OLD_PREFIX).await);
+            let kept = kept(&replica).await;
             let found = Recovered { epoch, unfinished, records, kept, interrupted };
             drop(internal.send(Internal::Recovered(Box::new(found))));
         });
@@ -98,6 +98,9 @@ impl Loop {
         self.tasks.restore(found.kept, &found.interrupted);
         self.keep(found.epoch, &writes, None);
         self.differences.clear();
+        if self.mode == Mode::Daemon {
+            self.watch();
+        }
         self.take_over(found.epoch, found.unfinished);
     }
 
@@ -178,6 +181,9 @@ impl Loop {
         let (difference, writes) = self.roster.reload(tasks);
         tell(&difference);
         self.tasks.replace(self.roster.tasks());
+        let changed = difference.added.iter().chain(&difference.changed);
+        self.tasks.handle_reload(changed, clock::now(), clock::wall());
+        self.watch();
         self.publish();
         let (acknowledged, answer) = oneshot::channel();
         self.keep(epoch, &writes, Some(acknowledged));

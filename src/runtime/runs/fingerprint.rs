@@ -33,7 +33,8 @@ impl Runner {
         for word in argv {
             add(word.as_bytes());
         }
-        add(serde_json::to_string(&start.inputs.members).map_err(|error| error.to_string())?.as_bytes());
+        let document = start.inputs.document(&start.spec);
+        add(serde_json::to_string(&document).map_err(|error| error.to_string())?.as_bytes());
         let program = argv.first().map(PathBuf::from).filter(|program| program.components().count() > 1);
         if let Some(program) = program {
             let content =

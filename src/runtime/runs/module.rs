@@ -123,7 +123,7 @@ impl Runner {
     /// The data of the run, as modules are given it.
     pub(super) fn inputs(start: &Start) -> terraform::Inputs {
         let members = start.inputs.members.as_ref().and_then(|members| members.as_object()).cloned();
-        terraform::Inputs { members: members.unwrap_or_default(), ..terraform::Inputs::default() }
+        terraform::Inputs { members: members.unwrap_or_default(), data: start.inputs.data.clone() }
     }
 
     /// One step, to its own end.

@@ -99,12 +99,37 @@ impl Hub {
 
     /// The value of one key; none when it is absent.
     pub async fn kv_get(&self, path: &str) -> Result<Option<String>, ConsulError> {
-        let path = path.trim_start_matches('/').to_owned();
-        let query = KvQuery { path: path.clone(), ..KvQuery::default() };
-        match self.client.ask(&Endpoint::Kv(query), None).await?.content {
-            Content::Kv(pairs) => Ok(pairs.get(&path).cloned()),
-            _ => Ok(None),
+        kv_get(&self.client, path).await
+    }
+}
+
+/// Waits until Consul has a leader, 2, 4, 8, 16 and 32 s between the looks, as CTS does at its start. An error at once when
+/// it cannot be reached.
+pub async fn wait_for_leader(client: &Client) -> Result<(), ConsulError> {
+    for tried in 1..=5 {
+        match client.ask(&Endpoint::Leader, None).await {
+            Ok(reply) if reply.content == Content::Leader(true) => return Ok(()),
+            Ok(_) | Err(ConsulError::Leaderless | ConsulError::Response { status: 500..=599, .. }) => {}
+            Err(error) => return Err(error),
         }
+        let wait = Duration::from_secs(1 << tried);
+        tracing::warn!(?wait, "Consul has no leader yet, asking again");
+        tokio::time::sleep(wait).await;
+    }
+    match client.ask(&Endpoint::Leader, None).await {
+        Ok(reply) if reply.content == Content::Leader(true) => Ok(()),
+        Ok(_) => Err(ConsulError::Leaderless),
+        Err(error) => Err(error),
+    }
+}
+
+/// The value of one key; none when it is absent.
+pub async fn kv_get(client: &Client, path: &str) -> Result<Option<String>, ConsulError> {
+    let path = path.trim_start_matches('/').to_owned();
+    let query = KvQuery { path: path.clone(), ..KvQuery::default() };
+    match client.ask(&Endpoint::Kv(query), None).await?.content {
+        Content::Kv(pairs) => Ok(pairs.get(&path).cloned()),
+        _ => Ok(None),
     }
 }
 

@@ -7,8 +7,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 
 use super::Tasks;
-use crate::task::output::{Inputs, Level, Output, RunId, Start, Trigger};
-use crate::task::slot::{Moment, Run, Slot, Step};
+use super::data::instances;
+use crate::task::history::Basis;
+use crate::task::output::{Level, Output, RunId, Start, Trigger};
+use crate::task::slot::{Moment, Run, Step};
 use crate::task::spec::{Buffer, Retry};
 
 /// A step back of the wall clock beyond this is a correction, not a repeated hour (Vixie's cron draws the same line).
@@ -72,6 +74,9 @@ impl Tasks {
                 self.tick(index, tick, at);
             }
         }
+        if leads {
+            changed |= self.look_at_guards();
+        }
         if leads && !self.stopping {
             while let Some(index) = self.next_to_start() {
                 self.start(index, at);
@@ -101,8 +106,13 @@ impl Tasks {
             let (run, name) = (run.id, slot.name().to_owned());
             let text = format!("task '{name}' is active and cannot be run at this time");
             self.log(Level::Error, &name, Some(run), text);
-        } else {
+        } else if slot.has_news() {
             slot.ask(Trigger::Schedule, None, at);
+        } else {
+            let (epoch, id) = (self.lease.unwrap_or_default(), run_id(&mut self.rng));
+            slot.conclude_idle(id, epoch, at);
+            let name = slot.name().to_owned();
+            self.log(Level::Info, &name, Some(id), "scheduled task triggered but had no changes".to_owned());
         }
     }
 
@@ -111,13 +121,30 @@ impl Tasks {
         if self.running() >= self.settings.max_parallel.max(1) {
             return None;
         }
-        let ready = self.slots.iter().enumerate().filter(|(_, slot)| !self.lacks_inputs(slot));
-        ready.filter_map(|(index, slot)| slot.ready().map(|since| (since, index))).min().map(|(_, index)| index)
+        let ready = self.slots.iter().enumerate().filter_map(|(index, slot)| Some((slot.ready()?, index, slot)));
+        let ready = ready.filter(|(_, _, slot)| slot.guard.is_none() && self.lacks(slot).is_none());
+        ready.map(|(since, index, _)| (since, index)).min().map(|(_, index)| index)
     }
 
-    /// A task that is fed the members does not run before they are known.
-    pub(super) fn lacks_inputs(&self, slot: &Slot) -> bool {
-        slot.takes_members() && self.members.is_none()
+    /// Looks at the guards of what could start. Returns whether one has begun or ended to hold.
+    fn look_at_guards(&mut self) -> bool {
+        let mut changed = false;
+        for index in 0..self.slots.len() {
+            let slot = &self.slots[index];
+            let could_start = slot.ready().is_some() && self.lacks(slot).is_none();
+            let guard = if could_start { self.guarded(slot) } else { None };
+            if guard == slot.guard {
+                continue;
+            }
+            changed = true;
+            let name = slot.name().to_owned();
+            match &guard {
+                Some(why) => self.log(Level::Warn, &name, None, format!("does not run, {why}")),
+                None => self.log(Level::Info, &name, None, "its guard holds it no longer".to_owned()),
+            }
+            self.slots[index].guard = guard;
+        }
+        changed
     }
 
     fn start(&mut self, index: usize, at: Moment) {
@@ -133,18 +160,24 @@ impl Tasks {
             began: at.wall,
             attempt: 0,
             causes: Vec::new(),
-            fingerprint: None,
+            basis: Basis::default(),
             step: Step::Started,
         });
         run.step = Step::Started;
-        run.fingerprint = None;
+        let compares = slot.spec.guards.max_change_percent.is_some();
+        run.basis = Basis { fingerprint: None, instances: compares.then(|| instances(&slot.spec, &self.data)) };
+        slot.stale = false;
         let (id, trigger, attempt) = (run.id, run.trigger, run.attempt);
-        let inputs = Inputs { members: self.members.clone().filter(|_| slot.takes_members()) };
         // A retry comes after a try that may have done half of its work.
         let first = attempt == 0 && !slot.interrupted && !slot.by_hand;
-        let calm = trigger == Trigger::TakeOver && first && !self.settings.take_over_all;
+        let calm = match trigger {
+            Trigger::TakeOver => first && !self.settings.take_over_all,
+            Trigger::Reload => first,
+            _ => false,
+        };
         let unless = slot.history.unchanged_since().filter(|_| calm);
         let (task, spec) = (slot.name().to_owned(), slot.spec.clone());
+        let inputs = self.inputs_for(&spec);
         self.outputs.push_back(Output::Start(Start { task, run: id, epoch, trigger, attempt, spec, inputs, unless }));
     }
 }

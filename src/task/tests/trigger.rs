@@ -20,7 +20,7 @@ fn the_newest_members_are_fed_at_any_start_to_those_who_take_them() {
     let deaf = TaskSpec { condition: Condition::Members { use_as_module_input: false }, ..command("deaf") };
     let mut world = World::calm(vec![fed, deaf]);
     world.members(&["a", "b"]);
-    assert_eq!(world.started().inputs, Inputs { members: None });
+    assert_eq!(world.started().inputs, Inputs::default());
     world.request("fed").unwrap();
     let members = world.started().inputs.members.unwrap();
     assert_eq!(members.as_object().unwrap().keys().collect::<Vec<_>>(), ["a", "b"]);

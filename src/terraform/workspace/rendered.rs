@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 
 use super::super::hcl::{Body, Expr};
-use super::super::inputs::{Inputs, Subject, parts};
+use super::super::inputs::Inputs;
 use super::WorkspaceError;
 use crate::task::feed::{Data, Instance, Query};
+use crate::task::parts::{Subject, parts};
 use crate::task::spec::{NamedService, Services, TaskSpec};
 
 /// All rendered parts, a blank line between them. `services` is always there, and last when no part renders it.
@@ -65,7 +66,7 @@ fn instances(services: &Services, inputs: &Inputs) -> Result<Vec<(String, Expr)>
     let mut found = Vec::new();
     let mut add = |query: Query, meta: &BTreeMap<String, String>| match answer(inputs, query)? {
         Data::Services(instances) => {
-            found.extend(instances.iter().map(|instance| (key(instance), object(instance, meta))));
+            found.extend(instances.iter().map(|instance| (instance.key(), object(instance, meta))));
             Ok(())
         }
         _ => Err(WorkspaceError::WrongData("services")),
@@ -86,12 +87,6 @@ pub(super) fn sorted(names: &[NamedService]) -> Vec<&NamedService> {
     let mut sorted: Vec<_> = names.iter().collect();
     sorted.sort_by(|a, b| a.query.name.cmp(&b.query.name));
     sorted
-}
-
-/// `ID.Node.Namespace.Datacenter`, empty parts left out.
-fn key(instance: &Instance) -> String {
-    let parts = [&instance.id, &instance.node, &instance.namespace, &instance.node_datacenter];
-    parts.into_iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join(".")
 }
 
 /// The attributes in the order of service definition protocol v0 (`reference/cts.md` 3.3).

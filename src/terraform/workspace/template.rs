@@ -2,9 +2,9 @@
 //!
 //! Operators read it to see what is asked of Consul. Nothing evaluates it.
 
-use super::super::inputs::{Part, Subject, parts};
 use super::rendered::sorted;
 use crate::task::feed::{CatalogQuery, KvQuery};
+use crate::task::parts::{Part, Subject, parts};
 use crate::task::spec::{Services, TaskSpec};
 
 /// The parts of `terraform.tfvars`, each with its query in place of its data.
@@ -102,9 +102,9 @@ fn quoted(word: &str) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::super::inputs::Part;
     use super::*;
     use crate::task::feed::ServiceQuery;
+    use crate::task::parts::Part;
     use crate::task::spec::NamedService;
 
     #[test]

@@ -2,9 +2,10 @@
 
 use super::super::Binary;
 use super::super::hcl::{Body, Expr, Type};
-use super::super::inputs::{Subject, extra, members_type, services_type};
+use super::super::inputs::{extra, members_type, services_type};
 use super::names::Parts;
 use super::tfvars::{provider_value, sorted};
+use crate::task::parts::Subject;
 use crate::task::spec::TaskSpec;
 
 /// What the agent renders, then the providers' values.

@@ -163,7 +163,7 @@ proptest! {
         let found = read("services");
         let found = found.as_object().unwrap();
         prop_assert_eq!(found.len(), 1);
-        let found = &found[&key(&instance)];
+        let found = &found[&instance.key()];
         prop_assert_eq!(&found["id"], &json!(instance.id));
         prop_assert_eq!(&found["name"], &json!(any));
         prop_assert_eq!(&found["port"], &json!(port));
