@@ -6,6 +6,11 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use quorate::config::{self, Check, Overrides, Report, Settings};
 
+#[path = "config/merge.rs"]
+mod merge;
+#[path = "config/moving.rs"]
+mod moving;
+
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// Files in a fresh directory, loaded in this order.

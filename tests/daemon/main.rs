@@ -3,5 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests wait on the real clock")]
 
 mod agent;
+mod check;
+mod input;
 mod syslog;
 mod tls;

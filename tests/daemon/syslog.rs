@@ -50,5 +50,5 @@ fn receiver(place: &Place) -> mpsc::Receiver<String> {
 }
 
 fn receive(receiver: &mpsc::Receiver<String>) -> String {
-    receiver.recv_timeout(Duration::from_secs(60)).unwrap()
+    receiver.recv_timeout(Duration::from_mins(1)).unwrap()
 }
