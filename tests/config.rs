@@ -1,4 +1,5 @@
 //! Configuration as an operator meets it: files on disk in, exact texts out.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -372,7 +372,7 @@ fn what_has_no_effect_yet_is_said() {
         ),
         (
             gossip("") + "driver \"terraform\" { backend \"local\" { workspace_dir = \"/mnt/state\" } }",
-            "test.hcl:1:72: warning: backend \"local\" in a cluster needs a directory that all agents share",
+            "test.hcl:1:75: warning: backend \"local\" in a cluster needs a directory that all agents share",
         ),
         (
             "driver \"terraform\" { backend \"http\" { address = \"http://x\" } }".to_owned(),

@@ -106,7 +106,7 @@ service { name = "web" }"#;
     assert_eq!(sources, [("dns", Some("acme/dns")), ("fw", Some("other/fw")), ("lb", Some("acme/lb"))]);
     let backend = driver.backend.as_ref().unwrap();
     assert_eq!((backend.body["path"].as_str(), backend.body["gzip"].as_bool()), (Some("b"), Some(false)));
-    let providers: Vec<String> = driver.providers.iter().map(|it| it.id()).collect();
+    let providers: Vec<String> = driver.providers.iter().map(quorate::terraform::Provider::id).collect();
     assert_eq!(providers, ["fw.one", "fw.two"]);
     let tasks: Vec<&str> = settings.tasks.iter().map(|task| task.name.as_str()).collect();
     assert_eq!(tasks, ["first", "second"]);

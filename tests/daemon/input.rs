@@ -1,11 +1,9 @@
 //! Bad input: each mistake is told in words with its place, and changes nothing. What a file alone can get wrong is in
 //! `tests/config`; here is what the running program must withstand. Needs Terraform on the PATH.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
-use super::agent::{Agent, Place};
+use super::agent::Place;
 
 const GOOD: &str = "variable \"services\" {}\nresource \"terraform_data\" \"x\" { input = var.services }\n";
 const NEVER: &str = "condition \"schedule\" { cron = \"0 0 1 1 *\" }";
@@ -29,11 +27,11 @@ fn a_task_that_cannot_run_says_why_and_the_others_run() {
     let warned = agent.logged("there is no module at");
     assert!(warned.contains("place=\"agent.hcl:"), "{warned}");
     let failed = |name: &str| {
-        let event = event(&agent, name);
+        let event = agent.event(name);
         assert_eq!(event["success"], false, "{name}");
         event["error"]["message"].as_str().unwrap().to_owned()
     };
-    assert_eq!(event(&agent, "good")["success"], true);
+    assert_eq!(agent.event("good")["success"], true);
     let text = failed("gone");
     assert!(text.contains("error tf-init for 'gone'") && text.contains("no such file or directory"), "{text}");
     assert!(text.contains(place.path("gone").to_str().unwrap()), "{text}");
@@ -50,7 +48,7 @@ fn a_task_that_cannot_run_says_why_and_the_others_run() {
 fn a_bad_task_object_is_refused_and_nothing_is_added() {
     let place = place();
     let agent = place.start("");
-    ready(&agent);
+    agent.ready();
     let module = |name: &str| place.path(name).display().to_string();
     let good = json!({"name": "x", "module": module("good"), "condition": {"schedule": {"cron": "0 0 1 1 *"}}});
     let with = |changes: Value| {
@@ -77,20 +75,20 @@ fn a_bad_task_object_is_refused_and_nothing_is_added() {
         (json!({}), 400, "property \"task\" is missing"),
         (json!([]), 400, "value must be an object"),
     ] {
-        let (found, answer) = post(&agent, "/v1/tasks", &body.to_string());
+        let (found, answer) = agent.post("/v1/tasks", &body.to_string());
         assert_eq!(found, status, "{body}: {answer}");
         let message = answer["error"]["message"].as_str().unwrap();
         assert!(message.contains(expected), "{body}: {message}");
         assert!(answer["request_id"].is_string(), "{answer}");
     }
-    let (status, answer) = post(&agent, "/v1/tasks", "{\"task\":");
+    let (status, answer) = agent.post("/v1/tasks", "{\"task\":");
     assert_eq!(status, 400, "{answer}");
-    assert_eq!(get(&agent, "/v1/tasks")["tasks"], json!([]));
+    assert_eq!(agent.get("/v1/tasks")["tasks"], json!([]));
 
-    assert_eq!(post(&agent, "/v1/tasks", &with(json!({})).to_string()).0, 201);
-    let (status, answer) = post(&agent, "/v1/tasks", &with(json!({"name": "X"})).to_string());
+    assert_eq!(agent.post("/v1/tasks", &with(json!({})).to_string()).0, 201);
+    let (status, answer) = agent.post("/v1/tasks", &with(json!({"name": "X"})).to_string());
     assert_eq!((status, answer["error"]["message"].as_str()), (400, Some("task with name X already exists")));
-    assert_eq!(get(&agent, "/v1/tasks")["tasks"].as_array().unwrap().len(), 1);
+    assert_eq!(agent.get("/v1/tasks")["tasks"].as_array().unwrap().len(), 1);
 }
 
 #[test]
@@ -118,51 +116,4 @@ fn place() -> Place {
     place.file("good/main.tf", GOOD);
     place.file("mute/main.tf", "resource \"terraform_data\" \"x\" {}\n");
     place
-}
-
-/// The newest event of a task, when there is one.
-#[track_caller]
-fn event(agent: &Agent, name: &str) -> Value {
-    eventually(|| {
-        let events = get(agent, "/v1/status/tasks?include=events")[name]["events"][0].clone();
-        events.is_object().then_some(events)
-    })
-}
-
-#[track_caller]
-fn ready(agent: &Agent) {
-    eventually(|| (call(agent, "GET", "/readyz", None).0 == 200).then_some(()));
-}
-
-#[track_caller]
-fn eventually<T>(mut probe: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(found) = probe() {
-            return found;
-        }
-        assert!(started.elapsed() < Duration::from_mins(1), "waited for a minute");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-fn get(agent: &Agent, path: &str) -> Value {
-    serde_json::from_str(&call(agent, "GET", path, None).1).unwrap()
-}
-
-fn post(agent: &Agent, path: &str, body: &str) -> (u16, Value) {
-    let (status, text) = call(agent, "POST", path, Some(body));
-    (status, serde_json::from_str(&text).unwrap())
-}
-
-fn call(agent: &Agent, method: &str, path: &str, body: Option<&str>) -> (u16, String) {
-    let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None);
-    let client = config.timeout_global(Some(Duration::from_mins(1))).build().new_agent();
-    let request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", agent.addr));
-    let mut answer = match body {
-        Some(body) => client.run(request.header("content-type", "application/json").body(body.to_owned()).unwrap()),
-        None => client.run(request.body(()).unwrap()),
-    }
-    .unwrap();
-    (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
 }

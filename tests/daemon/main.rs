@@ -5,5 +5,7 @@
 mod agent;
 mod check;
 mod input;
+mod process;
 mod syslog;
+mod tasks;
 mod tls;
