@@ -1,10 +1,16 @@
 //! Configuration as an operator meets it: files on disk in, exact texts out.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
 use quorate::config::{self, Check, Overrides, Report, Settings};
+
+#[path = "config/merge.rs"]
+mod merge;
+#[path = "config/moving.rs"]
+mod moving;
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 

@@ -25,6 +25,9 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+#[path = "http/contract.rs"]
+mod contract;
+
 #[test]
 fn cluster_status_is_the_contract_to_the_letter() {
     let agent = Agent::following();
@@ -320,6 +323,35 @@ fn requests_are_checked_against_the_document() {
 }
 
 #[test]
+fn a_task_is_taken_as_json_only() {
+    let agent = Agent::leading();
+    for headers in ["", "Content-Type: text/plain\r\n", "Content-Type: application/x-www-form-urlencoded\r\n"] {
+        let head = format!("POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: 2\r\n\r\n{{}}");
+        let answer = exchange(agent.addr, head.as_bytes());
+        assert_eq!(answer.status, 400, "{headers}");
+        assert!(answer.text().contains("header Content-Type has unexpected value"), "{}", answer.text());
+    }
+}
+
+#[test]
+fn a_hundred_mebibytes_are_refused_before_they_are_sent() {
+    let agent = Agent::leading();
+    let head = "POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    // Not one byte of the body is sent.
+    let answer = exchange(agent.addr, format!("{head}Content-Length: 104857600\r\n\r\n").as_bytes());
+    assert_eq!(answer.status, 413);
+    assert!(answer.text().contains("the request's body may have 1048576 bytes at most"), "{}", answer.text());
+}
+
+#[test]
+fn the_document_has_every_path() {
+    contract::check_paths(|path| {
+        let agent = Agent::leading();
+        get(agent.addr, path).status
+    });
+}
+
+#[test]
 fn a_failed_patch_says_why() {
     let mut agent = Agent::leading();
     let client = agent.spawn("PATCH", "/v1/tasks/new", r#"{"enabled":true}"#);
@@ -454,13 +486,13 @@ fn a_follower_returns_the_answer_of_the_leader() {
             assert_eq!(request.target, "/v1/tasks/a%20b?x=1");
             assert_eq!(request.body, b"{\"enabled\":true}");
             assert!(uuid::Uuid::parse_str(&request.request_id).is_ok());
-            let body = b"{\"from\":\"the leader\"}".to_vec();
-            reply.send(Ok(ApiResponse { status: 207, content_type: "application/json".to_owned(), body })).unwrap();
+            let body = b"{\"error\":{\"message\":\"of the leader\"}}".to_vec();
+            reply.send(Ok(ApiResponse { status: 404, content_type: "application/json".to_owned(), body })).unwrap();
         }
         other => panic!("{other:?}"),
     }
     let answer = client.join().unwrap();
-    assert_eq!((answer.status, answer.text().as_str()), (207, r#"{"from":"the leader"}"#));
+    assert_eq!((answer.status, answer.text().as_str()), (404, r#"{"error":{"message":"of the leader"}}"#));
 }
 
 #[test]
@@ -834,9 +866,11 @@ fn get(addr: SocketAddr, path: &str) -> Answer {
 
 fn call(addr: SocketAddr, method: &str, path: &str, body: &str) -> Answer {
     let length = body.len();
-    let head =
-        format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
-    exchange(addr, format!("{head}{body}").as_bytes())
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+    let of_body = format!("Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+    let answer = exchange(addr, format!("{head}{of_body}{body}").as_bytes());
+    contract::check(method, path, answer.status, answer.header("content-type"), &answer.body);
+    answer
 }
 
 /// Sends these bytes and reads one answer.

@@ -38,12 +38,14 @@ pub struct Diagnostic {
     pub message: String,
     /// What would be right.
     pub help: Option<String>,
+    /// An old way to say it, still read.
+    pub is_deprecated: bool,
     labels: Vec<(Span, String)>,
 }
 
 impl Diagnostic {
     fn new(severity: Severity, message: impl Into<String>) -> Self {
-        Self { severity, message: message.into(), help: None, labels: Vec::new() }
+        Self { severity, message: message.into(), help: None, is_deprecated: false, labels: Vec::new() }
     }
 
     pub(super) fn error(message: impl Into<String>) -> Self {
@@ -52,6 +54,11 @@ impl Diagnostic {
 
     pub(super) fn warning(message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, message)
+    }
+
+    /// A warning about an old way to say something.
+    pub(super) fn deprecated(message: impl Into<String>) -> Self {
+        Self { is_deprecated: true, ..Self::warning(message) }
     }
 
     pub(super) fn note(message: impl Into<String>) -> Self {

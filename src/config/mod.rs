@@ -18,6 +18,7 @@
 
 mod check;
 mod diagnostic;
+mod differences;
 pub mod duration;
 mod hcl1;
 mod json;
@@ -29,13 +30,14 @@ mod settings;
 mod source;
 mod task_file;
 pub mod task_object;
+mod templates;
 mod tree;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use check::{Check, ClusterSummary, Finding, Summary, TaskSummary};
+pub use check::{Check, ClusterSummary, Finding, Program, Summary, TaskSummary};
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use overrides::Overrides;
 pub use settings::{
@@ -65,12 +67,16 @@ pub fn load(
     hostname: &str,
     cwd: &Path,
 ) -> Result<Settings, Report> {
+    read(sources, overrides, &World { env, hostname, cwd }).0
+}
+
+fn read(sources: &[PathBuf], overrides: &Overrides, world: &World<'_>) -> (Result<Settings, Report>, RawRoot) {
     let mut problems = Problems::default();
-    let files = source::collect(sources, cwd, &mut problems);
+    let files = source::collect(sources, world.cwd, &mut problems);
     if files.is_empty() && !problems.any_error() && (overrides.is_empty() || !sources.is_empty()) {
         problems.add(nothing(sources));
     }
-    resolve(&files, overrides, &World { env, hostname, cwd }, problems)
+    resolve(&files, overrides, world, problems)
 }
 
 /// The same for a text that is already here; `name` ends in `.hcl` or `.json` and is what diagnostics call it.
@@ -85,10 +91,10 @@ pub fn load_text(
     let json = Path::new(name).extension().is_some_and(|extension| extension == "json");
     let format = if json { Format::Json } else { Format::Hcl };
     let file = SourceFile::new(name, text, format);
-    resolve(&[file], overrides, &World { env, hostname, cwd }, Problems::default())
+    resolve(&[file], overrides, &World { env, hostname, cwd }, Problems::default()).0
 }
 
-/// What `quorate config check` says about the same arguments.
+/// What `quorate config check` says about the same arguments: besides, what an operator of CTS would not expect.
 pub fn check(
     sources: &[PathBuf],
     overrides: &Overrides,
@@ -96,7 +102,10 @@ pub fn check(
     hostname: &str,
     cwd: &Path,
 ) -> Check {
-    Check::new(&load(sources, overrides, env, hostname, cwd))
+    let world = World { env, hostname, cwd };
+    let (loaded, raw) = read(sources, overrides, &world);
+    let differences = loaded.as_ref().map(|settings| differences::of(&raw, settings, &world)).unwrap_or_default();
+    Check::new(&loaded).with_differences(&differences)
 }
 
 fn nothing(sources: &[PathBuf]) -> Diagnostic {
@@ -114,7 +123,7 @@ fn resolve(
     overrides: &Overrides,
     world: &World<'_>,
     mut problems: Problems,
-) -> Result<Settings, Report> {
+) -> (Result<Settings, Report>, RawRoot) {
     let mut raw = RawRoot::default();
     // What an unread file would have said is unknown: rules that look at the whole would accuse the innocent.
     let mut whole = !problems.any_error();
@@ -124,7 +133,10 @@ fn resolve(
             Format::Hcl | Format::Plain => hcl1::parse(file),
         };
         match parsed {
-            Ok(object) => raw.absorb(RawRoot::from_object(&object, "", &mut problems)),
+            Ok(object) => {
+                templates::refuse(&object, &mut problems);
+                raw.absorb(RawRoot::from_object(&object, "", &mut problems));
+            }
             Err(problem) => {
                 problems.add(problem);
                 whole = false;
@@ -134,10 +146,11 @@ fn resolve(
     raw.absorb(overrides.to_raw(&mut problems));
     let settings = if whole { resolve::settings(&raw, world, &mut problems) } else { None };
     let failed = problems.any_error();
-    match settings {
+    let loaded = match settings {
         Some(settings) if !failed => Ok(Settings { warnings: problems.into_sorted(), ..settings }),
         _ => Err(Report { diagnostics: problems.into_sorted() }),
-    }
+    };
+    (loaded, raw)
 }
 
 #[cfg(test)]

@@ -93,10 +93,7 @@ pub(super) fn collect(paths: &[PathBuf], cwd: &Path, problems: &mut Problems) ->
             Err(error) => problems.add(unreadable(path, &error)),
             Ok(meta) if meta.is_dir() => directory(path, &place, &mut files, problems),
             Ok(meta) if meta.is_file() => files.extend(file(path, &place, problems)),
-            Ok(_) => problems.add(
-                Diagnostic::error(format!("unknown filetype: {} is neither a file nor a directory", path.display()))
-                    .help("give a regular file that ends in .hcl or .json, or a directory of such files"),
-            ),
+            Ok(_) => problems.add(strange(path)),
         }
     }
     files
@@ -110,8 +107,14 @@ fn directory(path: &Path, place: &Path, files: &mut Vec<Arc<SourceFile>>, proble
         Ok(mut names) => {
             names.sort();
             for name in names {
-                if place.join(&name).is_file() {
-                    files.extend(file(&path.join(&name), &place.join(&name), problems));
+                let (path, place) = (path.join(&name), place.join(&name));
+                match fs::metadata(&place) {
+                    Ok(meta) if meta.is_dir() => {}
+                    Ok(meta) if meta.is_file() => files.extend(file(&path, &place, problems)),
+                    // What is no configuration by its name is passed over, whatever it is.
+                    _ if format(&path).is_none() => {}
+                    Ok(_) => problems.add(strange(&path)),
+                    Err(error) => problems.add(unreadable(&path, &error)),
                 }
             }
         }
@@ -119,14 +122,19 @@ fn directory(path: &Path, place: &Path, files: &mut Vec<Arc<SourceFile>>, proble
 }
 
 fn file(path: &Path, place: &Path, problems: &mut Problems) -> Option<Arc<SourceFile>> {
-    let format = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("hcl") => Format::Hcl,
-        Some("json") => Format::Json,
-        _ => return None,
-    };
+    let format = format(path)?;
     let text = text(path, place, problems)?;
     let blank = text.trim_start_matches('\u{feff}').trim().is_empty();
     (!blank).then(|| SourceFile::new(path.display().to_string(), text, format))
+}
+
+/// By the end of its name.
+fn format(path: &Path) -> Option<Format> {
+    match path.extension()?.to_str()? {
+        "hcl" => Some(Format::Hcl),
+        "json" => Some(Format::Json),
+        _ => None,
+    }
 }
 
 /// The text of a file of a sane size, or a problem.
@@ -152,6 +160,11 @@ pub(super) fn text(path: &Path, place: &Path, problems: &mut Problems) -> Option
             None
         }
     }
+}
+
+fn strange(path: &Path) -> Diagnostic {
+    Diagnostic::error(format!("unknown filetype: {} is neither a file nor a directory", path.display()))
+        .help("give a regular file that ends in .hcl or .json, or a directory of such files")
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {

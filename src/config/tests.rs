@@ -325,6 +325,20 @@ fn what_is_wrong_is_named() {
             "`cron` \"* * *\" is not a timetable: missing field(s): a timetable has at least 5 (minute hour day-of-month month day-of-week), this one has 3",
         ),
         (task("module = \"{{ key \\\"x\\\" }}\""), "dynamic configuration is supported only in `terraform_provider`"),
+        (
+            "consul { token = \"{{ env \\\"T\\\" }}\" }".to_owned(),
+            "dynamic configuration is supported only in `terraform_provider`",
+        ),
+        (
+            gossip("") + "\ndriver \"terraform\" { backend \"local\" {} }",
+            "backend \"local\" keeps the state on the agent that ran: the next leader would start without it and make \
+             everything again",
+        ),
+        (
+            gossip("") + "\ndriver \"terraform\" { backend \"local\" { workspace_dir = \"state\" } }",
+            "backend \"local\" keeps the state on the agent that ran: the next leader would start without it and make \
+             everything again",
+        ),
         (task("module = \"a/b\"\n providers = [\"x\", \"x.y\"]"), "only one provider instance per task"),
         (
             task("command = [\"a\"]") + "\n" + &task("command = [\"a\"]").replace("\"t\"", "\"T\""),
@@ -355,6 +369,14 @@ fn what_has_no_effect_yet_is_said() {
         (
             "http_addr = \"0.0.0.0\"".to_owned(),
             "test.hcl:1:13: warning: the API listens on 0.0.0.0:8558 without credentials",
+        ),
+        (
+            gossip("") + "driver \"terraform\" { backend \"local\" { workspace_dir = \"/mnt/state\" } }",
+            "test.hcl:1:75: warning: backend \"local\" in a cluster needs a directory that all agents share",
+        ),
+        (
+            "driver \"terraform\" { backend \"http\" { address = \"http://x\" } }".to_owned(),
+            "test.hcl:1:30: warning: backend \"http\" is served by whoever you name there, not by the agents",
         ),
         ("buffer_period { min = 5 }".to_owned(), "test.hcl:1:23: warning: `min` has no unit: 5 means 5 nanoseconds"),
     ] {

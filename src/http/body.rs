@@ -1,7 +1,7 @@
 //! Reads the body of a request within its limits, chunked or not.
 
 use actix_web::HttpRequest;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::Payload;
 use futures_util::StreamExt;
 
@@ -9,6 +9,19 @@ use super::limits::Body;
 
 /// Why there is no body, as status and text.
 pub(super) type Refusal = (StatusCode, String);
+
+/// `POST /v1/tasks` takes JSON that is called so, as in CTS. A page of another origin cannot call it so unasked.
+pub(super) fn is_json(request: &HttpRequest, path: &str) -> Result<(), String> {
+    if path != "/v1/tasks" || *request.method() != Method::POST {
+        return Ok(());
+    }
+    let said = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = said.split(';').next().unwrap_or_default().trim();
+    if media.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(format!("request body has an error: header Content-Type has unexpected value {said:?}: send application/json"))
+}
 
 /// The whole body, within its limits.
 pub(super) async fn read(request: &HttpRequest, mut payload: Payload, limit: Body) -> Result<Vec<u8>, Refusal> {

@@ -30,6 +30,9 @@ async fn dispatch(request: &HttpRequest, payload: web::Payload, face: &Face, pat
     if *request.method() == Method::OPTIONS {
         return ApiResponse { status: 200, content_type: String::new(), body: Vec::new() }.into();
     }
+    if let Err(why) = body::is_json(request, path) {
+        return error(StatusCode::BAD_REQUEST, Shape::WithId, &why, request_id).into();
+    }
     if is_task_path(path) {
         let body = match body::read(request, payload, limits::body_of(path)).await {
             Ok(body) => body,
@@ -176,6 +179,14 @@ mod tests {
         assert_eq!(whole_seconds(Duration::ZERO), 1);
         assert_eq!(whole_seconds(Duration::from_millis(1001)), 2);
         assert_eq!(whole_seconds(Duration::from_secs(3)), 3);
+    }
+
+    #[test]
+    fn every_path_of_the_document_has_its_label() {
+        let document: serde_json::Value = serde_json::from_str(schema::DOCUMENT).unwrap();
+        for path in document["paths"].as_object().unwrap().keys() {
+            assert_ne!(pattern(&path.replace("{name}", "x")), "other", "{path}");
+        }
     }
 
     #[test]

@@ -85,8 +85,45 @@ mod tests {
     }
 
     #[test]
-    fn the_document_compiles() {
-        compile("TaskRequest").unwrap();
+    fn every_schema_compiles_and_every_reference_leads_somewhere() {
+        let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+        for name in document["components"]["schemas"].as_object().unwrap().keys() {
+            compile(name).unwrap();
+        }
+        let mut references = Vec::new();
+        let mut left = vec![&document];
+        while let Some(value) = left.pop() {
+            match value {
+                Value::Object(fields) => {
+                    references.extend(fields.get("$ref").and_then(Value::as_str));
+                    left.extend(fields.values());
+                }
+                Value::Array(items) => left.extend(items),
+                _ => {}
+            }
+        }
+        assert!(references.len() > 100);
+        for reference in references {
+            let place = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(place).is_some(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn every_operation_has_what_the_specification_wants() {
+        let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+        let mut ids = std::collections::BTreeSet::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for (method, operation) in operations.as_object().unwrap() {
+                assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{method} {path}: not the only one");
+                let named = operation["parameters"].as_array().into_iter().flatten().any(|it| it["in"] == "path");
+                assert_eq!(named, path.contains('{'), "{method} {path}: the name is a parameter");
+                for (status, response) in operation["responses"].as_object().unwrap() {
+                    assert!(status.parse::<u16>().is_ok(), "{method} {path}");
+                    assert!(response["description"].is_string() || response["$ref"].is_string(), "{method} {path}");
+                }
+            }
+        }
     }
 
     #[test]

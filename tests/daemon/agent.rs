@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// Longer than anything here takes on a busy machine.
@@ -54,19 +55,31 @@ impl Place {
     /// An agent with this configuration on a free port; waits until its API listens.
     pub(crate) fn start(&self, config: &str) -> Agent {
         self.file("agent.hcl", format!("id = \"a1\"\nhttp_addr = \"127.0.0.1:0\"\n{config}"));
+        self.begin(&["start", "-config-file", "agent.hcl"])
+    }
+
+    /// The same with these arguments.
+    pub(crate) fn begin(&self, args: &[&str]) -> Agent {
         let log = fs::File::create(self.path("log")).unwrap();
-        let child = self
-            .command(&["start", "-config-file", "agent.hcl"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let child = self.command(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let mut agent = Agent { child, log: self.path("log"), addr: SocketAddr::from(([127, 0, 0, 1], 0)) };
         let line = agent.logged("the HTTP API listens");
         let after = line.split("address=").nth(1).unwrap();
         agent.addr = after.split_whitespace().next().unwrap().parse().unwrap();
         agent
+    }
+}
+
+/// What the probe finds in the end.
+#[track_caller]
+pub(crate) fn eventually<T>(mut probe: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(started.elapsed() < PATIENCE, "waited for {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -97,6 +110,49 @@ impl Agent {
             assert!(ended.is_none() && started.elapsed() < PATIENCE, "{ended:?} without {words:?}:\n{log}");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// `GET`, as JSON.
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> Value {
+        let (status, text) = self.call("GET", path, None);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {status} {error}: {text}"))
+    }
+
+    /// `POST` of JSON.
+    pub(crate) fn post(&self, path: &str, body: &str) -> (u16, Value) {
+        let (status, text) = self.call("POST", path, Some(body));
+        (status, serde_json::from_str(&text).unwrap())
+    }
+
+    pub(crate) fn call(&self, method: &str, path: &str, body: Option<&str>) -> (u16, String) {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None);
+        let client = config.timeout_global(Some(PATIENCE)).build().new_agent();
+        let request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.addr));
+        let mut answer = match body {
+            Some(body) => client.run(request.header("content-type", "application/json").body(body.to_owned()).unwrap()),
+            None => client.run(request.body(()).unwrap()),
+        }
+        .unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    }
+
+    /// The events of a task, newest first.
+    pub(crate) fn events(&self, name: &str) -> Vec<Value> {
+        let events = &self.get("/v1/status/tasks?include=events")[name]["events"];
+        events.as_array().cloned().unwrap_or_default()
+    }
+
+    /// The newest event of a task, when there is one.
+    #[track_caller]
+    pub(crate) fn event(&self, name: &str) -> Value {
+        eventually(|| self.events(name).into_iter().next())
+    }
+
+    /// Until it leads and answers for tasks.
+    #[track_caller]
+    pub(crate) fn ready(&self) {
+        eventually(|| (self.call("GET", "/readyz", None).0 == 200).then_some(()));
     }
 
     /// SIGTERM, and how it ended.

@@ -3,5 +3,9 @@
 #![expect(clippy::disallowed_methods, reason = "tests wait on the real clock")]
 
 mod agent;
+mod check;
+mod input;
+mod process;
 mod syslog;
+mod tasks;
 mod tls;

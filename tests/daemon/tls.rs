@@ -1,13 +1,13 @@
 //! The API over TLS (`reference/cts.md` 2.5), with authorities made here.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use reqwest::{Certificate, Client, Identity};
 
-use super::agent::Place;
+use super::agent::{Place, eventually};
 
 const SERVER_ONLY: &str = "tls {\n  cert = \"server.pem\"\n  key = \"server.key\"\n}\n";
 
@@ -42,6 +42,36 @@ fn clients_show_a_certificate_of_the_authority() {
         assert!(without.to_lowercase().contains("certificaterequired"), "{authority}: {without}");
         assert!(ask(Some("stranger")).is_err(), "{authority}");
     }
+}
+
+#[test]
+fn a_follower_asks_the_leader_whatever_its_own_api_speaks() {
+    // Ports that were free a moment ago; all three are held until all are known.
+    let held: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let ports: Vec<u16> = held.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+    drop(held);
+    let join = ports.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect::<Vec<_>>().join(", ");
+    let places: Vec<Place> = ports.iter().map(|_| place()).collect();
+    let agents: Vec<_> = (0..3)
+        .map(|i| {
+            // The last one speaks plain HTTP.
+            let tls = if i < 2 { SERVER_ONLY } else { "" };
+            let gossip = format!("bind = \"127.0.0.1:{}\"\n join = [{join}]\n expect = 3", ports[i]);
+            let cluster = format!("high_availability {{\n cluster {{\n gossip {{\n {gossip}\n }}\n }}\n}}\n");
+            let task = "task {\n name = \"one\"\n command = [\"true\"]\n}\n";
+            places[i].file("agent.hcl", format!("id = \"a{i}\"\nhttp_addr = \"127.0.0.1:0\"\n{tls}{cluster}{task}"));
+            places[i].begin(&["start", "-config-file", "agent.hcl"])
+        })
+        .collect();
+    let ask = |i: usize| match i {
+        2 => Ok(agents[2].call("GET", "/v1/tasks/one", None)),
+        i => get(agents[i].addr, "/v1/tasks/one", Some("ca.pem"), None, &places[i]),
+    };
+    for i in [1, 2, 0] {
+        eventually(|| ask(i).is_ok_and(|(status, body)| status == 200 && body.contains("\"one\"")).then_some(()));
+    }
+    let led = |i: usize| agents[i].log().contains("this agent leads");
+    assert_eq!((0..3).filter(|i| led(*i)).count(), 1, "the others were asked as followers");
 }
 
 #[test]

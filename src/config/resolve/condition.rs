@@ -63,7 +63,7 @@ pub(super) fn condition(task: &RawTask, problems: &mut Problems) -> (Condition, 
 pub(super) fn inputs(task: &RawTask, condition: &Condition, problems: &mut Problems) -> Vec<ModuleInput> {
     if let Some(old) = &task.source_input {
         let message = "`source_input` is the old name of `module_input`";
-        let warning = Diagnostic::warning(message).at(&old.key, "deprecated since CTS 0.5");
+        let warning = Diagnostic::deprecated(message).at(&old.key, "deprecated since CTS 0.5");
         problems.add(warning.help("write `module_input`"));
     }
     let mut entries = entries(task.module_input.as_ref());

@@ -9,7 +9,8 @@ use crate::cluster::settings::LeadershipMode;
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::{RawRoot, RawTerraformDriver};
 use crate::config::read::{Labelled, Read, Spanned, nearest};
-use crate::config::tree::Entry;
+use crate::config::source::Span;
+use crate::config::tree::{Entry, Kind};
 use crate::task::spec::{TaskSpec, Work};
 use crate::terraform::{Backend, RequiredProvider, Settings};
 
@@ -128,27 +129,64 @@ fn body(entry: &Entry) -> Map<String, Json> {
     }
 }
 
-/// In a cluster, state in files of one machine does not follow the leader.
+/// Backends that are not what they seem, in a cluster and without one.
 pub(super) fn state_notice(
     raw: &RawRoot,
     settings: &Settings,
     tasks: &[TaskSpec],
-    mode: LeadershipMode,
+    mode: Option<LeadershipMode>,
     problems: &mut Problems,
 ) {
-    // Without a backend the cluster keeps the state itself, as long as a majority elects its leader.
-    let kept = mode == LeadershipMode::Quorum;
-    let local = settings.backend.as_ref().map_or(!kept, |backend| backend.kind == "local");
-    let needed = tasks.iter().any(|task| matches!(task.work, Work::Terraform(_)));
-    if !(local && needed) {
-        return;
-    }
-    let message = "Terraform's state stays on the agent that ran: the next leader would start without it";
-    let warning = Diagnostic::warning(message);
-    let warning = match raw.driver.as_ref().and_then(|driver| driver.value.0.first()) {
-        Some(driver) => warning.at(&driver.key_span, "state in local files"),
-        None => warning,
+    let span = backend_span(raw);
+    let at = |diagnostic: Diagnostic, label: &str| match &span {
+        Some(span) => diagnostic.at(span, label),
+        None => diagnostic,
     };
-    problems
-        .add(warning.help("leave the backend out, then the cluster keeps the state itself (leadership = \"quorum\"); or name one that all agents reach (consul, s3, pg, ..) in `driver \"terraform\"`"));
+    match settings.backend.as_ref() {
+        Some(backend) if backend.kind == "http" => {
+            let message = "backend \"http\" is served by whoever you name there, not by the agents";
+            let help = "a run that lost its lease can still write there, as no epoch is checked; leave the backend out, \
+                        then the agents of a cluster keep the state themselves and refuse such writes";
+            problems.add(at(Diagnostic::warning(message), "not in CTS").help(help));
+        }
+        Some(backend) if backend.kind == "local" && mode.is_some() => {
+            let shared =
+                backend.body.get("workspace_dir").and_then(Json::as_str).is_some_and(|dir| dir.starts_with('/'));
+            let help = "leave the backend out, then the cluster keeps the state itself (leadership = \"quorum\"); or name \
+                        one that all agents reach (consul, s3, pg, ..); or, if all agents mount one directory, name it: \
+                        workspace_dir = \"/mnt/state\"";
+            problems.add(if shared {
+                let message = "backend \"local\" in a cluster needs a directory that all agents share";
+                at(Diagnostic::warning(message), "the next leader looks for the state here").help(help)
+            } else {
+                let message = "backend \"local\" keeps the state on the agent that ran: the next leader would start without \
+                               it and make everything again";
+                at(Diagnostic::error(message), "not in a cluster").help(help)
+            });
+        }
+        // Without a backend the cluster keeps the state itself, as long as a majority elects its leader.
+        None if mode == Some(LeadershipMode::Alive)
+            && tasks.iter().any(|task| matches!(task.work, Work::Terraform(_))) =>
+        {
+            let message = "Terraform's state stays on the agent that ran: the next leader would start without it";
+            let help = "with leadership = \"alive\" the agents keep no state: name a backend that all of them reach \
+                        (consul, s3, pg, ..) in `driver \"terraform\"`";
+            let warning = Diagnostic::warning(message).help(help);
+            problems.add(match &raw.driver {
+                Some(driver) => warning.at(&driver.key, "no backend here"),
+                None => warning,
+            });
+        }
+        _ => {}
+    }
+}
+
+/// The label of the configured backend.
+fn backend_span(raw: &RawRoot) -> Option<Span> {
+    let drivers = &raw.driver.as_ref()?.value.0;
+    let Kind::Object(driver) = &drivers.iter().find(|entry| entry.key == "terraform")?.value.kind else { return None };
+    let Kind::Object(backend) = &driver.entries.iter().find(|entry| entry.key == "backend")?.value.kind else {
+        return None;
+    };
+    backend.entries.first().map(|entry| entry.key_span.clone())
 }

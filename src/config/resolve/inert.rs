@@ -9,9 +9,12 @@ pub(super) fn notices(raw: &RawRoot, problems: &mut Problems) {
         let warning = Diagnostic::warning("`client_type` has no effect");
         problems.add(warning.at(&client.key, "a development switch of CTS"));
     }
-    let licences =
-        raw.license.as_ref().map(|it| &it.key).into_iter().chain(raw.license_path.as_ref().map(|it| &it.key));
-    for key in licences {
-        problems.add(Diagnostic::note("no licence is needed").at(key, "ignored"));
+    if let Some(license) = &raw.license {
+        problems.add(Diagnostic::note("no licence is needed").at(&license.key, "ignored"));
+    }
+    if let Some(path) = &raw.license_path {
+        let mut note = Diagnostic::note("no licence is needed");
+        note.is_deprecated = true;
+        problems.add(note.at(&path.key, "ignored").help("remove it"));
     }
 }

@@ -36,6 +36,7 @@ use super::task_object::ObjectContext;
 use crate::http::tls::Tls;
 
 pub(super) use buffer::api as api_buffer;
+pub(super) use provider::is_template;
 pub(super) use task::one as one_task;
 
 /// Runs at a time when nothing is said: the task room's own default.
@@ -82,9 +83,8 @@ pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems
         terraform: terraform.clone(),
     };
     let tasks = task::tasks(raw, &context, world, problems);
-    if let Some(cluster) = &cluster {
-        driver::state_notice(raw, &terraform, &tasks, cluster.cluster.mode, problems);
-    }
+    let mode = cluster.as_ref().map(|cluster| cluster.cluster.mode);
+    driver::state_notice(raw, &terraform, &tasks, mode, problems);
     let consul = consul::consul(raw.consul.as_ref(), world, problems);
     let vault = consul::vault(raw.vault.as_ref(), world, problems);
     let asks = provider::asks(raw);

@@ -113,7 +113,7 @@ fn look(value: &Value, asks: &mut Asks) {
 }
 
 /// What a template outside `terraform_provider` looks like.
-pub(super) fn is_template(text: &str) -> bool {
+pub(in crate::config) fn is_template(text: &str) -> bool {
     text.split("{{").skip(1).any(|after| {
         let words = after.trim_start_matches('-').trim_start();
         ["env \"", "key \"", "with secret \"", "env `", "key `"].iter().any(|start| words.starts_with(start))

@@ -152,7 +152,7 @@ fn as_input(place: Place, new: Option<&Spanned<bool>>, old: Option<&Spanned<bool
         return true;
     }
     if let Some(old) = old {
-        let warning = Diagnostic::warning("`source_includes_var` is the old name of `use_as_module_input`");
+        let warning = Diagnostic::deprecated("`source_includes_var` is the old name of `use_as_module_input`");
         problems.add(warning.at(&old.key, "deprecated since CTS 0.5").help("write `use_as_module_input`"));
     }
     new.or(old).is_none_or(|raw| raw.value)

@@ -13,7 +13,7 @@ use crate::task::spec::{Condition, ModuleInput, NamedService, Services};
 /// Checks the `service` blocks: each needs a name, and an id of its own.
 pub(super) fn blocks(raw: &RawRoot, problems: &mut Problems) {
     if let Some(service) = &raw.service {
-        let warning = Diagnostic::warning("`service` blocks are deprecated").at(&service.key, "since CTS 0.5");
+        let warning = Diagnostic::deprecated("`service` blocks are deprecated").at(&service.key, "since CTS 0.5");
         problems.add(warning.help("put filter, datacenter and the like in `condition \"services\"` of the task"));
     }
     let mut seen: Vec<(&str, &Span)> = Vec::new();
@@ -43,7 +43,7 @@ pub(super) fn list(
     problems: &mut Problems,
 ) {
     let Some(list) = task.services.as_ref().filter(|list| !list.value.is_empty()) else { return };
-    let warning = Diagnostic::warning("`services` of a task is deprecated").at(&list.key, "since CTS 0.5");
+    let warning = Diagnostic::deprecated("`services` of a task is deprecated").at(&list.key, "since CTS 0.5");
     let names: Vec<String> = list.value.iter().map(|name| format!("{:?}", name.value)).collect();
     problems.add(warning.help(format!("write condition \"services\" {{ names = [{}] }}", names.join(", "))));
     let twice = if let Condition::Services { .. } = condition {

@@ -19,7 +19,7 @@ pub(super) fn work(
     let task = &block.value;
     if let Some(source) = &task.source {
         let warning =
-            Diagnostic::warning("`source` is the old name of `module`").at(&source.key, "deprecated since CTS 0.5");
+            Diagnostic::deprecated("`source` is the old name of `module`").at(&source.key, "deprecated since CTS 0.5");
         problems.add(warning.help("write `module`"));
     }
     let module = task.module.as_ref().or(task.source.as_ref());
