@@ -90,10 +90,11 @@ pub async fn answer(handle: &Handle, request: ApiRequest) -> ApiResponse {
         };
     }
     let cluster = handle.cluster();
-    if cluster.high_availability && !cluster.leading {
+    // Of one moment: the tasks themselves say whether they are those of a leader.
+    let tasks = handle.tasks();
+    if cluster.high_availability && !tasks.leading {
         return forward::no_leader(&call, &cluster);
     }
-    let tasks = handle.tasks();
     match (call.method, call.path) {
         ("GET", "/v1/status") => overall(&tasks),
         (_, "/v1/status") => call.unsupported("overallStatus", "GET"),

@@ -4,6 +4,7 @@ mod changes;
 mod consul;
 mod cycle;
 mod ending;
+mod interrupted;
 mod records;
 mod requests;
 pub mod roster;
@@ -266,7 +267,9 @@ impl Agent {
             reload: settings.reload,
             recording: BTreeMap::new(),
             trying: BTreeSet::new(),
-            awaited: Vec::new(),
+            unrecorded: BTreeSet::new(),
+            awaited: BTreeMap::new(),
+            served: BTreeMap::new(),
             differences: BTreeMap::new(),
             runner,
             exits,
@@ -295,6 +298,8 @@ impl Agent {
             disk_full: None,
             consul,
             mode: settings.mode,
+            recovered: None,
+            interrupted: BTreeMap::new(),
         };
         let queues = Queues {
             notices: notice_queue,

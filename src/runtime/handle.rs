@@ -27,13 +27,15 @@ pub struct ClusterSnapshot {
     pub leader_why: String,
     /// False without a `gossip` block: a single agent (then `/status/cluster` is 405 as in CTS).
     pub high_availability: bool,
-    /// The lease of this very agent is live.
+    /// The lease of this very agent is live, and what is kept of the tasks is read.
     pub leading: bool,
 }
 
 /// The tasks as the leader sees them (empty on a follower).
 #[derive(Debug, Clone, Default)]
 pub struct TasksSnapshot {
+    /// This agent leads and knows the tasks; otherwise all of this is empty.
+    pub leading: bool,
     /// In order of configuration.
     pub tasks: Vec<TaskReport>,
     /// The same tasks as they are defined, with the flag that counts.

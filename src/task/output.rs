@@ -22,6 +22,16 @@ pub enum Output {
     Changed,
     /// What is kept of this task has changed: [`super::Tasks::kept`].
     Recorded(String),
+    /// The run that this ticket of [`super::Tasks::trigger`] waited for is over, with all its tries. What is kept of the task
+    /// is told right after it.
+    Served {
+        /// Which.
+        ticket: u64,
+        /// Of which task.
+        task: String,
+        /// Why it did not go well, for people.
+        error: Option<String>,
+    },
     /// To be logged.
     Log(Log),
 }

@@ -67,6 +67,8 @@ pub(super) struct Run {
     pub(super) causes: Vec<String>,
     /// What its newest try was made of.
     pub(super) basis: Basis,
+    /// Who asked for it and waits for its end.
+    pub(super) tickets: Vec<u64>,
     pub(super) step: Step,
 }
 
@@ -95,6 +97,10 @@ pub(super) struct Slot {
     pub(super) run: Option<Run>,
     /// Somebody asked for the run that comes next: it runs whatever has not changed.
     pub(super) by_hand: bool,
+    /// Who asked for the run that comes next and waits for its end.
+    pub(super) tickets: Vec<u64>,
+    /// Whose wait is over, and the error of their run; not told yet.
+    pub(super) served: Vec<(u64, Option<String>)>,
     /// Data that it is fed has changed since its last start.
     pub(super) stale: bool,
     /// Why its guards keep it from starting, for people; told once.
@@ -122,6 +128,8 @@ impl Slot {
             wish: None,
             run: None,
             by_hand: false,
+            tickets: Vec::new(),
+            served: Vec::new(),
             stale: false,
             guard: None,
             parked: None,
@@ -222,6 +230,7 @@ impl Slot {
         self.hold = None;
         self.wish = None;
         self.by_hand = false;
+        self.tickets.clear();
         self.guard = None;
         self.parked = None;
         self.next = None;
@@ -234,6 +243,7 @@ impl Slot {
         self.next = None;
         self.guard = None;
         self.parked = None;
+        self.served.extend(self.tickets.drain(..).map(|ticket| (ticket, Some("the task was disabled".to_owned()))));
         if !self.is_started() {
             self.conclude(false, at);
         }
@@ -255,6 +265,7 @@ impl Slot {
         let run = self.run.take()?;
         self.by_hand = false;
         let error = (!success).then(|| failure_text(&run.causes));
+        self.served.extend(run.tickets.into_iter().map(|ticket| (ticket, error.clone())));
         let event = RunEvent {
             id: run.id.0,
             success,

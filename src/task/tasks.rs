@@ -102,6 +102,8 @@ pub struct Tasks {
     /// Queries that cannot be asked at the moment, and why.
     faults: BTreeMap<String, String>,
     outputs: VecDeque<Output>,
+    /// The last that was given out.
+    tickets: u64,
     /// The last reading.
     last: Option<Moment>,
 }
@@ -119,6 +121,7 @@ impl Tasks {
             data: BTreeMap::new(),
             faults: BTreeMap::new(),
             outputs: VecDeque::new(),
+            tickets: 0,
             last: None,
         };
         tasks.replace(specs);
@@ -258,7 +261,8 @@ impl Tasks {
                 self.log_at(index, Level::Info, run, "run succeeded".to_owned());
             }
             Outcome::Unchanged => {
-                self.slots[index].run = None;
+                let tickets = self.slots[index].run.take().map(|run| run.tickets).unwrap_or_default();
+                self.slots[index].served.extend(tickets.into_iter().map(|ticket| (ticket, None)));
                 self.slots[index].interrupted = false;
                 self.log_at(
                     index,
@@ -294,8 +298,8 @@ impl Tasks {
     }
 
     /// Runs a task at once, by hand. While a process of it is under way: once more afterwards. Between two tries: the
-    /// next try begins now.
-    pub fn trigger(&mut self, task: &str, now: Now, wall: DateTime<Local>) -> Result<(), TaskError> {
+    /// next try begins now. Returns a ticket: [`Output::Served`] says how the run ended. It is forgotten when the lease ends.
+    pub fn trigger(&mut self, task: &str, now: Now, wall: DateTime<Local>) -> Result<u64, TaskError> {
         let at = Moment { mono: now.mono, wall };
         self.lease.ok_or(TaskError::NotLeading)?;
         if self.stopping {
@@ -306,13 +310,16 @@ impl Tasks {
         if !slot.enabled {
             return Err(TaskError::Disabled(task.to_owned()));
         }
+        self.tickets += 1;
+        slot.tickets.push(self.tickets);
         match &mut slot.run {
             Some(Run { step: step @ Step::Pausing(_), .. }) => *step = Step::Due(at.mono),
             Some(Run { step: Step::Due(_), .. }) => {}
             Some(Run { step: Step::Started, .. }) | None => slot.ask(Trigger::Request, None, at),
         }
+        let ticket = self.tickets;
         self.settle(true, at);
-        Ok(())
+        Ok(ticket)
     }
 
     /// The configuration of these tasks is new or has changed: they run, so that what they made follows it.
@@ -373,6 +380,11 @@ impl Tasks {
                 }
             };
             self.slots.push(slot);
+        }
+        for slot in &mut old {
+            let gone = "the task is gone".to_owned();
+            slot.served.extend(slot.tickets.drain(..).map(|ticket| (ticket, Some(gone.clone()))));
+            tell_served(slot, &mut self.outputs);
         }
         for mut slot in old.into_iter().filter(Slot::is_started) {
             slot.forget();
@@ -442,5 +454,16 @@ impl Tasks {
         // One line an event, also when the words of a program that failed are many.
         let text = if text.contains('\n') { text.split_whitespace().collect::<Vec<_>>().join(" ") } else { text };
         self.outputs.push_back(Output::Log(Log { level, task: task.to_owned(), run, text }));
+    }
+}
+
+/// Tells whose wait is over; what is kept of the task is told again after it, so that their answer can wait for that.
+fn tell_served(slot: &mut Slot, outputs: &mut VecDeque<Output>) {
+    slot.recorded |= !slot.served.is_empty();
+    for (ticket, error) in slot.served.drain(..) {
+        outputs.push_back(Output::Served { ticket, task: slot.spec.name.clone(), error });
+    }
+    if std::mem::take(&mut slot.recorded) {
+        outputs.push_back(Output::Recorded(slot.spec.name.clone()));
     }
 }

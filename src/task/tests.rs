@@ -71,6 +71,7 @@ struct World {
     wall: DateTime<Local>,
     starts: Vec<Start>,
     logs: Vec<Log>,
+    served: Vec<(u64, Option<String>)>,
     changes: usize,
 }
 
@@ -87,6 +88,7 @@ impl World {
             wall: DateTime::from_timestamp(1_793_491_200, 0).unwrap().with_timezone(&Local),
             starts: Vec::new(),
             logs: Vec::new(),
+            served: Vec::new(),
             changes: 0,
         };
         world.drain();
@@ -138,7 +140,7 @@ impl World {
         self.finish(start, Outcome::Failure(cause.to_owned()));
     }
 
-    fn request(&mut self, task: &str) -> Result<(), TaskError> {
+    fn request(&mut self, task: &str) -> Result<u64, TaskError> {
         let answer = self.tasks.trigger(task, self.now(), self.wall);
         self.drain();
         answer
@@ -173,6 +175,7 @@ impl World {
             match output {
                 Output::Start(start) => self.starts.push(start),
                 Output::Changed | Output::Recorded(_) => self.changes += 1,
+                Output::Served { ticket, error, .. } => self.served.push((ticket, error)),
                 Output::Log(log) => self.logs.push(log),
             }
         }

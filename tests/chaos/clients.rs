@@ -28,7 +28,7 @@ enum Known {
     Maybe,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Made {
     exists: Known,
     disabled: Known,
@@ -46,10 +46,11 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Compares what the leader shows with what was acknowledged before it was asked.
+    /// Compares what the leader shows with what was acknowledged before it was asked. Names that somebody has changed, or
+    /// asked to change, meanwhile say nothing.
     fn check(&mut self, before: &BTreeMap<String, Made>, shown: &BTreeMap<String, bool>) {
         self.reads += 1;
-        for (name, made) in before {
+        for (name, made) in before.iter().filter(|(name, made)| self.made.get(*name) == Some(*made)) {
             match (made.exists, shown.get(name)) {
                 (Known::Yes, None) => self.lost.push(format!("{name} was acknowledged and is gone")),
                 (Known::No, Some(_)) => self.lost.push(format!("{name} was deleted and is back")),
@@ -123,14 +124,14 @@ fn step(door: &Door, ledger: &Mutex<Ledger>, rng: &mut StdRng, client: usize, nu
                 "condition": {"schedule": {"cron": "0 0 1 1 *"}}}});
             note(&name, Made { exists: Known::Maybe, disabled: Known::Maybe });
             let outcome = call(door, "POST", "/v1/tasks", Some(&task));
-            if count(ledger, outcome.as_ref()) {
+            if count(ledger, &format!("POST {name} at {}", door.addr), outcome.as_ref()) {
                 note(&name, Made { exists: Known::Yes, disabled: Known::Maybe });
             }
         }
         (3..=5, Some(name)) => {
             let made = before[&name].clone();
             let outcome = call(door, "PATCH", &format!("/v1/tasks/{name}"), Some(&json!({"enabled": false})));
-            if count(ledger, outcome.as_ref()) {
+            if count(ledger, &format!("PATCH {name} at {}", door.addr), outcome.as_ref()) {
                 note(&name, Made { disabled: Known::Yes, ..made });
             }
         }
@@ -138,7 +139,7 @@ fn step(door: &Door, ledger: &Mutex<Ledger>, rng: &mut StdRng, client: usize, nu
             let made = before[&name].clone();
             note(&name, Made { exists: Known::Maybe, ..made.clone() });
             let outcome = call(door, "DELETE", &format!("/v1/tasks/{name}"), None);
-            if count(ledger, outcome.as_ref()) {
+            if count(ledger, &format!("DELETE {name} at {}", door.addr), outcome.as_ref()) {
                 note(&name, Made { exists: Known::No, ..made });
             }
         }
@@ -151,13 +152,13 @@ fn step(door: &Door, ledger: &Mutex<Ledger>, rng: &mut StdRng, client: usize, nu
 }
 
 /// Counts an outcome; `true`: acknowledged.
-fn count(ledger: &Mutex<Ledger>, outcome: Option<&(u16, Value)>) -> bool {
+fn count(ledger: &Mutex<Ledger>, asked: &str, outcome: Option<&(u16, Value)>) -> bool {
     let mut ledger = ledger.lock().expect("the ledger");
     match outcome {
         Some((200..=299, _)) => ledger.acknowledged += 1,
         Some((503, _)) => ledger.refused += 1,
         Some((504 | 500, _)) | None => ledger.unknown += 1,
-        Some((status, body)) => ledger.lost.push(format!("an odd answer: {status} {body}")),
+        Some((status, body)) => ledger.lost.push(format!("an odd answer to {asked}: {status} {body}")),
     }
     matches!(outcome, Some((200..=299, _)))
 }
@@ -193,8 +194,8 @@ fn call(door: &Door, method: &str, path: &str, body: Option<&Value>) -> Option<(
 /// The ledger must bite.
 pub(crate) fn prove() {
     let found = |exists, disabled, shown: Option<bool>| {
-        let mut ledger = Ledger::default();
         let before = BTreeMap::from([("m".to_owned(), Made { exists, disabled })]);
+        let mut ledger = Ledger { made: before.clone(), ..Ledger::default() };
         ledger.check(&before, &shown.map(|enabled| ("m".to_owned(), enabled)).into_iter().collect());
         ledger.lost.len()
     };

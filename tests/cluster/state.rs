@@ -97,3 +97,39 @@ fn a_leader_killed_in_mid_apply_leaves_no_lock_and_nothing_is_made_twice_that_wa
     assert!(!lock.contains("\"lock\":{"), "{lock}");
     site.end();
 }
+
+#[test]
+fn the_state_of_a_task_whose_run_was_cut_off_may_be_pushed_by_hand_once_that_run_is_surely_over() {
+    let (mut site, made) = site(30);
+    site.start_all();
+    site.wait_leader(0, &[0, 1, 2]);
+    eventually("the slow resource is being made", || {
+        std::fs::read_to_string(&made).unwrap_or_default().contains("slow")
+    });
+    // Nobody says a last word: how long the run lives is not known.
+    site[0].kill_with_guardian();
+    site.wait_leader(1, &[1, 2]);
+    let disabled = || {
+        let body = serde_json::json!({"enabled": false});
+        site[1].send("PATCH", "/v1/tasks/net", Some(&body)).is_some_and(|answer| answer.status == 200)
+    };
+    eventually("the task is disabled", disabled);
+    let mut state = serde_json::json!({"version": 4, "terraform_version": "1.11.4", "serial": 100,
+        "lineage": "0b3d9c3e-5f0e-4f57-9d0e-3b8f1a5c7e11", "outputs": {}, "resources": [], "check_results": null});
+    state["lineage"] = site[1]
+        .get("/v1/cluster/state/net")
+        .filter(|answer| answer.status == 200)
+        .and_then(|answer| serde_json::from_str::<Value>(&answer.body).ok())
+        .map_or(state["lineage"].clone(), |kept| kept["lineage"].clone());
+    let file = site.path().join("pushed.tfstate");
+    std::fs::write(&file, state.to_string()).unwrap();
+    let file = file.display().to_string();
+    eventually("the state is pushed", || {
+        let output = site.command(2, &["state", "push", "-force", "net", &file]);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() || text.contains("in flight") || text.contains("lead"), "{text}");
+        output.status.success()
+    });
+    assert_eq!(self::state(&site, 1)["serial"], 100);
+    site.end();
+}

@@ -15,13 +15,12 @@ use uuid::Uuid;
 use super::consul::Watches;
 use super::cycle::{Internal, Loop};
 use super::roster::acknowledged;
-use crate::cluster::leadership::Lease;
 use crate::roster::{RosterError, Write};
 use crate::runtime::clock;
 use crate::runtime::handle::{ChangeError, Plan, RunMode};
 use crate::source::consul::Client;
 use crate::source::consul::hub::fetch_once;
-use crate::task::report::{Activity, RunEvent};
+use crate::task::report::RunEvent;
 use crate::task::spec::Work;
 use crate::task::{Fingerprint, Outcome, RunId, Start, TaskError, TaskSpec, Trigger};
 
@@ -102,8 +101,7 @@ pub(super) async fn fetch_missing(start: &mut Start, consul: Option<&Client>) ->
 impl Loop {
     /// The epoch under which a change may be made.
     fn may_change(&self) -> Result<Epoch, ChangeError> {
-        let epoch = self.lease.borrow().as_ref().map(Lease::epoch);
-        epoch.filter(|_| self.hand_over.is_none()).ok_or(ChangeError::NotLeading)
+        self.leads().filter(|_| self.hand_over.is_none()).ok_or(ChangeError::NotLeading)
     }
 
     pub(super) fn set_enabled(&mut self, task: &str, enabled: bool, run: RunMode, reply: Reply<Option<Plan>>) {
@@ -142,7 +140,7 @@ impl Loop {
             Ok((epoch, write)) => {
                 if run.is_some() {
                     match self.tasks.trigger(task, clock::now(), clock::wall()) {
-                        Ok(()) => self.awaited.push((task.to_owned(), reply)),
+                        Ok(ticket) => drop(self.awaited.insert(ticket, reply)),
                         Err(error) => drop(reply.send(Err(error.into()))),
                     }
                     self.keep(epoch, &[write], None);
@@ -154,33 +152,22 @@ impl Loop {
         self.publish();
     }
 
-    /// Answers whoever waited for a run that has ended, with all its tries.
-    pub(super) fn answer_awaited(&mut self) {
-        if self.awaited.is_empty() {
-            return;
+    /// A run that somebody waits for has ended, with all its tries: they are answered when its event is on a majority.
+    pub(super) fn served(&mut self, ticket: u64, task: &str, error: Option<String>) {
+        if let Some(reply) = self.awaited.remove(&ticket) {
+            self.served.entry(task.to_owned()).or_default().push((error, reply));
         }
-        let reports = self.tasks.reports();
-        let busy = |activity: &Activity| {
-            matches!(
-                activity,
-                Activity::Running(_)
-                    | Activity::Retrying(_)
-                    | Activity::Waiting(_)
-                    | Activity::Held { .. }
-                    | Activity::Buffering(_)
-            )
-        };
-        for (task, reply) in std::mem::take(&mut self.awaited) {
-            match reports.iter().find(|report| report.name == task) {
-                Some(report) if busy(&report.activity) => self.awaited.push((task, reply)),
-                Some(report) => {
-                    let error = report.events.first().and_then(|event| event.error.clone());
-                    let answer = error
-                        .map_or(Ok(None), |error| Err(ChangeError::Failed(format!("Unable to run the task: {error}"))));
-                    drop(reply.send(answer));
-                }
-                None => drop(reply.send(Err(ChangeError::Unknown(task)))),
-            }
+    }
+
+    /// The events of this task are on a majority, or never will be.
+    pub(super) fn answer_served(&mut self, task: &str, is_kept: bool) {
+        for (error, reply) in self.served.remove(task).unwrap_or_default() {
+            let answer = match error {
+                _ if !is_kept => Err(ChangeError::Lost),
+                Some(error) => Err(ChangeError::Failed(format!("Unable to run the task: {error}"))),
+                None => Ok(None),
+            };
+            drop(reply.send(answer));
         }
     }
 
@@ -229,6 +216,7 @@ impl Loop {
             unless: None,
         };
         self.running.insert(start.run, start.spec.grace);
+        self.interrupted.remove(&task);
         tokio::spawn(async move {
             let (began, mut ran) = (clock::wall(), None);
             let complete = fetch_missing(&mut start, consul.as_ref()).await;
@@ -312,7 +300,7 @@ impl Loop {
 
     pub(super) fn run_task(&mut self, task: &str, reply: Reply<()>) {
         let asked = self.may_change().and_then(|_| Ok(self.tasks.trigger(task, clock::now(), clock::wall())?));
-        drop(reply.send(asked));
+        drop(reply.send(asked.map(|_| ())));
     }
 
     /// Answers when the records are on a majority.

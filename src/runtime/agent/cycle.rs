@@ -14,6 +14,7 @@ use tracing::{debug, error, info, warn};
 use super::changes::{Reply, Tried};
 use super::consul::Watches;
 use super::ending::{HandOver, Stopping};
+use super::interrupted::Interrupted;
 use super::requests::Leaving;
 use super::roster::{self, Recovered};
 use crate::cluster::leadership::{Lease, Released};
@@ -63,7 +64,7 @@ pub(super) enum Internal {
     /// What was tried out has ended.
     Tried(Box<Tried>),
     /// What is kept of this task is on a majority, or will not be.
-    Kept(String),
+    Kept(String, bool),
     /// Every task has had its turn, or one failed.
     Sequence(Result<(), String>),
     /// The configuration files were read again.
@@ -72,6 +73,9 @@ pub(super) enum Internal {
 
 /// How a try ended, and what it depended on if that is known.
 pub(super) type Ended = (Outcome, Option<Fingerprint>);
+
+/// Why a run did not go well, and who waits to be told.
+type Served = (Option<String>, Reply<Option<Plan>>);
 
 /// Who shall follow, and who waits to be told.
 type SteppingDown = (Option<MemberId>, oneshot::Sender<Result<Option<MemberId>, String>>);
@@ -87,10 +91,14 @@ pub(super) struct Loop {
     pub(super) reload: Option<Arc<dyn Reload>>,
     /// Tasks whose newest event is on its way to a majority; `true`: there is a newer one already.
     pub(super) recording: BTreeMap<String, bool>,
+    /// Tasks with an event that came while the lease was away.
+    pub(super) unrecorded: BTreeSet<String>,
     /// Tasks of which something is tried out, in lower case.
     pub(super) trying: BTreeSet<String>,
-    /// Who waits for the end of a run of which task.
-    pub(super) awaited: Vec<(String, Reply<Option<Plan>>)>,
+    /// Who waits for the end of a run, by the ticket of the task room.
+    pub(super) awaited: BTreeMap<u64, Reply<Option<Plan>>>,
+    /// By task: who is told how a run ended as soon as its event is on a majority.
+    pub(super) served: BTreeMap<String, Vec<Served>>,
     /// Agents whose files define tasks differently, while this agent leads.
     pub(super) differences: BTreeMap<MemberId, BTreeMap<String, Differs>>,
     pub(super) runner: Arc<Runner>,
@@ -127,6 +135,11 @@ pub(super) struct Loop {
     /// `None`: no Consul is configured.
     pub(super) consul: Option<Watches>,
     pub(super) mode: Mode,
+    /// The leadership whose tasks and events are read. Before that, what this agent knows of them may be old: it neither
+    /// shows nor changes them.
+    pub(super) recovered: Option<Epoch>,
+    /// Runs of former leaders whose end is not in the journal, by task.
+    pub(super) interrupted: BTreeMap<String, Interrupted>,
 }
 
 impl Loop {
@@ -137,6 +150,7 @@ impl Loop {
         self.view_changed();
         loop {
             self.drain();
+            self.close_interrupted().await;
             let wake = self.poll_timeout().saturating_sub(clock::now().mono);
             tokio::select! {
                 notice = queues.notices.recv() => match notice {
@@ -156,7 +170,7 @@ impl Loop {
                 Some((run, outcome)) = queues.finished.recv() => self.run_finished(run, outcome).await,
                 Some(result) = queues.internal.recv() => match result {
                     Internal::Recovered(found) => self.recovered(*found),
-                    Internal::Kept(task) => self.kept_on_majority(&task),
+                    Internal::Kept(task, is_kept) => self.kept_on_majority(&task, is_kept),
                     Internal::Tried(tried) => {
                         self.tried(*tried);
                         self.check_hand_over().await;
@@ -213,6 +227,7 @@ impl Loop {
                         let resumes = self.lease.borrow().is_none();
                         self.extend(lease);
                         if resumes {
+                            self.record_late();
                             self.publish();
                         }
                     }
@@ -261,14 +276,16 @@ impl Loop {
             debug!(task, wait = ?wait, "{text}");
         }
         self.hand_over = None;
+        self.recovered = None;
         self.extend(lease);
+        self.note_interrupted(journal, &unfinished, lease.epoch());
         self.recover(lease.epoch(), unfinished, journal::interrupted(journal));
     }
 
     /// What is kept of the tasks is read: they may start.
     pub(super) fn take_over(&mut self, epoch: Epoch, unfinished: Vec<Unfinished>) {
         if self.begin_sequence(epoch) {
-            return;
+            return self.publish();
         }
         let now = clock::now();
         let waits =
@@ -287,10 +304,14 @@ impl Loop {
         self.lease.send_replace(None);
         self.metrics.set_lease_end(None);
         self.hand_over = None;
+        self.recovered = None;
+        self.interrupted.clear();
+        self.unrecorded.clear();
         self.guardian.stop_all(why, None);
         self.tasks.handle_lease_lost();
         self.unwatch();
-        for (_, reply) in self.awaited.drain(..) {
+        let served = std::mem::take(&mut self.served).into_values().flatten().map(|(_, reply)| reply);
+        for reply in std::mem::take(&mut self.awaited).into_values().chain(served) {
             drop(reply.send(Err(ChangeError::Lost)));
         }
         self.publish();
@@ -309,14 +330,21 @@ impl Loop {
         self.publish();
     }
 
+    /// The epoch under which this agent leads: its lease is live, and what was kept of the tasks is read.
+    pub(super) fn leads(&self) -> Option<Epoch> {
+        let epoch = self.lease.borrow().as_ref().map(Lease::epoch);
+        epoch.filter(|epoch| self.recovered == Some(*epoch))
+    }
+
     /// Shows the faces what is now.
     pub(super) fn publish(&mut self) {
         let view = self.views.borrow().clone();
-        let leading = self.lease.borrow().is_some();
+        let leading = self.leads().is_some();
         self.metrics.observe_view(&view, leading);
         self.cluster.send_replace(self.chronicle.snapshot(&view, leading));
         let snapshot = if leading {
             TasksSnapshot {
+                leading,
                 tasks: self.tasks.reports(),
                 specs: roster::specs(self),
                 differences: self.differences.clone(),
@@ -355,6 +383,7 @@ impl Loop {
             match output {
                 task::Output::Start(start) => {
                     self.running.insert(start.run, start.spec.grace);
+                    self.interrupted.remove(&start.task);
                     let (runner, finished) = (self.runner.clone(), self.finished.clone());
                     tokio::spawn(async move {
                         let run = start.run;
@@ -366,6 +395,7 @@ impl Loop {
                     changed = true;
                 }
                 task::Output::Changed => changed = true,
+                task::Output::Served { ticket, task, error } => self.served(ticket, &task, error),
                 task::Output::Recorded(task) => self.record(&task),
                 task::Output::Log(line) => match line.level {
                     // The run itself has told that it ended well, and after how long.
@@ -385,7 +415,6 @@ impl Loop {
         self.running.remove(&run);
         self.tasks.note_fingerprint(run, fingerprint);
         self.tasks.handle_run_finished(run, outcome, clock::now(), clock::wall());
-        self.answer_awaited();
         self.publish();
         self.check_lost().await;
         self.check_hand_over().await;

@@ -92,6 +92,7 @@ impl Loop {
         if self.lease.borrow().is_none_or(|lease| lease.epoch() != found.epoch) {
             return;
         }
+        self.recovered = Some(found.epoch);
         self.roster.set_records(found.records);
         let writes = self.roster.adopt();
         self.tasks.replace(self.roster.tasks());
@@ -171,8 +172,7 @@ impl Loop {
         for setting in &needs_restart {
             warn!(setting, "changed in the configuration: restart this agent for it");
         }
-        let epoch = self.lease.borrow().as_ref().map(crate::cluster::leadership::Lease::epoch);
-        let Some(epoch) = epoch.filter(|_| self.hand_over.is_none()) else {
+        let Some(epoch) = self.leads().filter(|_| self.hand_over.is_none()) else {
             self.roster.set_files(tasks);
             info!("the configuration is read again; the tasks of the leader's files count");
             self.compare_files(Some((reply, needs_restart)));

@@ -6,8 +6,8 @@ use chrono::{DateTime, Local, TimeDelta};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 
-use super::Tasks;
 use super::data::instances;
+use super::{Tasks, tell_served};
 use crate::task::history::Basis;
 use crate::task::output::{Level, Output, RunId, Start, Trigger};
 use crate::task::slot::{Moment, Run, Step};
@@ -23,7 +23,10 @@ impl Tasks {
     pub(super) fn interrupted(&mut self, index: usize, run: RunId, why: &str, at: Moment) {
         let leads = self.lease.is_some();
         let slot = &mut self.slots[index];
-        let trigger = slot.run.take().map_or(Trigger::TakeOver, |run| run.trigger);
+        let trigger = slot.run.take().map_or(Trigger::TakeOver, |run| {
+            slot.tickets.extend(run.tickets);
+            run.trigger
+        });
         // What it did is not known: it runs again whatever has not changed.
         slot.interrupted = true;
         if leads && slot.enabled && !slot.removed && slot.wish.is_none() {
@@ -90,9 +93,8 @@ impl Tasks {
                 changed |= slot.next != before;
             }
         }
-        for slot in self.slots.iter_mut().filter(|slot| slot.recorded) {
-            slot.recorded = false;
-            self.outputs.push_back(Output::Recorded(slot.name().to_owned()));
+        for slot in &mut self.slots {
+            tell_served(slot, &mut self.outputs);
         }
         if changed {
             self.changed();
@@ -161,11 +163,13 @@ impl Tasks {
             attempt: 0,
             causes: Vec::new(),
             basis: Basis::default(),
+            tickets: Vec::new(),
             step: Step::Started,
         });
         run.step = Step::Started;
         let compares = slot.spec.guards.max_change_percent.is_some();
         run.basis = Basis { fingerprint: None, instances: compares.then(|| instances(&slot.spec, &self.data)) };
+        run.tickets.append(&mut slot.tickets);
         slot.stale = false;
         let (id, trigger, attempt) = (run.id, run.trigger, run.attempt);
         // A retry comes after a try that may have done half of its work.

@@ -222,7 +222,7 @@ fn another_seed_gives_other_run_ids() {
         tasks.handle_lease(Epoch(1), Vec::new(), Now::default(), wall);
         std::iter::from_fn(|| tasks.poll_output()).find_map(|output| match output {
             Output::Start(start) => Some(start.run),
-            Output::Changed | Output::Recorded(_) | Output::Log(_) => None,
+            Output::Changed | Output::Recorded(_) | Output::Served { .. } | Output::Log(_) => None,
         })
     };
     assert!(first_run([1; 32]).is_some());

@@ -142,3 +142,33 @@ fn a_report_tells_what_runs_and_why() {
     assert_eq!((event.id, event.start_time, event.end_time), (start.run.0, began, world.wall));
     assert_eq!((event.success, event.error, event.trigger.as_str()), (true, None, "request"));
 }
+
+#[test]
+fn whoever_asks_for_a_run_is_told_the_end_of_that_run_and_no_other() {
+    let mut world = World::calm(vec![without_retry(command("a"))]);
+    let first = world.request("a").unwrap();
+    let under_way = world.started();
+    let second = world.request("a").unwrap();
+    let third = world.request("a").unwrap();
+    world.fail(&under_way, "not today");
+    assert_eq!(world.served, [(first, Some("not today".to_owned()))]);
+    let next = world.started();
+    world.finish(&next, Outcome::Interrupted("the lease was away".to_owned()));
+    world.pass(2.0);
+    let again = world.started();
+    world.finish(&again, Outcome::Success);
+    assert_eq!(world.served[1..], [(second, None), (third, None)], "an interruption is no end");
+}
+
+#[test]
+fn whoever_waits_between_two_tries_is_told_the_end_of_all_of_them() {
+    let mut world = World::calm(vec![command("a")]);
+    let first = world.request("a").unwrap();
+    let start = world.started();
+    world.fail(&start, "once");
+    let second = world.request("a").unwrap();
+    let start = world.started();
+    assert!(world.served.is_empty());
+    world.finish(&start, Outcome::Success);
+    assert_eq!(world.served, [(first, None), (second, None)]);
+}

@@ -1,0 +1,63 @@
+//! Runs of former leaders that nobody saw the end of: once they are surely over, the journal says so. Until then, and
+//! unless their task runs again, nobody but a run may write the task's Terraform state.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate_proto::{Epoch, codec};
+use tokio::sync::oneshot;
+
+use super::cycle::Loop;
+use crate::cluster::leadership::Lease;
+use crate::runtime::clock;
+use crate::runtime::core::Command;
+use crate::runtime::journal::{Entered, Unfinished};
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Interrupted {
+    entered: Entered,
+    /// Surely over from then on, by `Now::mono`.
+    until: Duration,
+}
+
+impl Loop {
+    /// What a new leader finds in the journal. `unfinished`: those that may still be alive.
+    pub(super) fn note_interrupted(
+        &mut self,
+        journal: &BTreeMap<String, Vec<u8>>,
+        unfinished: &[Unfinished],
+        epoch: Epoch,
+    ) {
+        let now = clock::now().mono;
+        let entries = journal.iter().filter_map(|(key, value)| {
+            let entered = codec::decode_frame::<Entered>(value).ok()?;
+            Some((key.strip_prefix("run/")?.to_owned(), entered))
+        });
+        let open = entries.filter(|(_, entered)| !entered.finished && entered.epoch < epoch).map(|(task, entered)| {
+            let wait = unfinished.iter().find(|it| it.task == task).map_or(Duration::ZERO, |it| it.wait);
+            (task, Interrupted { entered, until: now + wait })
+        });
+        self.interrupted = open.collect();
+    }
+
+    /// Says in the journal which of them are over by now. A task that has begun to run again is not among them any more
+    /// ([`Loop::drain`]); what is sent here goes before the journal of any later run.
+    pub(super) async fn close_interrupted(&mut self) {
+        if self.interrupted.is_empty() {
+            return;
+        }
+        let Some(epoch) = self.lease.borrow().as_ref().map(Lease::epoch) else { return };
+        let now = clock::now().mono;
+        let (over, open) = std::mem::take(&mut self.interrupted).into_iter().partition(|(_, it)| it.until <= now);
+        self.interrupted = open;
+        let over: BTreeMap<String, Interrupted> = over;
+        for (task, Interrupted { entered, .. }) in over {
+            let closed = Entered { finished: true, interrupted: true, ..entered };
+            let entries = closed.entry(&task).into_iter().collect();
+            // Refused or lost: the next leader finds it again.
+            let (reply, _) = oneshot::channel();
+            self.command(Command::Propose(epoch, entries, reply)).await;
+        }
+    }
+}
