@@ -168,5 +168,8 @@ impl Drop for Agent {
         // Also after a failed assertion; it may have ended.
         drop(self.child.kill());
         drop(self.child.wait());
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
     }
 }
