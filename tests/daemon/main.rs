@@ -5,6 +5,7 @@
 mod agent;
 mod check;
 mod input;
+mod large;
 mod process;
 mod syslog;
 mod tasks;
