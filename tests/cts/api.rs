@@ -176,11 +176,16 @@ fn a_busy_task_is_deleted_after_its_run() {
     let agent = place.serve(&task("slow", "slow", API));
     until("the run is in its middle", || place.path().join("begun").exists());
     assert_eq!(agent.call("DELETE", "tasks/slow", None).0, 202);
-    assert_eq!(agent.call("DELETE", "tasks/slow", None).0, 202, "marked already");
-    assert_eq!(agent.call("GET", "status/tasks/slow", None).0, 200, "it is there while it runs");
     fs::write(place.path().join("go"), "").unwrap();
     until("it is gone", || agent.call("GET", "status/tasks/slow", None).0 == 404);
-    assert_eq!(place.resources("slow"), ["api-1"], "the run went to its end");
+    until("the run went to its end", || place.log().contains("Apply complete!"));
+    assert_eq!(place.resources("slow"), ["api-1"]);
+    // Nothing of it is left to run.
+    assert_eq!(agent.create(&object("other", "addresses"), "?run=now").0, 201);
+    let other = agent.mark("other");
+    consul.register("api", "api-2", "10.0.0.2");
+    other.wait(1);
+    assert_eq!(place.resources("slow"), ["api-1"]);
 }
 
 #[test]

@@ -9,11 +9,17 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 #![expect(clippy::disallowed_methods, reason = "tests wait on the real clock")]
 
+#[expect(dead_code, unused_imports, reason = "what only the tests of the cluster need")]
+#[path = "../cluster/harness/mod.rs"]
+mod cluster;
 mod harness;
 
 mod api;
 mod catalog;
+mod failover;
 mod kv;
-
+mod moving;
+mod process;
+mod registration;
 mod schedule;
 mod services;

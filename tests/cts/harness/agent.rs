@@ -73,14 +73,11 @@ impl Place {
         command
     }
 
-    /// Starts a daemon and waits until its API answers.
+    /// Starts a daemon and waits until it leads and shows all its tasks.
     pub(crate) fn serve(&self, tasks: &str) -> Agent<'_> {
         self.configure(tasks);
         let agent = self.spawn();
-        until("the API answers", || {
-            agent.assert_runs();
-            ask("GET", &agent.url("health"), None).is_some()
-        });
+        agent.wait_up(tasks.matches("task {\n").count());
         agent
     }
 
@@ -136,6 +133,16 @@ impl Agent<'_> {
     fn assert_runs(&self) {
         let ended = self.child.borrow_mut().try_wait().unwrap();
         assert!(ended.is_none(), "the daemon ended ({ended:?}):\n{}", self.place.log());
+    }
+
+    /// Until it leads and shows so many tasks: `docs/cts-scenarios.md` says why that is waited for.
+    pub(crate) fn wait_up(&self, tasks: usize) {
+        until("the daemon leads", || {
+            self.assert_runs();
+            let leads = ask("GET", &format!("http://127.0.0.1:{}/leader", self.place.port), None);
+            leads.is_some_and(|(status, _)| status == 200)
+                && self.get("status/tasks").as_object().is_some_and(|it| it.len() == tasks)
+        });
     }
 
     /// SIGINT, and how it ended.

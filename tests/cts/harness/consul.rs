@@ -15,6 +15,9 @@ pub(crate) struct Consul {
     child: Child,
     dir: tempfile::TempDir,
     ports: [u16; 3],
+    /// More of its configuration, and the token that may do everything.
+    more: String,
+    token: String,
 }
 
 impl Drop for Consul {
@@ -25,9 +28,15 @@ impl Drop for Consul {
 
 impl Consul {
     pub(crate) fn start() -> Self {
+        Self::start_with("", None)
+    }
+
+    /// With more configuration, in which this is the token that may do everything.
+    pub(crate) fn start_with(more: &str, token: Option<&str>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let ports = [(); 3].map(|()| free_port());
-        let mut consul = Self { child: spawn(dir.path(), ports), dir, ports };
+        let (more, token) = (more.to_owned(), token.unwrap_or_default().to_owned());
+        let mut consul = Self { child: spawn(dir.path(), ports, &more), dir, ports, more, token };
         consul.await_leader();
         consul
     }
@@ -44,16 +53,30 @@ impl Consul {
         drop(self.child.wait());
     }
 
+    /// It answers nothing until [`Self::resume`].
+    pub(crate) fn pause(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    pub(crate) fn resume(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// On the same ports, knowing nothing.
     pub(crate) fn start_again(&mut self) {
-        self.child = spawn(self.dir.path(), self.ports);
+        self.child = spawn(self.dir.path(), self.ports, &self.more);
         self.await_leader();
     }
 
     /// Until it has a leader that has put its own node into the catalog.
     fn await_leader(&mut self) {
         let url = self.url("health/node/n1");
-        let is_up = || ureq::get(&url).call().ok()?.body_mut().read_json::<Value>().ok().filter(|it| *it != json!([]));
+        let ask = || ureq::get(&url).header("x-consul-token", &self.token).call().ok()?.body_mut().read_json().ok();
+        let is_up = || ask().filter(|nodes: &Value| *nodes != json!([]));
         let log = self.dir.path().join("log");
         eventually("Consul elects itself", || {
             let ended = self.child.try_wait().unwrap();
@@ -66,31 +89,39 @@ impl Consul {
         format!("http://{}/v1/{path}", self.address())
     }
 
+    /// The body of a good answer.
+    #[track_caller]
+    fn ask(&self, method: &str, path: &str, body: String) -> String {
+        let request = ureq::http::Request::builder().method(method).uri(self.url(path));
+        let request = request.header("x-consul-token", &self.token).body(body).unwrap();
+        ureq::run(request).unwrap().body_mut().read_to_string().unwrap()
+    }
+
+    #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Value {
-        ureq::get(&self.url(path)).call().unwrap().body_mut().read_json().unwrap()
+        serde_json::from_str(&self.ask("GET", path, String::new())).unwrap()
     }
 
-    fn put(&self, path: &str, body: &Value) {
-        ureq::put(&self.url(path)).send_json(body).unwrap();
-    }
-
-    /// `None`: there is no such key.
-    pub(crate) fn key(&self, key: &str) -> Option<String> {
-        ureq::get(&self.url(&format!("kv/{key}?raw"))).call().ok()?.body_mut().read_to_string().ok()
+    #[track_caller]
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Value {
+        serde_json::from_str(&self.ask("PUT", path, body.to_string())).unwrap_or_default()
     }
 
     /// All keys with this prefix.
     pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
-        let answer = ureq::get(&self.url(&format!("kv/{prefix}?keys"))).call();
-        answer.ok().and_then(|mut it| it.body_mut().read_json().ok()).unwrap_or_default()
+        let all = self.get("kv/?keys");
+        let keys = all.as_array().unwrap().iter().map(|key| key.as_str().unwrap().to_owned());
+        keys.filter(|key| key.starts_with(prefix)).collect()
     }
 
+    #[track_caller]
     pub(crate) fn put_key(&self, key: &str, value: &str) {
-        ureq::put(&self.url(&format!("kv/{key}"))).send(value).unwrap();
+        self.ask("PUT", &format!("kv/{key}"), value.to_owned());
     }
 
+    #[track_caller]
     pub(crate) fn delete_key(&self, key: &str) {
-        ureq::delete(&self.url(&format!("kv/{key}"))).call().unwrap();
+        self.ask("DELETE", &format!("kv/{key}"), String::new());
     }
 
     /// An instance at the agent of this Consul, with a check that its owner keeps: `passing`.
@@ -115,10 +146,10 @@ impl Consul {
     }
 }
 
-fn spawn(dir: &Path, [http, serf, server]: [u16; 3]) -> Child {
+fn spawn(dir: &Path, [http, serf, server]: [u16; 3], more: &str) -> Child {
     let ports = format!(
         "ports {{ http = {http} dns = -1 grpc = -1 serf_lan = {serf} serf_wan = -1 server = {server} }} \
-         connect {{ enabled = false }}"
+         connect {{ enabled = false }} {more}"
     );
     let log = std::fs::File::create(dir.join("log")).unwrap();
     let mut command = Command::new(binary());

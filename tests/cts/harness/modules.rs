@@ -40,6 +40,17 @@ resource "terraform_data" "slow" {
 }
 "#;
 
+/// Notes how many instances a run was given.
+const COUNTED: &str = r#"
+variable "services" {}
+resource "terraform_data" "count" {
+  triggers_replace = [length(var.services)]
+  provisioner "local-exec" {
+    command = "echo ${length(var.services)} >> ../../counted"
+  }
+}
+"#;
+
 /// Fails when it is applied, and passes `validate`.
 const FAILING: &str = r#"
 variable "services" {}
@@ -56,6 +67,7 @@ pub(crate) fn write(dir: &Path) {
         ("with-catalog", wide("catalog_services")),
         ("with-both", format!("{}\nvariable \"catalog_services\" {{}}\n", wide("consul_kv"))),
         ("slow", format!("{ADDRESSES}{SLOW}")),
+        ("counted", COUNTED.to_owned()),
         ("failing", FAILING.to_owned()),
         ("no-services", "resource \"terraform_data\" \"it\" {}\n".to_owned()),
     ] {
