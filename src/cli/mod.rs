@@ -9,6 +9,7 @@
 //! The flags of the `task` commands for TLS; `task create`, `delete` and `run`; the prompt of `task enable` (it shows a plan,
 //! which the agent cannot make yet).
 
+mod address;
 mod argv;
 mod client;
 mod completion;
@@ -32,6 +33,7 @@ mod syslog;
 mod table;
 mod task;
 mod time;
+mod tls;
 mod version;
 mod watch;
 
