@@ -758,8 +758,10 @@ fn spec(name: &str) -> TaskSpec {
 }
 
 fn handle(snapshot: ClusterSnapshot) -> (Handle, Ends) {
+    let leading = snapshot.leading;
     let (cluster_sender, cluster) = watch::channel(Arc::new(snapshot));
     let (tasks_sender, tasks) = watch::channel(Arc::new(TasksSnapshot {
+        leading,
         tasks: tasks(),
         specs: vec![Arc::new(spec("web"))],
         ..TasksSnapshot::default()

@@ -11,7 +11,7 @@
 # id = "cts-01"
 
 # Where the API listens. Loopback serves the whole cluster, because followers forward to the leader; anything wider is
-# open to whoever reaches it, as there are no credentials yet.
+# open to whoever reaches it, unless `tls` below asks clients for certificates.
 http_addr = "127.0.0.1:8558"
 
 # Only the port of the API, as in CTS. Need not be given with http_addr.
@@ -32,6 +32,18 @@ log_level = "INFO"
 
 # "text" for people, "json" for machines.
 log_format = "text"
+
+# A copy of the log for the syslog of this machine. Any key switches it on; `path` is the socket, if it is not where
+# machines have it.
+# syslog { facility = "LOCAL0" name = "consul-terraform-sync" }
+
+# The API over TLS. With verify_incoming, clients must show a certificate that ca_cert (or a file in ca_path) vouches for.
+# tls {
+#   cert            = "/etc/quorate/api.pem"
+#   key             = "/etc/quorate/api.key"
+#   verify_incoming = true
+#   ca_cert         = "/etc/quorate/ca.pem"
+# }
 
 # ---- when tasks run
 
@@ -58,8 +70,8 @@ driver "terraform" {
   # Let Terraform write its trace log to terraform.log in the task's directory: slow and large, for a hunt.
   persist_log = false
 
-  # Where Terraform keeps its state: azurerm consul cos gcs http kubernetes local manta pg s3. In a cluster name one
-  # that every agent reaches; state in local files does not follow the leader.
+  # Where Terraform keeps its state: azurerm consul cos gcs http kubernetes local manta pg s3. Without one a single agent
+  # takes Consul when it is used, else files; the agents of a cluster keep the state themselves.
   # backend "s3" { bucket = "state" key = "quorate" region = "eu-west-1" }
 
   # Where providers come from. Only those that a task uses are written for it.

@@ -9,7 +9,6 @@ use super::read::Spanned;
 use super::resolve::World;
 use super::settings::{HTTP_ADDR, Settings};
 use super::source::Span;
-use crate::cluster::settings::LeadershipMode;
 use crate::task::spec::{Condition, ModuleInput, Services, Work};
 
 /// All of them, in the order of the file where they have a place.
@@ -77,17 +76,8 @@ fn state(raw: &RawRoot, settings: &Settings, found: &mut Vec<Diagnostic>) {
         return;
     }
     let driver = raw.driver.as_ref().map(|driver| &driver.key);
-    let kept = settings.cluster.as_ref().is_some_and(|ha| ha.cluster.mode == LeadershipMode::Quorum);
-    let before = settings.consul.as_ref().map_or("consul-terraform-sync/", |consul| consul.kv_path.as_str());
-    if kept {
-        let message = format!(
-            "no backend is named, so the agents keep Terraform's state: CTS keeps it in Consul below {before}terraform, and \
-             what is there is not looked at"
-        );
-        let help = "backend \"consul\" {} in driver \"terraform\" goes on with the state that is in Consul; or take it over \
-                    once with `quorate state push`";
-        found.push(different(driver, message, help));
-    } else if settings.consul.is_none() {
+    // In a cluster the start itself says where state is.
+    if settings.cluster.is_none() && settings.consul.is_none() {
         let message = "no backend is named and no Consul is configured, so Terraform's state is in files of the task's \
                        directory: CTS keeps it in the Consul at localhost:8500";
         found.push(different(driver, message, "consul {} at the top level is as in CTS"));

@@ -132,7 +132,6 @@ high_availability {
             (Some(1), "the API listens on 127.0.0.1"),
             (None, told[1].1),
             (Some(3), "`max` is four times `min`"),
-            (None, "no backend is named"),
             (Some(5), "Consul may be away at the start and for any time later"),
             (Some(8), "task edge runs on every change of the health of a service that matches its regexp"),
             (Some(8), "values of keys reach the module of task edge as they are"),
@@ -140,7 +139,8 @@ high_availability {
     );
     assert!(told[1].1.starts_with("tasks"));
     assert!(check.differences.iter().all(|it| it.help.is_some()));
-    assert!(check.differences[3].message.contains("mine/terraform"), "{}", check.differences[3].message);
+    let state = check.diagnostics.iter().find(|it| it.message.contains("left in Consul is not looked at")).unwrap();
+    assert_eq!(state.severity, "note");
     let shown = check.render(false, 100);
     let expected = "different from CTS
   a.hcl:1:1

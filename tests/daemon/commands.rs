@@ -43,6 +43,10 @@ fn wrong_use_and_refusals_have_their_texts_and_codes() {
         let refused = if command == "delete" { "404 Not Found: a task with name" } else { "returned 404 status code" };
         check(&["none"], 11, &[refused, "none"]);
     }
+    let out = cli(&place, &agent, &["task", "create"], "yes\n");
+    assert_eq!(out.status.code(), Some(13), "{out:?}");
+    let words = "no task file provided\n    For additional help try 'quorate task create --help'";
+    assert!(stderr(&out).contains(words), "{out:?}");
     assert_eq!(agent.get("/v1/tasks")["tasks"], json!([]));
 }
 

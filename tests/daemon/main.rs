@@ -7,6 +7,7 @@ mod check;
 mod commands;
 mod commands_tls;
 mod input;
+mod large;
 mod process;
 mod syslog;
 mod tasks;

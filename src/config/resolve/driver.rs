@@ -138,6 +138,7 @@ pub(super) fn state_notice(
     problems: &mut Problems,
 ) {
     let span = backend_span(raw);
+    let modules = || tasks.iter().any(|task| matches!(task.work, Work::Terraform(_)));
     let at = |diagnostic: Diagnostic, label: &str| match &span {
         Some(span) => diagnostic.at(span, label),
         None => diagnostic,
@@ -165,19 +166,29 @@ pub(super) fn state_notice(
             });
         }
         // Without a backend the cluster keeps the state itself, as long as a majority elects its leader.
-        None if mode == Some(LeadershipMode::Alive)
-            && tasks.iter().any(|task| matches!(task.work, Work::Terraform(_))) =>
-        {
+        None if mode == Some(LeadershipMode::Quorum) && raw.consul.is_some() && modules() => {
+            let message =
+                "the agents keep Terraform's state: what CTS or a single agent has left in Consul is not looked at";
+            let help = "backend \"consul\" {} in driver \"terraform\" goes on with it; or take it over once with `quorate \
+                        state push`";
+            let note = Diagnostic::note(message).help(help);
+            problems.add(no_backend(raw, note));
+        }
+        None if mode == Some(LeadershipMode::Alive) && modules() => {
             let message = "Terraform's state stays on the agent that ran: the next leader would start without it";
             let help = "with leadership = \"alive\" the agents keep no state: name a backend that all of them reach \
                         (consul, s3, pg, ..) in `driver \"terraform\"`";
-            let warning = Diagnostic::warning(message).help(help);
-            problems.add(match &raw.driver {
-                Some(driver) => warning.at(&driver.key, "no backend here"),
-                None => warning,
-            });
+            problems.add(no_backend(raw, Diagnostic::warning(message).help(help)));
         }
         _ => {}
+    }
+}
+
+/// Points at the driver that names no backend, when there is one.
+fn no_backend(raw: &RawRoot, diagnostic: Diagnostic) -> Diagnostic {
+    match &raw.driver {
+        Some(driver) => diagnostic.at(&driver.key, "no backend here"),
+        None => diagnostic,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Local};
 
@@ -10,7 +11,7 @@ use crate::cluster::Now;
 use crate::task::feed::{Data, Instance, Query};
 use crate::task::output::{Inputs, Trigger};
 use crate::task::slot::{Moment, Slot};
-use crate::task::spec::{Condition, Guards, TaskSpec};
+use crate::task::spec::{Buffer, Condition, Guards, TaskSpec};
 
 impl Tasks {
     /// Everything that the tasks need of Consul, each query once. Disabled tasks count: when one is enabled, its data is
@@ -36,7 +37,7 @@ impl Tasks {
                 && self.lease.is_some()
                 && let Some(trigger) = concerns(&slot.spec.condition, query, before, data)
             {
-                slot.ask(trigger, slot.spec.buffer, at);
+                slot.ask(trigger, slot.spec.buffer.or_else(|| follow(&slot.spec)), at);
             }
         }
         self.settle(before.is_none_or(|before| before != *data), at);
@@ -108,6 +109,17 @@ impl Tasks {
             )
         })
     }
+}
+
+/// A new service is in the catalog's answer and in that of its instances, on two connections: the second shall be in the
+/// run that the first triggers. CTS sleeps a second before each answer of the catalog; this is more than the least time
+/// between two answers of a query.
+const INPUTS_FOLLOW: Duration = Duration::from_millis(500);
+
+/// How long a task without a buffer period waits for what belongs to its trigger.
+fn follow(spec: &TaskSpec) -> Option<Buffer> {
+    let waits = matches!(spec.condition, Condition::CatalogServices { .. }) && spec.queries().len() > 1;
+    waits.then_some(Buffer { min: INPUTS_FOLLOW, max: INPUTS_FOLLOW })
 }
 
 /// Whether this change makes tasks with this condition run (`reference/cts.md` 1.6).

@@ -123,6 +123,25 @@ fn of_the_catalog_only_names_count_and_of_keys_every_change() {
 }
 
 #[test]
+fn the_instances_of_a_new_service_are_in_the_run_that_its_name_triggers() {
+    let catalog = CatalogQuery { regexp: "web".to_owned(), ..CatalogQuery::default() };
+    let condition = Condition::CatalogServices { catalog: catalog.clone(), use_as_module_input: true };
+    let inputs = vec![ModuleInput::Services(Services::Names(vec![named("web")]))];
+    let mut world = World::new(vec![TaskSpec { condition, inputs, ..command("a") }]);
+    world.lead(1);
+    world.data(&Query::Catalog(catalog.clone()), Data::Catalog(BTreeMap::new()));
+    world.data(&service("web"), instances(&[]));
+    world.succeed();
+    world.data(&Query::Catalog(catalog), Data::Catalog(BTreeMap::from([("web".to_owned(), Vec::new())])));
+    assert!(world.starts.is_empty());
+    world.pass(0.1);
+    world.data(&service("web"), instances(&["w1"]));
+    world.pass(0.4);
+    assert_eq!(*world.succeed().inputs.data[&service("web")], instances(&["w1"]));
+    assert!(world.starts.is_empty());
+}
+
+#[test]
 fn a_tick_without_news_is_a_success_without_a_run() {
     let inputs = vec![ModuleInput::Services(Services::Names(vec![named("web")]))];
     let mut world = World::new(vec![TaskSpec { inputs, ..on_schedule("a", "* * * * *") }]);

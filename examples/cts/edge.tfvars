@@ -1,0 +1,4 @@
+listen = "0.0.0.0:443"
+limits = {
+  connections = 100
+}

@@ -1,0 +1,25 @@
+//! CTS's acceptance list (`reference/cts.md` section 8) with the real program, a real Consul and real Terraform.
+//! `docs/cts-scenarios.md` says which test stands for which scenario.
+//!
+//! Needs `terraform` on the PATH and Consul (`scripts/fetch-consul`; `CONSUL` names another); a machine without them
+//! fails these tests rather than skipping them. All traffic stays on loopback, nothing is downloaded by a module.
+//!
+//! That a change makes nothing run is shown by later changes that do, and by counting the events in between.
+
+#![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+#![expect(clippy::disallowed_methods, reason = "tests wait on the real clock")]
+
+#[expect(dead_code, unused_imports, reason = "what only the tests of the cluster need")]
+#[path = "../cluster/harness/mod.rs"]
+mod cluster;
+mod harness;
+
+mod api;
+mod catalog;
+mod failover;
+mod kv;
+mod moving;
+mod process;
+mod registration;
+mod schedule;
+mod services;
