@@ -14,6 +14,7 @@ use super::exit::Exit;
 use super::members::yes;
 use super::output::{Failure, pretty, say};
 use super::paint::{Paint, clean};
+use super::program::Program;
 use super::status::{activity, ended, run_took, status_style};
 use super::table::{Table, WIDTH, cell, cut, plain};
 use super::time;
@@ -72,7 +73,8 @@ pub(super) struct ShowArgs {
     names: Vec<String>,
 }
 
-pub(super) fn run(command: TaskCommand) -> Result<(), Failure> {
+/// Runs a command; its hints name `program`.
+pub(super) fn run(command: TaskCommand, program: Program) -> Result<(), Failure> {
     match command {
         TaskCommand::List(args) => list(&args),
         TaskCommand::Show(args) => show(&args),
@@ -82,6 +84,7 @@ pub(super) fn run(command: TaskCommand) -> Result<(), Failure> {
         TaskCommand::Delete(args) => switch::delete(&args),
         TaskCommand::Run(args) => switch::run(&args),
     }
+    .map_err(|failure| failure.named(program))
 }
 
 /// Exactly one name, refused in CTS's words.

@@ -4,6 +4,8 @@
 
 mod agent;
 mod check;
+mod commands;
+mod commands_tls;
 mod input;
 mod large;
 mod process;

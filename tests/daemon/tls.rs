@@ -163,7 +163,7 @@ fn a_certificate_without_effect_is_a_warning() {
 }
 
 /// A directory with the files of an authority (`ca`), its server and client, and those of a stranger.
-fn place() -> Place {
+pub(crate) fn place() -> Place {
     let place = Place::new();
     let ca = authority("the authority");
     let other = authority("another authority");

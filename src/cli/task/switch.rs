@@ -108,5 +108,5 @@ pub(super) fn run(args: &NameArgs) -> Result<(), Failure> {
     client
         .post(&format!("/v1/tasks/{}/run", encode(name)))
         .map_err(|error| Failure::new(format!("unable to run '{shown}'\n{error}")))?;
-    say(&format!("==> Task '{shown}' runs as soon as it is free; 'quorate task show {shown}' tells how it went.\n"))
+    say(&format!("==> Task '{shown}' runs as soon as it is free ('task show' tells how it went).\n"))
 }
