@@ -56,7 +56,7 @@ fn a_task_is_enabled_with_a_yes_without_being_asked_or_not_at_all() {
     let tasks: String =
         ["asked", "told", "left"].iter().map(|name| task(&place, name, NEVER, "enabled = false")).collect();
     let agent = place.start(&tasks);
-    eventually(|| (agent.call("GET", "/v1/tasks/left", None).0 == 200).then_some(()));
+    agent.ready();
 
     let no = cli(&place, &agent, &["task", "enable", "left"], "no\n");
     assert_eq!(no.status.code(), Some(0), "{no:?}");

@@ -112,7 +112,8 @@ fn tls_to_an_agent_without_it_is_said() {
 
 fn start(place: &Place, server: &str) -> Agent {
     let agent = place.start(&format!("{server}{}", TASK.replace("NAME", "there")));
-    let all = [&["task", "show", "-ca-cert=ca.pem"], &IDENTITY[..], &["there"]].concat();
+    // It shows its tasks before it leads; what changes one waits for that.
+    let all = [&["task", "disable", "-ca-cert=ca.pem"], &IDENTITY[..], &["there"]].concat();
     eventually(|| ask(place, &agent, &all, &[]).status.success().then_some(()));
     agent
 }

@@ -72,7 +72,7 @@ fn a_task_is_enabled_inspected_run_and_disabled() {
          condition \"schedule\" {{ cron = \"{EVERY_SECOND}\" }}\n}}\n",
         out.display()
     ));
-    eventually(|| (agent.call("GET", "/v1/tasks/flag", None).0 == 200).then_some(()));
+    agent.ready();
     let patch = |query: &str, body: &str| {
         let (status, text) = agent.call("PATCH", &format!("/v1/tasks/flag{query}"), Some(body));
         assert_eq!(status, 200, "{text}");
