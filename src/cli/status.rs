@@ -433,9 +433,9 @@ pub(super) mod tests {
         let screen =
             |consul| render(&cluster, &Ok(TasksNow { consul: Some(consul), ..sample_tasks() }), now, NO_COLOUR);
         let away = screen(consul(vec![fault(&["service \"web\"", "key \"a\""])], 0));
-        assert!(away.contains("Consul   at localhost:8500: 2 of 3 queries not read for 2h"), "{away}");
+        assert!(away.contains("Consul   at localhost:8500: 2 of 3 queries not read for 1h59m"), "{away}");
         let one = screen(consul(vec![fault(&["service \"web\""])], 0));
-        assert!(one.contains("service \"web\" not read for 2h"), "{one}");
+        assert!(one.contains("service \"web\" not read for 1h59m"), "{one}");
         assert!(screen(consul(Vec::new(), 2)).contains("2 of 3 queries wait for their first answer"));
         assert!(!screen(consul(Vec::new(), 0)).contains("Consul"), "nothing to tell");
     }

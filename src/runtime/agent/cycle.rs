@@ -344,8 +344,8 @@ impl Loop {
         let leading = self.leads().is_some();
         self.metrics.observe_view(&view, leading);
         self.cluster.send_replace(self.chronicle.snapshot(&view, leading));
-        // A single agent shows its tasks also before it leads and while its lease is away: there is nobody else to ask.
-        let snapshot = if leading || !self.clustered {
+        // A single agent shows its tasks also while its lease is away for a moment: there is nobody else to ask.
+        let snapshot = if leading || (!self.clustered && self.recovered.is_some()) {
             TasksSnapshot {
                 leading,
                 tasks: self.tasks.reports(),
