@@ -89,9 +89,10 @@ fn as_cts_left_it(place: &Place, consul: &Consul, task: &str, inputs: &str) {
     let source = place.path().join("modules").join(module);
     let text = format!(
         "terraform {{\n  backend \"consul\" {{\n    address = \"{}\"\n    gzip = true\n    path = \
-         \"consul-terraform-sync/terraform\"\n  }}\n}}\n\nmodule \"{task}\" {{\n  source = {source:?}\n  services = \
+         \"consul-terraform-sync/terraform\"\n  }}\n}}\n\nmodule \"{task}\" {{\n  source = \"{}\"\n  services = \
          var.services\n{inputs}}}\n",
-        consul.address()
+        consul.address(),
+        source.display()
     );
     fs::write(dir.join("main.tf"), text).unwrap();
     fs::write(dir.join("variables.tf"), "variable \"services\" {}\n").unwrap();

@@ -31,7 +31,9 @@ fn two_tasks_with_their_state_in_consul_and_a_restart() {
 
     let marks = ["both", "one"].map(|task| agent.mark(task));
     consul.register("api", "api-2", "10.0.0.3");
-    marks.iter().for_each(|mark| mark.wait(1));
+    for mark in &marks {
+        mark.wait(1);
+    }
     consul.deregister("web-1");
     marks[0].wait(2);
     marks[1].wait(1);
