@@ -126,30 +126,105 @@ fn a_watch_in_json_is_silent_while_only_request_ids_change() {
 }
 
 #[test]
-fn a_task_is_switched() {
+fn a_task_is_enabled_after_a_plan_and_a_yes() {
+    let agent = Agent::start(|request| match request.path.as_str() {
+        "/v1/tasks/web?run=inspect" => {
+            (200, json!({"inspect": {"changes_present": true, "plan": "Plan: 1 to add\n  + \u{1b}[1mx"}}))
+        }
+        "/v1/tasks/same?run=inspect" => (200, json!({"inspect": {"changes_present": false, "plan": "No changes."}})),
+        _ => (200, json!({})),
+    });
+    let out = agent.answer(&["task", "enable", "web"], "yes\n");
+    let expected = "\
+==> Inspecting what enabling 'web' would change...
+
+    Plan: 1 to add
+      +  [1mx
+
+==> Enabling the task will perform the actions described above.
+    Do you want to perform these actions for 'web'?
+     - They cannot be taken back by disabling the task.
+     - They may differ when what the task watches changes in between.
+
+    Only 'yes' approves, anything else cancels.
+
+    Enter a value: 
+==> Enabling and running 'web'...
+
+==> 'web' enable complete!
+";
+    assert_eq!((code(&out), stdout(&out).as_str(), stderr(&out).as_str()), (0, expected, ""));
+    // Without changes it neither asks nor runs.
+    let out = agent.run(&["task", "enable", "same"]);
+    assert!(code(&out) == 0 && stdout(&out).ends_with("\n    No changes.\n\n==> 'same' enable complete!\n"), "{out:?}");
+    let seen = agent.seen();
+    let lines: Vec<_> = seen.iter().map(Request::line).collect();
+    assert_eq!(
+        lines,
+        [
+            "PATCH /v1/tasks/web?run=inspect",
+            "PATCH /v1/tasks/web?run=now",
+            "PATCH /v1/tasks/same?run=inspect",
+            "PATCH /v1/tasks/same"
+        ]
+    );
+    assert!(seen.iter().all(|request| request.body == r#"{"enabled":true}"#));
+}
+
+#[test]
+fn only_a_whole_yes_is_a_yes() {
+    let agent = Agent::start(|request| match request.path.as_str() {
+        "/v1/tasks/web?run=inspect" => (200, json!({"inspect": {"changes_present": true, "plan": "p"}})),
+        _ => (202, json!({"request_id": "r"})),
+    });
+    for (command, doing) in [("enable", "enabling"), ("delete", "deleting")] {
+        for no in ["no\n", "\n", "Yes\n", "y\n", " yes\n", "yes please\n"] {
+            let out = agent.answer(&["task", command, "web"], no);
+            assert_eq!(code(&out), 0, "{no:?}: {out:?}");
+            assert!(stdout(&out).ends_with(&format!("==> Cancelled {doing} task 'web'\n")), "{no:?}: {out:?}");
+        }
+        for end in ["", "yes"] {
+            let out = agent.answer(&["task", command, "web"], end);
+            assert_eq!(code(&out), 11, "{end:?}: {out:?}");
+            assert!(stderr(&out).contains(&format!("nobody approved {doing} 'web'")), "{out:?}");
+        }
+    }
+    assert!(agent.seen().iter().all(|request| request.path.ends_with("?run=inspect")), "nothing was done");
+}
+
+#[test]
+fn a_task_is_disabled_deleted_and_run() {
     let agent = Agent::start(|_| (200, json!({})));
-    let out = agent.run(&["task", "enable", "-auto-approve", "web"]);
-    assert_eq!((code(&out), stdout(&out).as_str()), (0, "==> 'web' enable complete!\n"));
     let out = agent.run(&["task", "disable", "a b"]);
     assert_eq!((code(&out), stdout(&out).as_str()), (0, "==> 'a b' disable complete!\n"));
+    let out = agent.run(&["task", "delete", "-auto-approve", "web"]);
+    let marked = "==> Task 'web' has been marked for deletion and will be deleted when not running.\n";
+    assert_eq!((code(&out), stdout(&out).as_str()), (0, marked));
+    let out = agent.run(&["task", "run", "web"]);
+    assert!(code(&out) == 0 && stdout(&out).starts_with("==> Task 'web' runs as soon as it is free"), "{out:?}");
     let seen = agent.seen();
-    assert_eq!(seen[0].line(), "PATCH /v1/tasks/web");
-    assert_eq!(seen[0].body, r#"{"enabled":true}"#);
-    assert_eq!(seen[1].line(), "PATCH /v1/tasks/a%20b");
-    assert_eq!(seen[1].body, r#"{"enabled":false}"#);
+    let lines: Vec<_> = seen.iter().map(Request::line).collect();
+    assert_eq!(lines, ["PATCH /v1/tasks/a%20b", "DELETE /v1/tasks/web", "POST /v1/tasks/web/run"]);
+    assert_eq!(seen[0].body, r#"{"enabled":false}"#);
 }
 
 #[test]
 fn a_refusal_is_told_in_the_words_of_cts() {
-    let agent = Agent::start(|_| (404, json!({"error": {"message": "a task with name 'x' does not exist"}})));
-    let out = agent.run(&["task", "enable", "x"]);
-    assert_eq!(code(&out), 11);
-    assert_eq!(stdout(&out), "");
-    let expected = "\
-==> Error: unable to enable 'x'
-    request returned 404 status code with error: a task with name 'x' does not exist
-";
-    assert_eq!(stderr(&out), expected);
+    let refusal = json!({"error": {"message": "a task with name 'x' does not exist"}, "request_id": "r-1"});
+    let agent = Agent::start(move |_| (404, refusal.clone()));
+    for (args, what, reason) in [
+        (&["task", "enable", "x"][..], "generate plan for", "request returned 404 status code with error: "),
+        (&["task", "disable", "x"], "disable", "request returned 404 status code with error: "),
+        (&["task", "delete", "-auto-approve", "x"], "delete", "404 Not Found: "),
+        (&["task", "run", "x"], "run", "request returned 404 status code with error: "),
+    ] {
+        let out = agent.run(args);
+        assert_eq!(code(&out), 11, "{args:?}");
+        let logs = if what == "delete" { ", see logs for more details (Request ID: r-1)" } else { "" };
+        let expected =
+            format!("==> Error: unable to {what} 'x'\n    {reason}a task with name 'x' does not exist{logs}\n");
+        assert_eq!(stderr(&out), expected);
+    }
 }
 
 #[test]
@@ -224,8 +299,12 @@ fn exit_codes_are_those_of_cts() {
     check(&["task", "enable"], 13, "Error: this command requires one argument");
     check(&["task", "enable", "a", "b"], 13, "All flags are required to appear before positional arguments");
     check(&["config", "check"], 13, "no config file provided");
-    check(&["start", "-once"], 11, "-once is not supported yet");
-    check(&["-inspect-task", "web"], 11, "-inspect-task is not supported yet");
+    check(&["task", "create"], 13, "no task file provided\n    For additional help try 'quorate task create --help'");
+    check(&["task", "create", "-task-file", "/none.hcl"], 15, "unable to read task file");
+    check(&["members", "-ssl-verify=maybe", "-http-addr=https://localhost:1"], 11, "must be true or false");
+    check(&["members", "-client-cert=x", "-http-addr=https://localhost:1"], 11, "without -client-key");
+    check(&["members", "-ca-cert=/none", "-http-addr=https://localhost:1"], 11, "/none: No such file");
+    check(&["-autocomplete-install"], 14, "quorate completion bash");
 }
 
 #[test]
@@ -268,6 +347,61 @@ fn version_has_the_two_lines_of_cts() {
     let mut lines = text.lines();
     assert_eq!(lines.next(), Some(concat!("quorate v", env!("CARGO_PKG_VERSION"))));
     assert!(lines.next().unwrap().starts_with("Compatible with Terraform"));
+}
+
+#[test]
+fn the_name_of_cts_gets_the_forms_of_cts() {
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("consul-terraform-sync");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_quorate"), &link).unwrap();
+    let cts = |args: &[&str]| Command::new(&link).args(args).env_clear().stdin(Stdio::null()).output().unwrap();
+    for args in [&["-help"][..], &["--help"], &["-h"]] {
+        let out = cts(args);
+        let text = stdout(&out);
+        assert_eq!(code(&out), 0);
+        let usage = "Usage CLI: consul-terraform-sync <command> [-help] [options]";
+        assert!([usage, "Commands:", "Options:"].iter().all(|part| text.contains(part)), "{text}");
+    }
+    for args in [&["-version"][..], &["--version"], &["-v"], &["version"]] {
+        let out = cts(args);
+        let text = stdout(&out);
+        let first = concat!("consul-terraform-sync v0.9.0 (quorate v", env!("CARGO_PKG_VERSION"), ")");
+        assert_eq!((code(&out), text.lines().next()), (0, Some(first)));
+        assert!(text.contains("\nCompatible with Terraform >= 0.13.0"), "{text}");
+    }
+    let nothing = cts(&[]);
+    assert!(code(&nothing) == 13 && stderr(&nothing).contains("Usage CLI: consul-terraform-sync <command>"));
+    let unknown = cts(&["nope"]);
+    assert!(code(&unknown) == 127 && stderr(&unknown).contains("Usage CLI: consul-terraform-sync <command>"));
+    for command in ["enable", "disable", "delete"] {
+        let usage = format!("Usage: consul-terraform-sync task {command} [-help] [options] <task name>");
+        assert!(stdout(&cts(&["task", command, "-help"])).contains(&usage));
+        let hint = format!("For additional help try 'consul-terraform-sync task {command} --help'");
+        assert!(stderr(&cts(&["task", command])).contains(&hint));
+    }
+    let create = stdout(&cts(&["task", "create", "-help"]));
+    assert!(create.contains("Usage: consul-terraform-sync task create [-help] [options] -task-file=<task config>"));
+    let hint = "no task file provided\n    For additional help try 'consul-terraform-sync task create --help'";
+    assert!(stderr(&cts(&["task", "create"])).contains(hint));
+    let completion = stdout(&cts(&["completion", "bash"]));
+    assert!(completion.contains(" -o default consul-terraform-sync\n"), "{completion}");
+
+    // Flags alone start an agent, and it is said that this is the old way; with the command nothing is said.
+    let (old, new) = (cts(&["-config-file", "/none.hcl"]), cts(&["start", "-config-file", "/none.hcl"]));
+    assert_eq!((code(&old), code(&new)), (15, 15));
+    let banner = "flags without a command are deprecated";
+    assert!(stderr(&old).contains(banner) && !stderr(&new).contains(banner), "{old:?}");
+    let own = quorate(&["-config-file", "/none.hcl"]).output().unwrap();
+    assert!(!stderr(&own).contains(banner), "{own:?}");
+}
+
+#[test]
+fn an_old_port_is_taken_with_a_warning() {
+    let agent = Agent::start(answers);
+    let port = agent.url.rsplit_once(':').unwrap().1.to_owned();
+    let out = quorate(&["members", "-http-addr", "http://127.0.0.1:1", "-port", &port]).output().unwrap();
+    assert_eq!(code(&out), 0, "{out:?}");
+    assert!(stderr(&out).contains("the -port option is deprecated, use -http-addr instead"), "{out:?}");
 }
 
 #[test]
@@ -376,6 +510,16 @@ impl Agent {
 
     fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
+    }
+
+    /// With this on standard input.
+    fn answer(&self, args: &[&str], input: &str) -> Output {
+        let mut command = self.command(args);
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // It may end without reading.
+        drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
+        child.wait_with_output().unwrap()
     }
 
     fn seen(&self) -> Vec<Request> {

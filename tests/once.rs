@@ -23,7 +23,9 @@ fn note(name: &str, condition: &str) -> String {
 
 /// Exit code and log.
 fn start(dir: &Path, tasks: &str, flags: &[&str]) -> (i32, String) {
-    let text = format!("driver \"terraform\" {{\n backend \"local\" {{}}\n}}\n{tasks}");
+    // Refused in a cluster.
+    let backend = if tasks.contains("gossip") { "" } else { "backend \"local\" {}\n" };
+    let text = format!("driver \"terraform\" {{\n {backend}}}\n{tasks}");
     fs::write(dir.join("quorate.hcl"), text).unwrap();
     let mut program = Command::new(env!("CARGO_BIN_EXE_quorate"));
     program.current_dir(dir).args(["start", "-config-file=quorate.hcl"]).args(flags);

@@ -4,6 +4,7 @@ use clap::Args;
 use clap_complete::Shell;
 
 use super::output::{Failure, say};
+use super::program::Program;
 
 /// Flags of `completion`.
 #[derive(Debug, Args)]
@@ -13,8 +14,8 @@ pub(super) struct CompletionArgs {
     shell: Shell,
 }
 
-pub(super) fn run(args: &CompletionArgs, command: &mut clap::Command) -> Result<(), Failure> {
+pub(super) fn run(args: &CompletionArgs, command: &mut clap::Command, program: Program) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, command, "quorate", &mut script);
+    clap_complete::generate(args.shell, command, program.name(), &mut script);
     say(&String::from_utf8_lossy(&script))
 }

@@ -3,7 +3,8 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::client::{Address, Client};
+use super::address::Address;
+use super::client::Client;
 use super::output::{Failure, pretty, say};
 use super::paint::clean;
 use crate::http::reply::{Left, SteppedDown};

@@ -3,7 +3,8 @@
 use chrono::{DateTime, FixedOffset};
 use clap::Args;
 
-use super::client::{Address, Client, ClientError};
+use super::address::Address;
+use super::client::{Client, ClientError};
 use super::output::{Failure, pretty, say};
 use super::paint::{Paint, Style};
 use super::table::{Table, cell, plain};

@@ -3,12 +3,13 @@
 //! Flags are CTS's kind: one dash or two, `-a b` or `-a=b` (`argv`). Exit codes are CTS's (`exit`): 0 means that what
 //! the command says happened, happened. What is printed comes from pure functions of answers, the time and a
 //! `Paint`, so that tests hold every table to the letter.
+//! Called by CTS's name, the program has that name in its help and version (`program`).
 //!
 //! # Not here
 //!
-//! The flags of the `task` commands for TLS; `task create`, `delete` and `run`; the prompt of `task enable` (it shows a plan,
-//! which the agent cannot make yet).
+//! Names of tasks in the completion of a shell.
 
+mod address;
 mod argv;
 mod client;
 mod completion;
@@ -22,6 +23,7 @@ mod members;
 mod objects;
 mod output;
 mod paint;
+mod program;
 mod providers;
 mod registration;
 mod reload;
@@ -32,16 +34,17 @@ mod syslog;
 mod table;
 mod task;
 mod time;
-mod version;
+mod tls;
 mod watch;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use self::exit::Exit;
+use self::program::{OldForm, Program};
 
 /// Highly available network automation: runs your tasks on exactly one of N agents.
 #[derive(Debug, Parser)]
@@ -71,7 +74,7 @@ enum Command {
     StepDown(leave::StepDownArgs),
     /// Read the configuration files of an agent again
     Reload(reload::ReloadArgs),
-    /// Look at tasks, enable and disable them
+    /// Look at tasks, make and run them, enable and disable them
     #[command(subcommand)]
     Task(task::TaskCommand),
     /// Look at the Terraform state that the cluster keeps, take it out, put it in
@@ -90,19 +93,29 @@ enum Command {
 
 /// Runs the command of `args` (the program's name first) and says how it went.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = argv::normalise(args);
+    let given: Vec<OsString> = args.into_iter().collect();
+    let program = Program::of(given.first().map_or_else(|| OsStr::new(""), OsString::as_os_str));
+    let args = argv::normalise(given.clone());
     if args.len() <= 1 {
-        output::complain(&help());
+        output::complain(&program.named(&help()));
         return Exit::Missing.into();
+    }
+    match program.old_form(&given, &args) {
+        Some(OldForm::Deprecated(text)) => output::complain(&text),
+        Some(OldForm::Refused(text)) => {
+            output::complain(&text);
+            return Exit::Flags.into();
+        }
+        None => {}
     }
     let group = args.get(1).and_then(|arg| arg.to_str()).map(str::to_owned);
     match Cli::try_parse_from(args) {
-        Ok(cli) => dispatch(cli.command),
-        Err(error) => refuse(&error, group.as_deref()).into(),
+        Ok(cli) => dispatch(cli.command, program),
+        Err(error) => refuse(&error, group.as_deref(), program).into(),
     }
 }
 
-fn dispatch(command: Command) -> ExitCode {
+fn dispatch(command: Command, program: Program) -> ExitCode {
     let outcome = match command {
         Command::Start(args) => return start::run(&args),
         Command::Config(command) => return config::run(command),
@@ -111,11 +124,11 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Leave(args) => leave::run_leave(&args),
         Command::StepDown(args) => leave::run_step_down(&args),
         Command::Reload(args) => reload::run(&args),
-        Command::Task(command) => task::run(command),
+        Command::Task(command) => task::run(command, program),
         Command::State(command) => state::run(command),
         Command::Keygen => keygen::run(),
-        Command::Version => version::run(),
-        Command::Completion(args) => completion::run(&args, &mut Cli::command()),
+        Command::Version => output::say(&program.version()),
+        Command::Completion(args) => completion::run(&args, &mut Cli::command(), program),
     };
     match outcome {
         Ok(()) => Exit::Ok.into(),
@@ -131,8 +144,8 @@ fn help() -> String {
 }
 
 /// What clap would not take. `first`: the first argument, whose commands are shown when the unknown one belongs to it.
-fn refuse(error: &clap::Error, first: Option<&str>) -> Exit {
-    let text = error.render().to_string();
+fn refuse(error: &clap::Error, first: Option<&str>, program: Program) -> Exit {
+    let text = program.named(&error.render().to_string());
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match output::say(&text) {
             Ok(()) => Exit::Ok,
@@ -143,7 +156,7 @@ fn refuse(error: &clap::Error, first: Option<&str>) -> Exit {
             cli.build();
             let group = first.and_then(|name| cli.find_subcommand_mut(name));
             let known = group.map_or_else(help, |group| group.render_help().to_string());
-            output::complain(&format!("{}\n\n{known}", text.lines().next().unwrap_or_default()));
+            output::complain(&format!("{}\n\n{}", text.lines().next().unwrap_or_default(), program.named(&known)));
             Exit::UnknownCommand
         }
         ErrorKind::MissingRequiredArgument

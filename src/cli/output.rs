@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, IsTerminal, Write};
 
 use super::exit::Exit;
+use super::program::Program;
 
 /// A command that did not do what it is for.
 #[derive(Debug)]
@@ -21,6 +22,11 @@ impl Failure {
     /// The same with another code.
     pub(super) fn with(exit: Exit, text: impl Into<String>) -> Self {
         Self { exit, text: text.into() }
+    }
+
+    /// With the name that the program was called by in its hints.
+    pub(super) fn named(self, program: Program) -> Self {
+        Self { text: program.named(&self.text), ..self }
     }
 
     /// Prints it on standard error: first line after `==> `, the others indented, as CTS does.

@@ -52,6 +52,12 @@ pub(super) fn clean(text: &str) -> String {
     harmless.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The same for text of several lines, which stay as they are indented.
+pub(super) fn clean_lines(text: &str) -> String {
+    let harmless = |line: &str| line.chars().map(|c| if c.is_control() || is_format(c) { ' ' } else { c }).collect();
+    text.lines().map(harmless).collect::<Vec<String>>().join("\n")
+}
+
 /// Invisible characters that turn the direction of text or join lines.
 fn is_format(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -64,6 +70,11 @@ mod tests {
     #[test]
     fn escape_sequences_of_others_are_harmless() {
         assert_eq!(clean("a\x1b[2Jb\r\n\tc\u{202e}d"), "a [2Jb c d");
+    }
+
+    #[test]
+    fn lines_stay_lines() {
+        assert_eq!(clean_lines("a\n  + b\x1b[2J\r\n"), "a\n  + b [2J");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::client::{Address, Client};
+use super::address::Address;
+use super::client::Client;
 use super::config::WIDTH;
 use super::env::World;
 use super::output::{Failure, pretty, say};

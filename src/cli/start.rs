@@ -20,7 +20,7 @@ use super::output::{Failure, complain};
 use super::providers;
 use super::registration;
 use super::reload::Files;
-use crate::cluster::settings::{LeadershipMode, Profile};
+use crate::cluster::settings::{LeadershipMode, LeaseTiming, Profile, Timing};
 use crate::config::{self, Overrides};
 use crate::runtime::agent::Seeds;
 use crate::runtime::settings::{Mode, Network, Reload};
@@ -268,6 +268,13 @@ fn http_settings(settings: &config::Settings) -> http::Settings {
     }
 }
 
+/// Nobody waits to take over from a single agent, so a busy machine need not cost it its lease.
+fn alone() -> Timing {
+    let lan = Profile::Lan.timing();
+    let lease = LeaseTiming { grant: Duration::from_secs(6), renew: Duration::from_millis(1500), ..lan.lease };
+    Timing { lease, ..lan }
+}
+
 fn runtime_settings(
     settings: config::Settings,
     objects: Objects,
@@ -278,7 +285,7 @@ fn runtime_settings(
         expect: 1,
         seeds: Vec::new(),
         mode: LeadershipMode::Quorum,
-        timing: Profile::Lan.timing(),
+        timing: alone(),
         max_voters: 1,
         replace_after: Duration::MAX,
     };

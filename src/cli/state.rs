@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use chrono::{DateTime, FixedOffset};
 use clap::{Args, Subcommand};
 
-use super::client::{Address, Client};
+use super::address::Address;
+use super::client::Client;
 use super::output::{Failure, pretty, say};
 use super::paint::{Paint, Style, clean};
 use super::table::{Table, cell, plain};

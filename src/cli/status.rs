@@ -7,7 +7,8 @@ use chrono::{DateTime, FixedOffset};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::client::{Address, Client, ClientError};
+use super::address::Address;
+use super::client::{Client, ClientError};
 use super::members::{state_style, yes};
 use super::output::{Failure, pretty, say};
 use super::paint::{Paint, Style, clean};

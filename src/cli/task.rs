@@ -1,14 +1,20 @@
-//! `quorate task list|show|enable|disable`.
+//! `quorate task ...`: here the list and one task; what changes tasks is in the files below.
+
+mod ask;
+mod create;
+mod switch;
 
 use chrono::{DateTime, FixedOffset};
-use clap::{ArgAction, Args, Subcommand};
-use serde_json::{Value, json};
+use clap::{Args, Subcommand};
+use serde_json::Value;
 
-use super::client::{Address, Client};
+use super::address::Address;
+use super::client::Client;
 use super::exit::Exit;
 use super::members::yes;
 use super::output::{Failure, pretty, say};
 use super::paint::{Paint, clean};
+use super::program::Program;
 use super::status::{activity, ended, run_took, status_style};
 use super::table::{Table, WIDTH, cell, cut, plain};
 use super::time;
@@ -27,12 +33,21 @@ pub(super) enum TaskCommand {
     /// One task and its last runs
     #[command(override_usage = "quorate task show [-help] [options] <task name>")]
     Show(ShowArgs),
-    /// Let a task run
+    /// Add a task from a file, after showing what it will do
+    #[command(override_usage = "quorate task create [-help] [options] -task-file=<task config>")]
+    Create(create::CreateArgs),
+    /// Let a task run, after showing what it will do
     #[command(override_usage = "quorate task enable [-help] [options] <task name>")]
-    Enable(SwitchArgs),
+    Enable(switch::ApproveArgs),
     /// Keep a task from running
     #[command(override_usage = "quorate task disable [-help] [options] <task name>")]
-    Disable(SwitchArgs),
+    Disable(switch::NameArgs),
+    /// Remove a task; what it made stays
+    #[command(override_usage = "quorate task delete [-help] [options] <task name>")]
+    Delete(switch::ApproveArgs),
+    /// Run a task now, without waiting for its condition
+    #[command(override_usage = "quorate task run [-help] [options] <task name>")]
+    Run(switch::NameArgs),
 }
 
 /// Flags of `task list`.
@@ -58,27 +73,18 @@ pub(super) struct ShowArgs {
     names: Vec<String>,
 }
 
-/// Flags of `task enable` and `task disable`.
-#[derive(Debug, Args)]
-pub(super) struct SwitchArgs {
-    #[command(flatten)]
-    address: Address,
-    /// Do not ask (nothing is asked yet)
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false,
-          action = ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
-    auto_approve: bool,
-    /// Name of the task
-    #[arg(value_name = "TASK NAME")]
-    names: Vec<String>,
-}
-
-pub(super) fn run(command: TaskCommand) -> Result<(), Failure> {
+/// Runs a command; its hints name `program`.
+pub(super) fn run(command: TaskCommand, program: Program) -> Result<(), Failure> {
     match command {
         TaskCommand::List(args) => list(&args),
         TaskCommand::Show(args) => show(&args),
-        TaskCommand::Enable(args) => switch(&args, true),
-        TaskCommand::Disable(args) => switch(&args, false),
+        TaskCommand::Create(args) => create::create(&args),
+        TaskCommand::Enable(args) => switch::enable(&args),
+        TaskCommand::Disable(args) => switch::disable(&args),
+        TaskCommand::Delete(args) => switch::delete(&args),
+        TaskCommand::Run(args) => switch::run(&args),
     }
+    .map_err(|failure| failure.named(program))
 }
 
 /// Exactly one name, refused in CTS's words.
@@ -101,16 +107,6 @@ fn one_name<'a>(names: &'a [String], command: &str) -> Result<&'a str, Failure> 
         return Err(Failure::with(Exit::Missing, text));
     };
     Ok(name)
-}
-
-fn switch(args: &SwitchArgs, enabled: bool) -> Result<(), Failure> {
-    let word = if enabled { "enable" } else { "disable" };
-    let name = one_name(&args.names, word)?;
-    let client = Client::new(&args.address)?;
-    client
-        .patch(&format!("/v1/tasks/{}", encode(name)), &json!({"enabled": enabled}))
-        .map_err(|error| Failure::new(format!("unable to {word} '{}'\n{error}", clean(name))))?;
-    say(&format!("==> '{}' {word} complete!\n", clean(name)))
 }
 
 fn list(args: &ListArgs) -> Result<(), Failure> {

@@ -3,19 +3,19 @@
 //!
 //! The same [`Tls::load`] serves `quorate config check` and the start, so that a check that passes is a start that works.
 //!
-//! # Not here
-//!
-//! Reading renewed files while the agent runs: it is restarted for them, as CTS is.
+//! A renewed certificate is shown to whoever connects next; authorities and the settings themselves need a restart.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 
 /// Largest file that is read: the bundle of all public authorities has a quarter of a megabyte.
@@ -79,14 +79,7 @@ impl Tls {
     pub fn load(&self) -> Result<ServerConfig, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let wrong = |key, path: &Path, why: String| TlsError::File { key, path: path.to_owned(), why };
-        let chain = certificates("cert", &self.cert)?;
-        if chain.is_empty() {
-            return Err(wrong("cert", &self.cert, "there is no certificate in PEM form in it".to_owned()));
-        }
-        let key = private_key(&self.key)?;
-        // Told apart here: the builder below says no only once, for both.
-        let usable = |key: &PrivateKeyDer<'_>| provider.key_provider.load_private_key(key.clone_key());
-        usable(&key).map_err(|error| wrong("key", &self.key, error.to_string()))?;
+        let served = Served::new(self.clone(), Arc::clone(&provider))?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| wrong("cert", &self.cert, error.to_string()))?;
@@ -94,10 +87,71 @@ impl Tls {
             Some(authorities) => builder.with_client_cert_verifier(authorities.verifier(&provider)?),
             None => builder.with_no_client_auth(),
         };
-        builder.with_single_cert(chain, key).map_err(|error| match error {
+        Ok(builder.with_cert_resolver(Arc::new(served)))
+    }
+
+    /// Certificate and key, which belong together.
+    fn pair(&self, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+        let wrong = |key, path: &Path, why: String| TlsError::File { key, path: path.to_owned(), why };
+        let chain = certificates("cert", &self.cert)?;
+        if chain.is_empty() {
+            return Err(wrong("cert", &self.cert, "there is no certificate in PEM form in it".to_owned()));
+        }
+        let key = private_key(&self.key)?;
+        // Told apart here: what follows says no only once, for both.
+        let usable = |key: &PrivateKeyDer<'_>| provider.key_provider.load_private_key(key.clone_key());
+        usable(&key).map_err(|error| wrong("key", &self.key, error.to_string()))?;
+        CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => TlsError::Pair { cert: self.cert.clone(), key: self.key.clone() },
             error => wrong("cert", &self.cert, error.to_string()),
         })
+    }
+
+    /// What changes when one of the two files is replaced or written again.
+    fn stamp(&self) -> Stamp {
+        let of = |path: &Path| {
+            fs::metadata(path).map(|meta| (meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec())).ok()
+        };
+        (of(&self.cert), of(&self.key))
+    }
+}
+
+/// Inode, size and time of both files; `None` when there is none.
+type Stamp = (Option<(u64, u64, i64, i64)>, Option<(u64, u64, i64, i64)>);
+
+/// The pair that clients are shown. Each handshake looks whether the files are others by now, so that a renewed certificate
+/// needs no restart; a pair that does not fit (one of the two is still the old one) changes nothing.
+#[derive(Debug)]
+struct Served {
+    tls: Tls,
+    provider: Arc<CryptoProvider>,
+    current: Mutex<(Stamp, Arc<CertifiedKey>)>,
+}
+
+impl Served {
+    fn new(tls: Tls, provider: Arc<CryptoProvider>) -> Result<Self, TlsError> {
+        let current = (tls.stamp(), Arc::new(tls.pair(&provider)?));
+        Ok(Self { tls, provider, current: Mutex::new(current) })
+    }
+}
+
+impl ResolvesServerCert for Served {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // Whoever panicked with the lock left a whole pair behind.
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = self.tls.stamp();
+        if current.0 != stamp {
+            // Also when it does not fit: one warning for each change is enough.
+            current.0 = stamp;
+            match self.tls.pair(&self.provider) {
+                Ok(pair) => {
+                    current.1 = Arc::new(pair);
+                    tracing::info!(cert = %self.tls.cert.display(), "the API has a new certificate");
+                }
+                Err(error) => tracing::warn!("the API keeps its old certificate: {error}"),
+            }
+        }
+        Some(Arc::clone(&current.1))
     }
 }
 

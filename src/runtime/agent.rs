@@ -299,6 +299,7 @@ impl Agent {
             consul,
             mode: settings.mode,
             recovered: None,
+            clustered: settings.network.is_some(),
             interrupted: BTreeMap::new(),
         };
         let queues = Queues {

@@ -152,7 +152,7 @@ impl Agent {
     /// Until it leads and answers for tasks.
     #[track_caller]
     pub(crate) fn ready(&self) {
-        eventually(|| (self.call("GET", "/readyz", None).0 == 200).then_some(()));
+        eventually(|| (self.call("GET", "/leader", None).0 == 200).then_some(()));
     }
 
     /// SIGTERM, and how it ended.
@@ -168,5 +168,8 @@ impl Drop for Agent {
         // Also after a failed assertion; it may have ended.
         drop(self.child.kill());
         drop(self.child.wait());
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
     }
 }

@@ -4,7 +4,10 @@
 
 mod agent;
 mod check;
+mod commands;
+mod commands_tls;
 mod input;
+mod large;
 mod process;
 mod syslog;
 mod tasks;

@@ -45,6 +45,23 @@ fn clients_show_a_certificate_of_the_authority() {
 }
 
 #[test]
+fn a_renewed_certificate_is_shown_without_a_restart() {
+    let place = place();
+    let mut agent = place.start(SERVER_ONLY);
+    let trusting = |ca: &str| get(agent.addr, "/livez", Some(ca), None, &place).is_ok();
+    assert!(trusting("ca.pem") && !trusting("other.pem"));
+    // One file after the other, as tools do it: in between the old pair is shown.
+    std::fs::copy(place.path("renewed.key"), place.path("server.key")).unwrap();
+    assert!(trusting("ca.pem"));
+    std::fs::copy(place.path("renewed.pem"), place.path("server.pem")).unwrap();
+    assert!(trusting("other.pem") && !trusting("ca.pem"));
+    std::fs::remove_file(place.path("server.pem")).unwrap();
+    assert!(trusting("other.pem"), "a file that is away changes nothing");
+    agent.logged("the API has a new certificate");
+    agent.logged("the API keeps its old certificate: the key in ");
+}
+
+#[test]
 fn a_follower_asks_the_leader_whatever_its_own_api_speaks() {
     // Ports that were free a moment ago; all three are held until all are known.
     let held: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
@@ -146,7 +163,7 @@ fn a_certificate_without_effect_is_a_warning() {
 }
 
 /// A directory with the files of an authority (`ca`), its server and client, and those of a stranger.
-fn place() -> Place {
+pub(crate) fn place() -> Place {
     let place = Place::new();
     let ca = authority("the authority");
     let other = authority("another authority");
@@ -157,6 +174,7 @@ fn place() -> Place {
     issue(&place, &ca, "server", ExtendedKeyUsagePurpose::ServerAuth);
     issue(&place, &ca, "client", ExtendedKeyUsagePurpose::ClientAuth);
     issue(&place, &other, "stranger", ExtendedKeyUsagePurpose::ClientAuth);
+    issue(&place, &other, "renewed", ExtendedKeyUsagePurpose::ServerAuth);
     place.file("junk.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     place.file("sealed.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
     place

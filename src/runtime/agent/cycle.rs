@@ -135,6 +135,8 @@ pub(super) struct Loop {
     /// `None`: no Consul is configured.
     pub(super) consul: Option<Watches>,
     pub(super) mode: Mode,
+    /// There are, or may be, other agents.
+    pub(super) clustered: bool,
     /// The leadership whose tasks and events are read. Before that, what this agent knows of them may be old: it neither
     /// shows nor changes them.
     pub(super) recovered: Option<Epoch>,
@@ -342,7 +344,8 @@ impl Loop {
         let leading = self.leads().is_some();
         self.metrics.observe_view(&view, leading);
         self.cluster.send_replace(self.chronicle.snapshot(&view, leading));
-        let snapshot = if leading {
+        // A single agent shows its tasks also before it leads and while its lease is away: there is nobody else to ask.
+        let snapshot = if leading || !self.clustered {
             TasksSnapshot {
                 leading,
                 tasks: self.tasks.reports(),

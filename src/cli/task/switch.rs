@@ -1,0 +1,112 @@
+//! `quorate task enable|disable|delete|run`: what is done to one task that is there.
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::super::address::Address;
+use super::super::client::{Client, ClientError};
+use super::super::output::{Failure, say};
+use super::super::paint::clean;
+use super::ask::{Approval, indented};
+use super::{encode, one_name};
+
+/// Flags of commands that do not ask.
+#[derive(Debug, Args)]
+pub(in super::super) struct NameArgs {
+    #[command(flatten)]
+    address: Address,
+    /// Name of the task
+    #[arg(value_name = "TASK NAME")]
+    names: Vec<String>,
+}
+
+/// Flags of commands that ask first.
+#[derive(Debug, Args)]
+pub(in super::super) struct ApproveArgs {
+    #[command(flatten)]
+    address: Address,
+    #[command(flatten)]
+    approval: Approval,
+    /// Name of the task
+    #[arg(value_name = "TASK NAME")]
+    names: Vec<String>,
+}
+
+/// What `PATCH` with `run=inspect` answers.
+#[derive(Debug, Deserialize)]
+struct Inspected {
+    inspect: Inspection,
+}
+
+#[derive(Debug, Deserialize)]
+struct Inspection {
+    changes_present: bool,
+    plan: String,
+}
+
+/// Shows the plan, asks, and runs it; without changes, neither asks nor runs.
+pub(super) fn enable(args: &ApproveArgs) -> Result<(), Failure> {
+    let name = one_name(&args.names, "enable")?;
+    let client = Client::patient(&args.address)?;
+    let path = format!("/v1/tasks/{}", encode(name));
+    let shown = clean(name);
+    let failed = |what: &str, error: &ClientError| Failure::new(format!("unable to {what} '{shown}'\n{error}"));
+    let patch = |run: &str| client.patch(&format!("{path}{run}"), &json!({"enabled": true}));
+    say(&format!("==> Inspecting what enabling '{shown}' would change...\n\n"))?;
+    let inspected = patch("?run=inspect").and_then(|value| client.typed::<Inspected>(&value));
+    let Inspection { changes_present, plan } = inspected.map_err(|error| failed("generate plan for", &error))?.inspect;
+    say(&format!("{}\n", indented(&plan)))?;
+    if changes_present {
+        let question = format!(
+            "==> Enabling the task will perform the actions described above.\n    Do you want to perform these actions \
+             for '{shown}'?\n     - They cannot be taken back by disabling the task.\n     - They may differ when what \
+             the task watches changes in between.\n"
+        );
+        if !args.approval.given(&question, "enabling", name)? {
+            return Ok(());
+        }
+        say(&format!("==> Enabling and running '{shown}'...\n\n"))?;
+        patch("?run=now").map_err(|error| failed("enable and run", &error))?;
+    } else {
+        patch("").map_err(|error| failed("enable", &error))?;
+    }
+    say(&format!("==> '{shown}' enable complete!\n"))
+}
+
+pub(super) fn disable(args: &NameArgs) -> Result<(), Failure> {
+    let name = one_name(&args.names, "disable")?;
+    let client = Client::new(&args.address)?;
+    let shown = clean(name);
+    client
+        .patch(&format!("/v1/tasks/{}", encode(name)), &json!({"enabled": false}))
+        .map_err(|error| Failure::new(format!("unable to disable '{shown}'\n{error}")))?;
+    say(&format!("==> '{shown}' disable complete!\n"))
+}
+
+pub(super) fn delete(args: &ApproveArgs) -> Result<(), Failure> {
+    let name = one_name(&args.names, "delete")?;
+    let client = Client::new(&args.address)?;
+    let shown = clean(name);
+    let question = format!(
+        "==> Do you want to delete '{shown}'?\n     - This cannot be undone.\n     - What the task has made stays as it \
+         is.\n     - A run that is under way comes to its end first.\n"
+    );
+    if !args.approval.given(&question, "deleting", name)? {
+        return Ok(());
+    }
+    client
+        .delete(&format!("/v1/tasks/{}", encode(name)))
+        .map_err(|error| Failure::new(format!("unable to delete '{shown}'\n{}", error.with_reason())))?;
+    say(&format!("==> Task '{shown}' has been marked for deletion and will be deleted when not running.\n"))
+}
+
+pub(super) fn run(args: &NameArgs) -> Result<(), Failure> {
+    let name = one_name(&args.names, "run")?;
+    let client = Client::new(&args.address)?;
+    let shown = clean(name);
+    client
+        .post(&format!("/v1/tasks/{}/run", encode(name)))
+        .map_err(|error| Failure::new(format!("unable to run '{shown}'\n{error}")))?;
+    say(&format!("==> Task '{shown}' runs as soon as it is free ('task show' tells how it went).\n"))
+}

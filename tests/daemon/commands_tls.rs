@@ -1,0 +1,124 @@
+//! The `task` commands over TLS and mutual TLS: `reference/cts.md` 8.2, CommandTLS and CommandMTLS. No Terraform: the
+//! tasks are commands.
+
+use std::process::Output;
+
+use super::agent::{Agent, Place, eventually};
+use super::tls::place;
+
+const SERVER: &str = "tls {\n  cert = \"server.pem\"\n  key = \"server.key\"\n}\n";
+const MUTUAL: &str =
+    "tls {\n  cert = \"server.pem\"\n  key = \"server.key\"\n  verify_incoming = true\n  ca_cert = \"ca.pem\"\n}\n";
+const TASK: &str =
+    "task {\n  name = \"NAME\"\n  command = [\"true\"]\n  condition \"schedule\" { cron = \"0 0 1 1 *\" }\n}\n";
+const IDENTITY: [&str; 2] = ["-client-cert=client.pem", "-client-key=client.key"];
+
+#[test]
+fn every_command_speaks_tls_with_a_file_or_a_directory_of_authorities() {
+    for (server, identity) in [(SERVER, &[][..]), (MUTUAL, &IDENTITY[..])] {
+        let place = place();
+        place.file("task.hcl", TASK.replace("NAME", "made"));
+        let agent = start(&place, server);
+        for trust in ["-ca-cert=ca.pem", "-ca-path=authorities"] {
+            for command in [
+                &["task", "disable"][..],
+                &["task", "enable", "-auto-approve"],
+                &["task", "create", "-auto-approve", "-task-file=task.hcl"],
+                &["task", "delete", "-auto-approve"],
+                &["task", "list"],
+            ] {
+                let name: &[&str] = match command[1] {
+                    "create" | "list" => &[],
+                    "delete" => &["made"],
+                    _ => &["there"],
+                };
+                let out = ask(&place, &agent, &[command, &[trust], identity, name].concat(), &[]);
+                assert!(out.status.success(), "{trust} {command:?}: {out:?}");
+            }
+        }
+        // The same from the environment, also under the newer names.
+        let env = [("CTS_CACERT", "ca.pem"), ("CTS_CLIENT_CERT", "client.pem"), ("CTS_CLIENT_KEY", "client.key")];
+        assert!(ask(&place, &agent, &["task", "list"], &env).status.success());
+        let env = [("QUORATE_CAPATH", "authorities"), env[1], env[2]];
+        assert!(ask(&place, &agent, &["members"], &env).status.success());
+    }
+}
+
+#[test]
+fn what_keeps_two_sides_apart_is_said_in_the_words_of_cts() {
+    let place = place();
+    let agent = start(&place, SERVER);
+    let refused = |args: &[&str], env: &[(&str, &str)], words: &str| {
+        for command in
+            [&["task", "enable", "-auto-approve"][..], &["task", "disable"], &["task", "delete", "-auto-approve"]]
+        {
+            let out = ask(&place, &agent, &[command, args, &["there"]].concat(), env);
+            let said = String::from_utf8_lossy(&out.stderr);
+            assert_eq!(out.status.code(), Some(11), "{command:?}: {out:?}");
+            assert!(said.contains(words), "{command:?} {args:?}: {said}");
+        }
+    };
+    let stranger = "signed by unknown authority";
+    refused(&["-ca-cert=other.pem"], &[], stranger);
+    refused(&["-ca-cert=other.pem"], &[("CTS_CACERT", "ca.pem")], stranger);
+    refused(&[], &[("CTS_CACERT", "other.pem")], stranger);
+    refused(&["-ca-cert=missing.pem"], &[], "missing.pem: No such file");
+    refused(&["-ca-cert=server.key"], &[], "there is no certificate in PEM form");
+    let plain = format!("-http-addr=http://localhost:{}", agent.addr.port());
+    refused(&[&plain], &[], "sent an HTTP request to an HTTPS server");
+    // A flag beats the environment; who is not checked is trusted.
+    for (args, env) in [
+        (&["-ca-cert=ca.pem"][..], &[("CTS_CACERT", "other.pem")][..]),
+        (&["-ssl-verify=false"], &[("CTS_SSL_VERIFY", "true")]),
+        (&[], &[("CTS_SSL_VERIFY", "false")]),
+    ] {
+        let out = ask(&place, &agent, &[&["task", "list"], args].concat(), env);
+        assert!(out.status.success(), "{args:?}: {out:?}");
+    }
+    assert!(ask(&place, &agent, &["task", "list", "-ca-cert=ca.pem"], &[]).status.success());
+}
+
+#[test]
+fn a_client_without_the_right_certificate_is_told_so() {
+    let place = place();
+    let agent = start(&place, MUTUAL);
+    let said = |identity: &[&str], env: &[(&str, &str)]| {
+        let out = ask(&place, &agent, &[&["task", "list", "-ca-cert=ca.pem"], identity].concat(), env);
+        (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    for _ in 0..20 {
+        let (code, text) = said(&[], &[]);
+        assert!(code == Some(11) && text.contains("certificate required"), "{text}");
+    }
+    let stranger = ["-client-cert=stranger.pem", "-client-key=stranger.key"];
+    let own = [("CTS_CLIENT_CERT", "client.pem"), ("CTS_CLIENT_KEY", "client.key")];
+    for env in [&[][..], &own] {
+        let (code, text) = said(&stranger, env);
+        assert!(code == Some(11) && text.contains("does not trust the client's certificate"), "{text}");
+    }
+    assert_eq!(said(&[], &own).0, Some(0));
+    let (code, text) = said(&IDENTITY[..1], &[]);
+    assert!(code == Some(11) && text.contains("without -client-key"), "{text}");
+}
+
+#[test]
+fn tls_to_an_agent_without_it_is_said() {
+    let place = place();
+    let agent = place.start("");
+    let out = ask(&place, &agent, &["task", "list", "-ca-cert=ca.pem"], &[]);
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.code() == Some(11) && said.contains("HTTP response to HTTPS client"), "{said}");
+}
+
+fn start(place: &Place, server: &str) -> Agent {
+    let agent = place.start(&format!("{server}{}", TASK.replace("NAME", "there")));
+    let all = [&["task", "show", "-ca-cert=ca.pem"], &IDENTITY[..], &["there"]].concat();
+    eventually(|| ask(place, &agent, &all, &[]).status.success().then_some(()));
+    agent
+}
+
+fn ask(place: &Place, agent: &Agent, args: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = place.command(args);
+    command.env("CTS_ADDRESS", format!("https://localhost:{}", agent.addr.port()));
+    command.envs(env.iter().copied()).stdin(std::process::Stdio::null()).output().unwrap()
+}
