@@ -88,7 +88,7 @@ fn consul_comes_back_empty() {
     until("the new instance is applied", || place.resources("edge") == ["api-2"]);
     consul.register("api", "api-3", "10.0.0.3");
     until("the next one too", || place.resources("edge") == ["api-2", "api-3"]);
-    assert!(place.log().contains("Consul is read again"));
+    until("it says so", || place.log().contains("Consul is read again"));
 }
 
 /// `E2ELocalBackend`: where the state is.

@@ -135,7 +135,7 @@ impl Agent<'_> {
         assert!(ended.is_none(), "the daemon ended ({ended:?}):\n{}", self.place.log());
     }
 
-    /// Until it leads and shows so many tasks: `docs/cts-scenarios.md` says why that is waited for.
+    /// Until it leads and shows so many tasks: before, it shows none (O2 of `docs/cts-scenarios.md`).
     pub(crate) fn wait_up(&self, tasks: usize) {
         until("the daemon leads", || {
             self.assert_runs();
