@@ -137,6 +137,13 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// While this agent leads: nothing that this agent started under that epoch runs any more.
+    Released {
+        /// Which epoch.
+        epoch: Epoch,
+        /// Whose runs.
+        by: MemberId,
+    },
     /// This agent leads: its state is recovered on a majority, it may act.
     LeaseGained(Lease),
     /// The window in which it may act now ends later.

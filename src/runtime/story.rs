@@ -41,6 +41,7 @@ pub(super) fn tell(event: &Event) {
             let successor = successor.as_ref().map_or("nobody", |id| id.as_str());
             info!(successor, why, "handing leadership over");
         }
+        Event::Released { epoch, by } => debug!(%epoch, %by, "nothing of that epoch runs there any more"),
         Event::Committed(_) | Event::Unknown(_) => {}
         Event::DiskFull { why } => error!("{why}: this agent neither votes nor leads until there is room"),
         Event::DiskOk => info!("there is room on the disk again: this agent takes part again"),

@@ -604,14 +604,16 @@ impl Leadership {
 
     /// Remembers that nothing of this agent runs any more under this epoch; the newest few are enough. Epoch 0 was never
     /// anybody's.
-    pub(super) fn note_released(&mut self, epoch: Epoch, holder: &MemberId) {
+    /// Returns whether that is news.
+    pub(super) fn note_released(&mut self, epoch: Epoch, holder: &MemberId) -> bool {
         if epoch == Epoch(0) {
-            return;
+            return false;
         }
-        self.released.insert((epoch, holder.clone()));
+        let is_new = self.released.insert((epoch, holder.clone()));
         if self.released.len() > RELEASED_MAX {
             self.released.pop_first();
         }
+        is_new
     }
 
     pub(super) fn repeat_release(&mut self, now: Now) {
@@ -642,7 +644,10 @@ impl Leadership {
         if holder.id == self.me.id {
             return;
         }
-        self.note_released(epoch, &holder.id);
+        let leads = matches!(&self.role, Role::Leading(leading) if leading.is_active());
+        if self.note_released(epoch, &holder.id) && leads {
+            self.event(Event::Released { epoch, by: holder.id.clone() });
+        }
         let first = self.acceptor.release(epoch, holder, now.mono);
         if leaving {
             self.withdrawn.insert(holder.id.clone(), Withdrawal { boot: holder.boot, until: None });

@@ -244,6 +244,7 @@ impl Loop {
                         self.check_lost().await;
                     }
                     Event::HandOver { .. } => self.begin_hand_over().await,
+                    Event::Released { epoch, by } => self.runs_released(epoch, &by),
                     Event::DiskFull { why } => self.disk_is_full(Some(why)),
                     Event::DiskOk => self.disk_is_full(None),
                     Event::Claiming { .. } => self.metrics.election(),
@@ -344,8 +345,9 @@ impl Loop {
         let leading = self.leads().is_some();
         self.metrics.observe_view(&view, leading);
         self.cluster.send_replace(self.chronicle.snapshot(&view, leading));
-        // A single agent shows its tasks also while its lease is away for a moment: there is nobody else to ask.
-        let snapshot = if leading || (!self.clustered && self.recovered.is_some()) {
+        // A single agent shows its tasks also before it leads, as CTS does, and while its lease is away for a moment: there is
+        // nobody else to ask.
+        let snapshot = if leading || !self.clustered {
             TasksSnapshot {
                 leading,
                 tasks: self.tasks.reports(),

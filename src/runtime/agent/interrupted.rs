@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quorate_proto::{Epoch, codec};
+use quorate_proto::{Epoch, MemberId, codec};
 use tokio::sync::oneshot;
+use tracing::info;
 
 use super::cycle::Loop;
 use crate::cluster::leadership::Lease;
@@ -39,6 +40,27 @@ impl Loop {
             (task, Interrupted { entered, until: now + wait })
         });
         self.interrupted = open.collect();
+    }
+
+    /// An agent says, late, that nothing it started under this epoch runs any more: what waited for that goes ahead.
+    pub(super) fn runs_released(&mut self, epoch: Epoch, by: &MemberId) {
+        let now = clock::now();
+        let mut over = Vec::new();
+        for (task, it) in &mut self.interrupted {
+            if it.entered.epoch == epoch && it.entered.agent == *by && it.until > now.mono {
+                it.until = now.mono;
+                over.push(task.clone());
+            }
+        }
+        for task in over {
+            info!(task, %epoch, agent = %by, "the interrupted run is over, its agent says");
+            self.tasks.handle_unfinished_over(&task, now, clock::wall());
+        }
+    }
+
+    /// Whether the run of this task that was in flight is known to be over by now.
+    pub(super) fn is_over(&self, task: &str) -> bool {
+        self.interrupted.get(task).is_none_or(|it| it.until <= clock::now().mono)
     }
 
     /// Says in the journal which of them are over by now. A task that has begun to run again is not among them any more

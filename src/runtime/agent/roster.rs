@@ -102,7 +102,8 @@ impl Loop {
         if self.mode == Mode::Daemon {
             self.watch();
         }
-        self.take_over(found.epoch, found.unfinished);
+        let unfinished = found.unfinished.into_iter().filter(|it| !self.is_over(&it.task)).collect();
+        self.take_over(found.epoch, unfinished);
     }
 
     /// Writes records on a majority; `then` is answered when they are there.
