@@ -299,6 +299,7 @@ fn exit_codes_are_those_of_cts() {
     check(&["task", "enable"], 13, "Error: this command requires one argument");
     check(&["task", "enable", "a", "b"], 13, "All flags are required to appear before positional arguments");
     check(&["config", "check"], 13, "no config file provided");
+    check(&["start"], 13, "no config file provided");
     check(&["task", "create"], 13, "no task file provided\n    For additional help try 'quorate task create --help'");
     check(&["task", "create", "-task-file", "/none.hcl"], 15, "unable to read task file");
     check(&["members", "-ssl-verify=maybe", "-http-addr=https://localhost:1"], 11, "must be true or false");

@@ -92,7 +92,8 @@ pub fn run(args: &StartArgs) -> ExitCode {
         Err(report) => {
             let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
             complain(&report.render(colour, super::config::WIDTH));
-            return Exit::Config.into();
+            let none = args.config.is_empty();
+            return if none { Exit::Missing } else { Exit::Config }.into();
         }
     };
     let guards = logging::start(&settings.log);
