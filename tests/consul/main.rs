@@ -1,6 +1,7 @@
 //! The watches against a real Consul (`scripts/fetch-consul`; `CONSUL` names another binary).
 
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+#![expect(clippy::disallowed_methods, reason = "tests wait on the real clock")]
 
 mod agent;
 mod many;

@@ -30,13 +30,13 @@ async fn five_hundred_services_need_fewer_than_ten_connections() {
         watcher.until("first answers", |it| it.told.len() >= n).await;
         most = most.max(connections(consul.port()));
     }
-    println!("500 services watched after {:?}, at most {most} connections", began.elapsed());
+    eprintln!("500 services watched after {:?}, at most {most} connections", began.elapsed());
     assert!(most > 0, "the count counts nothing");
     assert!(most < 10, "{most} connections");
     let began = std::time::Instant::now();
     consul.put("catalog/register", &json!({"Node": "new", "Address": "10.0.0.1", "Service": {"Service": "s7"}}));
     watcher.until_instances(&service("s7"), &["n7/s7", "new/s7"]).await;
-    println!("an instance without checks is told after {:?}", began.elapsed());
+    eprintln!("an instance without checks is told after {:?}", began.elapsed());
     assert!(connections(consul.port()) < 10);
 }
 
