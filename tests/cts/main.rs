@@ -9,6 +9,8 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 #![expect(clippy::disallowed_methods, reason = "tests wait on the real clock")]
 
+#[path = "../certificates/mod.rs"]
+mod certificates;
 #[expect(dead_code, unused_imports, reason = "what only the tests of the cluster need")]
 #[path = "../cluster/harness/mod.rs"]
 mod cluster;
@@ -22,4 +24,5 @@ mod moving;
 mod process;
 mod registration;
 mod schedule;
+mod secured;
 mod services;

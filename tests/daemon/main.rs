@@ -3,6 +3,8 @@
 #![expect(clippy::disallowed_methods, reason = "tests wait on the real clock")]
 
 mod agent;
+#[path = "../certificates/mod.rs"]
+mod certificates;
 mod check;
 mod commands;
 mod commands_tls;

@@ -4,10 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use reqwest::{Certificate, Client, Identity};
 
 use super::agent::{Place, eventually};
+use super::certificates::{Use, authority, issue};
 
 const SERVER_ONLY: &str = "tls {\n  cert = \"server.pem\"\n  key = \"server.key\"\n}\n";
 
@@ -171,30 +171,14 @@ pub(crate) fn place() -> Place {
     place.file("authorities/ca.pem", ca.pem());
     place.file("authorities/README", "not a certificate\n");
     place.file("other.pem", other.pem());
-    issue(&place, &ca, "server", ExtendedKeyUsagePurpose::ServerAuth);
-    issue(&place, &ca, "client", ExtendedKeyUsagePurpose::ClientAuth);
-    issue(&place, &other, "stranger", ExtendedKeyUsagePurpose::ClientAuth);
-    issue(&place, &other, "renewed", ExtendedKeyUsagePurpose::ServerAuth);
+    let dir = &place.path("");
+    issue(dir, &ca, "server", Use::Server);
+    issue(dir, &ca, "client", Use::Client);
+    issue(dir, &other, "stranger", Use::Client);
+    issue(dir, &other, "renewed", Use::Server);
     place.file("junk.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     place.file("sealed.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
     place
-}
-
-type Authority = CertifiedIssuer<'static, KeyPair>;
-
-fn authority(name: &str) -> Authority {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.distinguished_name.push(rcgen::DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
-fn issue(place: &Place, authority: &Authority, name: &str, purpose: ExtendedKeyUsagePurpose) {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    params.extended_key_usages = vec![purpose];
-    place.file(&format!("{name}.pem"), params.signed_by(&key, authority).unwrap().pem());
-    place.file(&format!("{name}.key"), key.serialize_pem());
 }
 
 /// What a client that trusts this authority and shows this certificate is told.

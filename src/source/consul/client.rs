@@ -1,5 +1,7 @@
 //! One request to Consul's HTTP API, and its answer.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode, Url};
@@ -38,6 +40,10 @@ pub struct Client {
     auth: Option<(String, String)>,
     namespace: String,
     partition: String,
+    /// TLS without a certificate of its own.
+    is_nobody: bool,
+    /// Consul has answered once.
+    has_answered: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Client {
@@ -65,6 +71,8 @@ impl Client {
             auth: settings.auth.clone(),
             namespace: settings.namespace.clone(),
             partition: settings.partition.clone(),
+            is_nobody: settings.tls.as_ref().is_some_and(|tls| tls.cert.is_none()),
+            has_answered: Arc::default(),
         })
     }
 
@@ -78,6 +86,7 @@ impl Client {
         let timeout = if index.is_some() { BLOCKING_MAX } else { PLAIN_MAX };
         let request = self.request(Method::GET, url).timeout(timeout);
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        self.has_answered.store(true, Ordering::Relaxed);
         let status = response.status();
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let index = header("X-Consul-Index").and_then(|text| text.parse().ok()).unwrap_or(0);
@@ -148,7 +157,15 @@ impl Client {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> ConsulError {
-        ConsulError::Unreachable { address: self.address.clone(), why: causes(error) }
+        let mut why = causes(error);
+        // A server that asks for a certificate may just hang up: with TLS 1.3 its reason and the end of the connection race.
+        let hung_up = !error.is_connect() && !error.is_timeout() || why.contains("fatal alert");
+        if self.is_nobody && hung_up && !self.has_answered.load(Ordering::Relaxed) {
+            why.push_str(
+                "; no client certificate is configured (`cert` and `key` in the `tls` block), Consul may ask for one",
+            );
+        }
+        ConsulError::Unreachable { address: self.address.clone(), why }
     }
 }
 

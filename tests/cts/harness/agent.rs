@@ -14,7 +14,8 @@ use super::{eventually, modules, until};
 #[derive(Debug)]
 pub(crate) struct Place {
     dir: tempfile::TempDir,
-    consul: String,
+    /// `host:port`.
+    pub(crate) consul: String,
     /// More text for the configuration, and what stands for the `driver` block.
     pub(crate) more: String,
     pub(crate) driver: String,

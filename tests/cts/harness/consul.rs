@@ -107,6 +107,11 @@ impl Consul {
         serde_json::from_str(&self.ask("PUT", path, body.to_string())).unwrap_or_default()
     }
 
+    #[track_caller]
+    pub(crate) fn delete(&self, path: &str) {
+        self.ask("DELETE", path, String::new());
+    }
+
     /// All keys with this prefix.
     pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
         let all = self.get("kv/?keys");
@@ -121,7 +126,7 @@ impl Consul {
 
     #[track_caller]
     pub(crate) fn delete_key(&self, key: &str) {
-        self.ask("DELETE", &format!("kv/{key}"), String::new());
+        self.delete(&format!("kv/{key}"));
     }
 
     /// An instance at the agent of this Consul, with a check that its owner keeps: `passing`.
@@ -147,14 +152,14 @@ impl Consul {
 }
 
 fn spawn(dir: &Path, [http, serf, server]: [u16; 3], more: &str) -> Child {
-    let ports = format!(
-        "ports {{ http = {http} dns = -1 grpc = -1 serf_lan = {serf} serf_wan = -1 server = {server} }} \
-         connect {{ enabled = false }} {more}"
-    );
+    let ports =
+        format!("ports {{ http = {http} dns = -1 grpc = -1 serf_lan = {serf} serf_wan = -1 server = {server} }}");
+    // Each is a file of its own for Consul, which merges them.
+    let more = format!("connect {{ enabled = false }} {more}");
     let log = std::fs::File::create(dir.join("log")).unwrap();
     let mut command = Command::new(binary());
     command.args(["agent", "-dev", "-node=n1", "-bind=127.0.0.1", "-log-level=warn", "-disable-host-node-id"]);
-    command.args(["-hcl", &ports]).stdin(Stdio::null());
+    command.args(["-hcl", &ports, "-hcl", &more]).stdin(Stdio::null());
     command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 

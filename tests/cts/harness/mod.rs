@@ -7,7 +7,7 @@ pub(crate) mod modules;
 use std::time::{Duration, Instant};
 
 pub(crate) use agent::{Agent, Place};
-pub(crate) use consul::Consul;
+pub(crate) use consul::{Consul, free_port};
 
 /// Longer than anything here takes on a busy machine; no test that passes waits this long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
