@@ -979,6 +979,8 @@ fn tasks() -> Vec<TaskReport> {
         source: format!("./{name}"),
         providers: vec!["local".to_owned()],
         next_run: None,
+        progress: None,
+        deleted: false,
     };
     vec![
         task("web", true, Status::Successful, vec![event(true, None)], Activity::Running(moment)),

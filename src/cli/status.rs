@@ -15,7 +15,7 @@ use super::paint::{Paint, Style, clean};
 use super::table::{Table, WIDTH, cell, plain, wrap};
 use super::time;
 use super::watch::{Shown, watch};
-use crate::http::reply::{Activity, Cluster, ConsulNow, RunNow, States, TaskNow, TasksNow};
+use crate::http::reply::{Activity, Cluster, ConsulNow, Progress, RunNow, States, TaskNow, TasksNow};
 use crate::runtime::clock;
 use crate::state::SetAsideSummary;
 
@@ -309,6 +309,14 @@ fn waits(doing: &Activity, now: DateTime<FixedOffset>) -> String {
     format!("waits{link} {why}{left}")
 }
 
+/// How far it is, after a comma.
+fn progress(progress: &Progress) -> String {
+    match progress {
+        Progress { step, total: 0, .. } => format!(", {step}"),
+        Progress { done, total, .. } => format!(", {done} of {total} changes made"),
+    }
+}
+
 /// What a task does, in words.
 pub(super) fn activity(task: &TaskNow, now: DateTime<FixedOffset>) -> super::table::Cell {
     let at = |text: &Option<String>| text.as_deref().and_then(|text| time::parse(text, &now));
@@ -317,7 +325,9 @@ pub(super) fn activity(task: &TaskNow, now: DateTime<FixedOffset>) -> super::tab
     match doing.state.as_str() {
         "running" => {
             let since = at(&doing.since).map_or_else(|| "?".to_owned(), |at| time::span(now - at));
-            cell(Style::Warn, format!("running for {since}"))
+            let deleted = doing.why.as_ref().map_or_else(String::new, |why| format!(", {why}"));
+            let far = doing.progress.as_ref().map_or_else(String::new, progress);
+            cell(Style::Warn, format!("running for {since}{far}{deleted}"))
         }
         "buffering" => plain(format!("buffering, runs in {}", within(&doing.until))),
         "retrying" => cell(Style::Warn, format!("tries again in {}", within(&doing.until))),
@@ -399,6 +409,7 @@ pub(super) mod tests {
                 state: state.to_owned(),
                 since: Some("2026-11-23T04:03:01Z".to_owned()),
                 until: Some("2026-11-23T04:03:20Z".to_owned()),
+                progress: None,
                 why: None,
             },
             next_run: Some("2026-11-23T04:05:00Z".to_owned()),

@@ -261,6 +261,17 @@ pub struct TaskNow {
     pub events: Vec<RunNow>,
 }
 
+/// How far a run of Terraform is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// `init`, `apply` and the like.
+    pub step: String,
+    /// Changes made.
+    pub done: u64,
+    /// Changes planned; 0: not known yet, or none.
+    pub total: u64,
+}
+
 /// What a task does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activity {
@@ -272,7 +283,10 @@ pub struct Activity {
     /// `buffering`, `retrying`: until when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
-    /// `waiting`: for what.
+    /// `running`: how far it is, for a module.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// `waiting`: for what. `running`: that it was deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }

@@ -11,8 +11,9 @@ use chrono::{DateTime, Local, SecondsFormat};
 use super::cluster::form_pairs;
 use super::error::{Shape, error, json};
 use super::reply::{
-    Activity as ActivityBody, ConsulFaultNow, ConsulNow, EnabledCounts, Event, EventConfig, Message, Overall, RunNow,
-    StatusCounts, SteppedDown, TaskNow, TaskStatus, TaskStatuses, TaskSummary, TasksNow,
+    Activity as ActivityBody, ConsulFaultNow, ConsulNow, EnabledCounts, Event, EventConfig, Message, Overall,
+    Progress as ProgressBody, RunNow, StatusCounts, SteppedDown, TaskNow, TaskStatus, TaskStatuses, TaskSummary,
+    TasksNow,
 };
 use super::state::{self, is_state_path};
 use super::{create, forward, limits, patch, reload};
@@ -300,6 +301,7 @@ fn now_body(task: &TaskReport) -> TaskNow {
         }
         Activity::Running(at) => {
             since = Some(nanos(*at));
+            why = task.deleted.then(|| "deleted: gone when this run has ended".to_owned());
             "running"
         }
         Activity::Retrying(at) => {
@@ -315,11 +317,13 @@ fn now_body(task: &TaskReport) -> TaskNow {
             "waiting"
         }
     };
+    let progress = task.progress.filter(|_| state == "running");
+    let progress = progress.map(|it| ProgressBody { step: it.step.to_owned(), done: it.done, total: it.total });
     TaskNow {
         name: task.name.clone(),
         status: task.status.as_str().to_owned(),
         enabled: task.enabled,
-        activity: ActivityBody { state: state.to_owned(), since, until, why },
+        activity: ActivityBody { state: state.to_owned(), since, until, progress, why },
         next_run: task.next_run.map(nanos),
         source: task.source.clone(),
         providers: task.providers.clone(),

@@ -1,5 +1,6 @@
 //! The agent: brings the parts up in their order and connects them. What then runs is the loop in `cycle`.
 
+mod asked;
 mod changes;
 mod consul;
 mod cycle;
@@ -9,6 +10,7 @@ mod records;
 mod requests;
 pub mod roster;
 mod sequence;
+mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -31,7 +33,7 @@ use super::core::Core;
 use super::handle::{Forwarded, Handle, Health, MetricsText, TasksSnapshot};
 use super::metrics::Metrics;
 use super::replica::Replica;
-use super::runs::{Exits, Runner, StateOfRuns};
+use super::runs::{Exits, Runner, StateOfRuns, Underway};
 use super::settings::Settings;
 use super::snapshot::Chronicle;
 use super::state::RunCredentials;
@@ -250,6 +252,7 @@ impl Agent {
                 desk: desk.clone(),
                 consul: settings.consul_backend,
             },
+            underway: Underway::default(),
         });
         let (consul, consul_queue) = watches(settings.consul.as_ref(), &seed).await?;
         let (finished, finished_queue) = mpsc::unbounded_channel();
@@ -262,6 +265,7 @@ impl Agent {
                 seed.tasks,
             ),
             roster: Roster::new(settings.tasks, BTreeMap::new()),
+            writer: writer::Writer::new(Replica::new(commands.clone())),
             replica: Replica::new(commands.clone()),
             internal,
             reload: settings.reload,
@@ -286,6 +290,8 @@ impl Agent {
             health: health_tx,
             finished,
             running: BTreeMap::new(),
+            shown_moves: 0,
+            asked: asked::Asked::new(),
             hand_over: None,
             stopping: None,
             leaving: None,

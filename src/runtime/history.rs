@@ -19,6 +19,8 @@ pub(super) const PREFIX: &str = "history/";
 pub(super) const OLD_PREFIX: &str = "history-old/";
 /// Register prefix of the instances that were applied last.
 pub(super) const APPLIED_PREFIX: &str = "applied/";
+/// Register prefix of runs that were promised and are not over.
+pub(super) const ASKED_PREFIX: &str = "asked/";
 /// Events in the small register at most, and how many move on at a time.
 const RECENT: u64 = 10;
 
@@ -100,7 +102,8 @@ pub(super) fn entries(task: &str, kept: &Kept) -> Vec<Entry> {
 
 /// The registers of a task that is deleted: its events go with it.
 pub(super) fn forget(task: &str) -> Vec<Entry> {
-    [PREFIX, OLD_PREFIX, APPLIED_PREFIX].map(|prefix| Entry { key: format!("{prefix}{task}"), value: None }).to_vec()
+    let prefixes = [PREFIX, OLD_PREFIX, APPLIED_PREFIX, ASKED_PREFIX];
+    prefixes.map(|prefix| Entry { key: format!("{prefix}{task}"), value: None }).to_vec()
 }
 
 /// What the registers add up to. What cannot be read is left out.

@@ -7,6 +7,7 @@ mod command;
 mod exec;
 mod fingerprint;
 mod module;
+mod underway;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use tracing::{debug, info};
 pub(super) use self::exec::Exits;
 use self::exec::Stopped;
 use self::module::Aim;
+pub(super) use self::underway::Underway;
 use super::clock;
 use super::core::{Command, ProposeError};
 use super::handle::{ChangeError, Plan};
@@ -49,6 +51,7 @@ pub(super) struct Runner {
     pub(super) called: terraform::handler::Called,
     pub(super) metrics: Arc<Metrics>,
     pub(super) state: StateOfRuns,
+    pub(super) underway: Underway,
 }
 
 /// What runs need for Terraform's state.

@@ -57,6 +57,11 @@ impl History {
         self.kept.events.truncate(EVENTS_MAX);
     }
 
+    /// The newest event.
+    pub(super) fn newest(&self) -> Option<&RunEvent> {
+        self.kept.events.front()
+    }
+
     /// What the newest run depended on, if it went well.
     pub(super) fn unchanged_since(&self) -> Option<Fingerprint> {
         self.kept.events.front().filter(|event| event.success).and(self.kept.last_success)

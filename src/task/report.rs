@@ -46,6 +46,17 @@ impl Status {
     }
 }
 
+/// How far a run of Terraform is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// `init`, `apply` and the like.
+    pub step: &'static str,
+    /// Changes made.
+    pub done: u64,
+    /// Changes planned; 0: not known yet, or none.
+    pub total: u64,
+}
+
 /// What a task is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Activity {
@@ -87,6 +98,10 @@ pub struct TaskReport {
     pub providers: Vec<String>,
     /// The next scheduled moment.
     pub next_run: Option<DateTime<Local>>,
+    /// How far the run under way is, where the runtime can tell.
+    pub progress: Option<Progress>,
+    /// It is gone when the run that is under way has ended.
+    pub deleted: bool,
 }
 
 /// Events kept per task.

@@ -260,6 +260,12 @@ impl Slot {
         }
     }
 
+    /// A moment of the timetable between the newest event and now, while nobody led.
+    pub(super) fn missed_tick(&self, now: DateTime<Local>) -> Option<DateTime<Local>> {
+        let newest = self.history.newest()?.end_time;
+        self.cron.as_ref()?.next_after(&newest).filter(|tick| *tick <= now)
+    }
+
     /// Ends the run with an event. Returns the error's text.
     pub(super) fn conclude(&mut self, success: bool, at: Moment) -> Option<String> {
         let run = self.run.take()?;
@@ -326,6 +332,8 @@ impl Slot {
             source,
             providers,
             next_run: self.next,
+            progress: None,
+            deleted: self.removed,
         }
     }
 

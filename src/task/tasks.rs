@@ -128,7 +128,8 @@ impl Tasks {
         tasks
     }
 
-    /// This agent leads from now on: every enabled task runs once.
+    /// This agent leads from now on: every enabled task runs once, unless nothing it depends on has changed. One that came
+    /// due while nobody led runs in any case.
     pub fn handle_lease(&mut self, epoch: Epoch, unfinished: Vec<Unfinished>, now: Now, wall: DateTime<Local>) {
         let at = Moment { mono: now.mono, wall };
         self.handle_lease_lost();
@@ -143,8 +144,18 @@ impl Tasks {
                 None => self.log(Level::Warn, &task, None, "has an unfinished run but is not configured".to_owned()),
             }
         }
-        for slot in self.slots.iter_mut().filter(|slot| slot.enabled) {
-            slot.ask(Trigger::TakeOver, None, at);
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
+            if !slot.enabled || slot.removed {
+                continue;
+            }
+            let missed = slot.missed_tick(at.wall);
+            slot.ask(if missed.is_some() { Trigger::Schedule } else { Trigger::TakeOver }, None, at);
+            if let Some(tick) = missed {
+                slot.last_tick = Some(tick);
+                let (name, text) = (slot.name().to_owned(), format!("was due at {tick} while nobody led: it runs now"));
+                self.log(Level::Info, &name, None, text);
+            }
         }
         self.settle(true, at);
     }
@@ -162,7 +173,7 @@ impl Tasks {
 
     /// What outlives this leader of a task; `None`: there is no such task.
     pub fn kept(&self, task: &str) -> Option<&Kept> {
-        self.slots.iter().find(|slot| slot.name() == task).map(|slot| slot.history.kept())
+        self.slots.iter().find(|slot| slot.name() == task && !slot.removed).map(|slot| slot.history.kept())
     }
 
     /// What the try of a run that is under way depends on, as far as the runtime can tell.
@@ -273,6 +284,10 @@ impl Tasks {
             }
             Outcome::Interrupted(why) => self.interrupted(index, run, &why, at),
             Outcome::Failure(cause) => self.failed(index, run, &cause, at),
+        }
+        // A task that is gone has no events to keep, but somebody may wait for its end.
+        for slot in self.slots.iter_mut().filter(|slot| slot.removed) {
+            tell_served(slot, &mut self.outputs);
         }
         self.slots.retain(|slot| !slot.removed || slot.is_started());
         self.settle(true, at);
@@ -402,7 +417,7 @@ impl Tasks {
         self.outputs.pop_front()
     }
 
-    /// All tasks, in order of configuration.
+    /// All tasks, in order of configuration; those that are gone stand last, until their process has ended.
     pub fn reports(&self) -> Vec<TaskReport> {
         let queued = |slot: &Slot| {
             if self.stopping {
@@ -415,7 +430,12 @@ impl Tasks {
                 "for a free place among the runs under way".to_owned()
             }
         };
-        self.slots.iter().filter(|slot| !slot.removed).map(|slot| slot.report(&queued(slot), self.last)).collect()
+        self.slots.iter().map(|slot| slot.report(&queued(slot), self.last)).collect()
+    }
+
+    /// Tasks that are gone, with a process that has not ended: they are there until it has.
+    pub fn ending(&self) -> impl Iterator<Item = &Arc<TaskSpec>> {
+        self.slots.iter().filter(|slot| slot.removed).map(|slot| &slot.spec)
     }
 
     /// Processes under way.

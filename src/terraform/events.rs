@@ -3,6 +3,7 @@
 //! Lines that are no event are passed over: Terraform itself prints a warning now and then, and a newer version may say
 //! what we do not know.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde::Deserialize;
@@ -10,20 +11,18 @@ use serde::Deserialize;
 /// Longest line that is read. A longer one holds the output of a provisioner and is passed over.
 const LINE_MAX: usize = 256 * 1024;
 
-/// How many resources an apply has dealt with, from its output as it comes.
-#[derive(Debug, Clone, Default)]
-pub struct Progress {
-    done: u64,
-    total: u64,
+/// Cuts output into lines as it comes.
+#[derive(Debug, Default)]
+pub struct Lines {
     line: Vec<u8>,
     /// The rest of a line that is too long.
     skipping: bool,
 }
 
-impl Progress {
-    /// Takes the next bytes of standard output. `true`: [`Self::done`] or [`Self::total`] has changed.
-    pub fn handle_output(&mut self, bytes: &[u8]) -> bool {
-        let before = (self.done, self.total);
+impl Lines {
+    /// The lines that end in the next bytes, without their ends; one that is longer than 256 KiB is left out.
+    pub fn split(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut lines = Vec::new();
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let ends = part.ends_with(b"\n");
             if !self.skipping {
@@ -34,20 +33,32 @@ impl Progress {
                 self.line.clear();
             }
             if ends {
-                let line = std::mem::take(&mut self.line);
+                let mut line = std::mem::take(&mut self.line);
                 if !std::mem::take(&mut self.skipping) {
-                    self.handle_line(&line);
+                    line.pop();
+                    lines.push(line);
                 }
             }
         }
-        before != (self.done, self.total)
+        lines
     }
+}
 
-    fn handle_line(&mut self, line: &[u8]) {
-        let Ok(event) = serde_json::from_slice::<Event>(line) else { return };
+/// How many changes an apply has made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Changes {
+    done: u64,
+    total: u64,
+}
+
+impl Changes {
+    /// Takes the next line. `true`: [`Self::done`] or [`Self::total`] has changed.
+    pub fn handle_line(&mut self, line: &[u8]) -> bool {
+        let before = (self.done, self.total);
+        let Ok(event) = serde_json::from_slice::<Event>(line) else { return false };
         match event.kind.as_str() {
             "change_summary" => {
-                if let Some(Changes { add, change, remove, operation }) = event.changes
+                if let Some(Summary { add, change, remove, operation }) = event.changes
                     && operation == "plan"
                 {
                     self.total = add.saturating_add(change).saturating_add(remove);
@@ -56,6 +67,7 @@ impl Progress {
             "apply_complete" => self.done = self.done.saturating_add(1),
             _ => {}
         }
+        before != (self.done, self.total)
     }
 
     /// Changes made so far. A replacement is two: one goes, one comes.
@@ -75,12 +87,12 @@ struct Event {
     kind: String,
     #[serde(rename = "@message", default)]
     message: String,
-    changes: Option<Changes>,
+    changes: Option<Summary>,
     diagnostic: Option<Diagnostic>,
 }
 
 #[derive(Deserialize)]
-struct Changes {
+struct Summary {
     #[serde(default)]
     add: u64,
     #[serde(default)]
@@ -156,15 +168,9 @@ fn error_text(found: &Diagnostic) -> String {
     text
 }
 
-/// The events' own sentences, one a line: what Terraform would have printed for people, about.
-pub fn messages(stdout: &str) -> String {
-    stdout
-        .lines()
-        .map(|line| match serde_json::from_str::<Event>(line) {
-            Ok(event) => event.message,
-            Err(_) => line.to_owned(),
-        })
-        .fold(String::new(), |text, line| text + &line + "\n")
+/// An event's own sentence: what Terraform would have printed for people, about. A line that is no event is its own.
+pub fn message(line: &str) -> Cow<'_, str> {
+    serde_json::from_str::<Event>(line).map_or(Cow::Borrowed(line), |event| Cow::Owned(event.message))
 }
 
 #[cfg(test)]
@@ -186,24 +192,23 @@ mod tests {
     );
 
     #[test]
-    fn progress_is_the_same_however_the_output_is_cut() {
+    fn changes_are_the_same_however_the_output_is_cut() {
         for size in [1, 7, 4096] {
-            let mut progress = Progress::default();
-            let changed = EVENTS.as_bytes().chunks(size).filter(|chunk| progress.handle_output(chunk)).count();
-            assert_eq!((progress.done(), progress.total()), (1, 2), "{size}");
-            assert!(changed >= 1);
+            let (mut lines, mut changes) = (Lines::default(), Changes::default());
+            let all: Vec<_> = EVENTS.as_bytes().chunks(size).flat_map(|chunk| lines.split(chunk)).collect();
+            let moved = all.iter().filter(|line| changes.handle_line(line)).count();
+            assert_eq!((changes.done(), changes.total(), moved), (1, 2, 2), "{size}");
         }
     }
 
     #[test]
     fn a_line_without_end_costs_no_memory_and_the_next_is_read() {
-        let mut progress = Progress::default();
+        let mut lines = Lines::default();
         for _ in 0..100 {
-            assert!(!progress.handle_output(&[b'x'; 8192]));
-            assert!(progress.line.len() <= LINE_MAX);
+            assert!(lines.split(&[b'x'; 8192]).is_empty());
+            assert!(lines.line.len() <= LINE_MAX);
         }
-        progress.handle_output(b"\n");
-        assert!(progress.handle_output(EVENTS.as_bytes()));
+        assert_eq!(lines.split(b"\nnext\n"), [b"next".to_vec()]);
     }
 
     #[test]
@@ -216,7 +221,7 @@ mod tests {
 
     #[test]
     fn messages_are_for_people_and_keep_what_is_no_event() {
-        let text = messages(EVENTS);
+        let text = EVENTS.lines().map(message).collect::<Vec<_>>().join("\n");
         assert!(text.starts_with("Terraform 1.11.4\nPlan: 1 to add") && text.contains("\nno event\n"), "{text}");
     }
 }

@@ -48,7 +48,6 @@ mod testing;
 pub use backend::{Chosen, ConsulAccess, ConsulTls, DefaultBackend};
 pub use binary::{Binary, BinaryError};
 pub use cache::Caches;
-pub use events::Progress;
 pub use inputs::Inputs;
 pub use run::{Action, Exit, Plan, Run};
 pub use settings::{Backend, Provider, RequiredProvider, Settings};

@@ -163,12 +163,13 @@ fn count(ledger: &Mutex<Ledger>, asked: &str, outcome: Option<&(u16, Value)>) ->
     matches!(outcome, Some((200..=299, _)))
 }
 
-/// The tasks as the leader shows them, name to enabled.
+/// The tasks as the leader shows them, name to enabled. Not those that are deleted and wait for the end of their run.
 fn read(door: &Door) -> Option<BTreeMap<String, bool>> {
-    let (status, body) = call(door, "GET", "/v1/status/tasks", None)?;
-    let tasks = (status == 200).then_some(body)?;
-    let tasks = tasks.as_object()?.iter();
-    Some(tasks.map(|(name, task)| (name.clone(), task["enabled"] == true)).collect())
+    let (status, body) = call(door, "GET", "/v1/cluster/tasks", None)?;
+    let body = (status == 200).then_some(body)?;
+    let is_deleted = |task: &&Value| task["activity"]["why"].as_str().is_some_and(|why| why.starts_with("deleted"));
+    let tasks = body["tasks"].as_array()?.iter().filter(|task| !is_deleted(task));
+    Some(tasks.map(|task| (task["name"].as_str().unwrap_or_default().to_owned(), task["enabled"] == true)).collect())
 }
 
 fn call(door: &Door, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, Value)> {

@@ -79,6 +79,45 @@ fn state_without_a_backend_is_kept_by_the_cluster_and_a_take_over_applies_nothin
 }
 
 #[test]
+fn a_run_that_was_promised_is_made_by_the_next_leader_though_nothing_has_changed() {
+    let (mut site, made) = site(0);
+    let full = site.path().join("full");
+    let busy = format!("[ ! -e {0} ] || exec sleep 600", full.display());
+    let busy = format!("task {{\n  name = \"busy\"\n  command = [\"sh\", \"-c\", \"{busy}\"]\n}}\n");
+    site.shape.more = format!("max_parallel = 1\n{busy}{}", site.shape.more);
+    site.found();
+    applied(&site, 0, 1);
+    // The only place is taken, so that the run of `net` waits.
+    std::fs::write(&full, "").unwrap();
+    assert_eq!(site[1].send("POST", "/v1/tasks/busy/run", None).unwrap().status, 202);
+    let doing = |site: &Site, task: &str| {
+        let body = site[0].get("/v1/cluster/tasks").expect("an answer").body;
+        let tasks: Value = serde_json::from_str(&body).unwrap();
+        let task = tasks["tasks"].as_array().unwrap().iter().find(|it| it["name"] == task).cloned().unwrap();
+        task["activity"]["state"].clone()
+    };
+    eventually("the place is taken", || doing(&site, "busy") == "running");
+    assert_eq!(site[2].send("POST", "/v1/tasks/net/run", None).unwrap().status, 202);
+    eventually("the promised run waits", || doing(&site, "net") == "waiting");
+    std::fs::remove_file(&full).unwrap();
+    site[0].kill_with_guardian();
+    site.wait_leader(1, &[1, 2]);
+    applied(&site, 1, 2);
+    assert_eq!(std::fs::read_to_string(made).unwrap(), "made\nslow\n", "on the same state");
+    // And it is kept: the leader after it has nothing to do. Changes reach the majority in their order: these are the last.
+    for enabled in [false, true] {
+        let body = serde_json::json!({ "enabled": enabled });
+        assert_eq!(site[1].send("PATCH", "/v1/tasks/busy", Some(&body)).unwrap().status, 200);
+    }
+    site[1].kill();
+    site.start(0);
+    site.wait_leader(0, &[0, 2]);
+    applied(&site, 0, 2);
+    site[0].wait_log("not run: nothing that it depends on has changed");
+    site.end();
+}
+
+#[test]
 fn a_leader_killed_in_mid_apply_leaves_no_lock_and_nothing_is_made_twice_that_was_saved() {
     let (mut site, made) = site(6);
     site.start_all();

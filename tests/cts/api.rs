@@ -175,7 +175,18 @@ fn a_busy_task_is_deleted_after_its_run() {
     let place = Place::new(&consul);
     let agent = place.serve(&task("slow", "slow", API));
     until("the run is in its middle", || place.path().join("begun").exists());
-    assert_eq!(agent.call("DELETE", "tasks/slow", None).0, 202);
+    let progress = || agent.get("cluster/tasks")["tasks"][0]["activity"]["progress"].clone();
+    until("it is told how far it is", || progress() == json!({"step": "apply", "done": 1, "total": 2}));
+    until("the log has it too", || place.log().contains("Plan: 2 to add"));
+    for _ in 0..2 {
+        assert_eq!(agent.call("DELETE", "tasks/slow", None).0, 202, "marked, also when it is already");
+    }
+    let (status, body) = agent.create(&object("slow", "addresses"), "");
+    assert!(status == 400 && body.to_string().contains("task with name slow already exists"), "{status} {body}");
+    assert_eq!(
+        (agent.call("GET", "tasks/slow", None).0, agent.get("status/tasks/slow")["slow"]["enabled"].clone()),
+        (200, json!(true))
+    );
     fs::write(place.path().join("go"), "").unwrap();
     until("it is gone", || agent.call("GET", "status/tasks/slow", None).0 == 404);
     until("the run went to its end", || place.log().contains("Apply complete!"));

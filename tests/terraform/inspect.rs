@@ -1,6 +1,6 @@
 //! Plans without applying, and what `apply -json` tells.
 
-use quorate::terraform::{Progress, events};
+use quorate::terraform::events::{self, Changes};
 
 use super::*;
 
@@ -54,10 +54,13 @@ fn a_preparation_validates_and_stops() {
 fn progress_counts_changes_and_the_log_is_for_people() {
     let run = two().run();
     let apply = &run.steps.last().unwrap().1;
-    let mut progress = Progress::default();
-    progress.handle_output(&apply.stdout);
-    assert_eq!((progress.done(), progress.total()), (2, 2));
-    let text = events::messages(&String::from_utf8_lossy(&apply.stdout));
+    let output = String::from_utf8_lossy(&apply.stdout);
+    let mut changes = Changes::default();
+    for line in output.lines() {
+        changes.handle_line(line.as_bytes());
+    }
+    assert_eq!((changes.done(), changes.total()), (2, 2));
+    let text = output.lines().map(events::message).collect::<Vec<_>>().join("\n");
     assert!(text.contains("Apply complete! Resources: 2 added") && !text.contains('{'), "{text}");
 }
 

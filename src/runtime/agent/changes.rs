@@ -16,8 +16,8 @@ use super::consul::Watches;
 use super::cycle::{Internal, Loop};
 use super::roster::acknowledged;
 use crate::roster::{RosterError, Write};
-use crate::runtime::clock;
 use crate::runtime::handle::{ChangeError, Plan, RunMode};
+use crate::runtime::{clock, history};
 use crate::source::consul::Client;
 use crate::source::consul::hub::fetch_once;
 use crate::task::report::RunEvent;
@@ -100,7 +100,7 @@ pub(super) async fn fetch_missing(start: &mut Start, consul: Option<&Client>) ->
 
 impl Loop {
     /// The epoch under which a change may be made.
-    fn may_change(&self) -> Result<Epoch, ChangeError> {
+    pub(super) fn may_change(&self) -> Result<Epoch, ChangeError> {
         self.leads().filter(|_| self.hand_over.is_none()).ok_or(ChangeError::NotLeading)
     }
 
@@ -154,6 +154,7 @@ impl Loop {
 
     /// A run that somebody waits for has ended, with all its tries: they are answered when its event is on a majority.
     pub(super) fn served(&mut self, ticket: u64, task: &str, error: Option<String>) {
+        self.asked_served(ticket, task);
         if let Some(reply) = self.awaited.remove(&ticket) {
             self.served.entry(task.to_owned()).or_default().push((error, reply));
         }
@@ -173,6 +174,9 @@ impl Loop {
 
     pub(super) fn create(&mut self, spec: TaskSpec, run: RunMode, reply: Reply<Option<Plan>>) {
         let checked = self.may_change().and_then(|epoch| {
+            if self.tasks.ending().any(|ending| ending.name == spec.name) {
+                return Err(ChangeError::Exists(spec.name.clone()));
+            }
             self.roster.create(spec.clone())?;
             Ok(epoch)
         });
@@ -280,27 +284,31 @@ impl Loop {
     }
 
     pub(super) fn delete(&mut self, task: &str, reply: Reply<()>) {
-        let change = |agent: &mut Self| -> Result<(Epoch, Write), ChangeError> {
+        let change = |agent: &mut Self| -> Result<(Epoch, Option<Write>), ChangeError> {
             let epoch = agent.may_change()?;
+            if agent.tasks.ending().any(|ending| ending.name == task) {
+                return Ok((epoch, None));
+            }
             let write = agent.roster.delete(task)?;
             agent.roster.apply(write.clone());
             agent.tasks.replace(agent.roster.tasks());
             agent.watch();
-            Ok((epoch, write))
+            Ok((epoch, Some(write)))
         };
         match change(self) {
-            Ok((epoch, write)) => {
+            Ok((epoch, Some(write))) => {
                 info!(task, "task deleted by the API");
                 self.keep_and_answer(epoch, &[write], reply, || ());
+            }
+            // Marked already. Whatever was marked before is on a majority when this is.
+            Ok((epoch, None)) => {
+                let (then, outcome) = oneshot::channel();
+                self.writer.write(epoch, history::forget(task), Some(then));
+                tokio::spawn(async move { drop(reply.send(acknowledged(&outcome.await))) });
             }
             Err(error) => drop(reply.send(Err(error))),
         }
         self.publish();
-    }
-
-    pub(super) fn run_task(&mut self, task: &str, reply: Reply<()>) {
-        let asked = self.may_change().and_then(|_| Ok(self.tasks.trigger(task, clock::now(), clock::wall())?));
-        drop(reply.send(asked.map(|_| ())));
     }
 
     /// Answers when the records are on a majority.

@@ -8,15 +8,18 @@ use std::time::Duration;
 
 use quorate_proto::{Epoch, MemberId};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use super::asked::Asked;
 use super::changes::{Reply, Tried};
 use super::consul::Watches;
 use super::ending::{HandOver, Stopping};
 use super::interrupted::Interrupted;
 use super::requests::Leaving;
 use super::roster::{self, Recovered};
+use super::writer::Writer;
 use crate::cluster::leadership::{Lease, Released};
 use crate::cluster::view::MemberState;
 use crate::cluster::{Event, View};
@@ -35,12 +38,16 @@ use crate::runtime::snapshot::Chronicle;
 use crate::runtime::{clock, story};
 use crate::source::consul::Update;
 use crate::source::members;
+use crate::task::report::TaskReport;
 use crate::task::{self, Fingerprint, MemberInput, Outcome, RunId, Tasks};
 
 /// How often a follower compares its files with the leader's.
 const FILES_PERIOD: Duration = Duration::from_secs(5);
 /// How often it is looked whether Consul is read again. What it says and why it does not is told at once.
 const CONSUL_PERIOD: Duration = Duration::from_secs(1);
+
+/// How often it is shown how far the runs under way are.
+const PROGRESS_PERIOD: Duration = Duration::from_millis(500);
 
 /// What wakes the loop.
 pub(super) struct Queues {
@@ -87,6 +94,8 @@ pub(super) struct Loop {
     /// Which tasks there are.
     pub(super) roster: Roster,
     pub(super) replica: Replica,
+    /// Takes changes of the tasks to a majority.
+    pub(super) writer: Writer,
     pub(super) internal: mpsc::UnboundedSender<Internal>,
     pub(super) reload: Option<Arc<dyn Reload>>,
     /// Tasks whose newest event is on its way to a majority; `true`: there is a newer one already.
@@ -117,6 +126,10 @@ pub(super) struct Loop {
     pub(super) finished: mpsc::UnboundedSender<(RunId, Ended)>,
     /// Runs under way and their grace.
     pub(super) running: BTreeMap<RunId, Duration>,
+    /// Runs that were promised and are not over.
+    pub(super) asked: Asked,
+    /// How far they were when they were last shown.
+    pub(super) shown_moves: u64,
     pub(super) hand_over: Option<HandOver>,
     pub(super) stopping: Option<Stopping>,
     pub(super) leaving: Option<Leaving>,
@@ -149,6 +162,8 @@ impl Loop {
         let mut address_book = tokio::time::interval(ADDRESS_BOOK_PERIOD);
         let mut files = tokio::time::interval(FILES_PERIOD);
         let mut consul = tokio::time::interval(CONSUL_PERIOD);
+        let mut progress = tokio::time::interval(PROGRESS_PERIOD);
+        progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.view_changed();
         loop {
             self.drain();
@@ -209,6 +224,7 @@ impl Loop {
                 _ = files.tick() => self.check_files(),
                 Some(update) = queues.consul.recv() => self.handle_consul(update),
                 _ = consul.tick(), if self.consul.is_some() => self.check_consul(),
+                _ = progress.tick(), if !self.running.is_empty() => self.check_progress(),
                 () = tokio::time::sleep(wake) => self.timeout().await,
             }
         }
@@ -310,6 +326,7 @@ impl Loop {
         self.recovered = None;
         self.interrupted.clear();
         self.unrecorded.clear();
+        self.asked.clear();
         self.guardian.stop_all(why, None);
         self.tasks.handle_lease_lost();
         self.unwatch();
@@ -350,7 +367,7 @@ impl Loop {
         let snapshot = if leading || !self.clustered {
             TasksSnapshot {
                 leading,
-                tasks: self.tasks.reports(),
+                tasks: self.task_reports(),
                 specs: roster::specs(self),
                 differences: self.differences.clone(),
                 consul: self.consul.as_ref().and_then(Watches::report),
@@ -367,6 +384,23 @@ impl Loop {
             (!view.formed).then(|| view.reason.clone())
         };
         self.health.send_replace(Health { not_ready });
+    }
+
+    /// The tasks with how far their runs are.
+    fn task_reports(&mut self) -> Vec<TaskReport> {
+        self.shown_moves = self.runner.underway.moves();
+        let mut reports = self.tasks.reports();
+        for report in &mut reports {
+            report.progress = self.runner.underway.of(&report.name);
+        }
+        reports
+    }
+
+    /// Runs have come further since they were last shown.
+    fn check_progress(&mut self) {
+        if self.runner.underway.moves() != self.shown_moves {
+            self.publish();
+        }
     }
 
     pub(super) fn remember(&mut self) {

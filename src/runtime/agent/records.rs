@@ -43,6 +43,13 @@ impl Loop {
             self.record(task);
         } else {
             self.answer_served(task, is_kept);
+            if is_kept {
+                self.asked_kept(task);
+            }
+        }
+        // Deleted while this was on its way: what arrived after the deletion goes too.
+        if let Some(epoch) = self.leads().filter(|_| !self.roster.tasks().iter().any(|spec| spec.name == task)) {
+            self.writer.write(epoch, history::forget(task), None);
         }
         self.publish();
     }

@@ -10,9 +10,11 @@ use std::time::Duration;
 use quorate_proto::message::Entry;
 use quorate_proto::{Epoch, MemberId};
 use tokio::sync::oneshot;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
+use super::asked::asked;
 use super::cycle::{Internal, Loop};
+use super::writer::Then;
 use crate::roster::{Difference, Differs, Record, Write};
 use crate::runtime::core::ProposeError;
 use crate::runtime::handle::{ApiRequest, ChangeError, ReloadReport};
@@ -36,6 +38,8 @@ pub(super) struct Recovered {
     pub(super) records: BTreeMap<String, Record>,
     pub(super) kept: BTreeMap<String, Kept>,
     pub(super) interrupted: BTreeSet<String>,
+    /// Tasks whose run was promised and is not over.
+    pub(super) asked: BTreeSet<String>,
 }
 
 /// The records among registers; what cannot be read is reported and left alone.
@@ -82,13 +86,14 @@ impl Loop {
         tokio::spawn(async move {
             let records = records(replica.list(TASK).await);
             let kept = kept(&replica).await;
-            let found = Recovered { epoch, unfinished, records, kept, interrupted };
+            let asked = asked(&replica).await;
+            let found = Recovered { epoch, unfinished, records, kept, interrupted, asked };
             drop(internal.send(Internal::Recovered(Box::new(found))));
         });
     }
 
     /// The tasks as the files of this agent and the records make them are the tasks of this leadership.
-    pub(super) fn recovered(&mut self, found: Recovered) {
+    pub(super) fn recovered(&mut self, mut found: Recovered) {
         if self.lease.borrow().is_none_or(|lease| lease.epoch() != found.epoch) {
             return;
         }
@@ -96,6 +101,9 @@ impl Loop {
         self.roster.set_records(found.records);
         let writes = self.roster.adopt();
         self.tasks.replace(self.roster.tasks());
+        // They run whatever has not changed, like those that nobody saw the end of.
+        found.interrupted.extend(found.asked.iter().cloned());
+        self.asked = found.asked.into_iter().map(|task| (task, BTreeSet::new())).collect();
         self.tasks.restore(found.kept, &found.interrupted);
         self.keep(found.epoch, &writes, None);
         self.differences.clear();
@@ -107,12 +115,7 @@ impl Loop {
     }
 
     /// Writes records on a majority; `then` is answered when they are there.
-    pub(super) fn keep(
-        &mut self,
-        epoch: Epoch,
-        writes: &[Write],
-        then: Option<oneshot::Sender<Result<(), ProposeError>>>,
-    ) {
+    pub(super) fn keep(&mut self, epoch: Epoch, writes: &[Write], then: Option<Then>) {
         if writes.is_empty() {
             if let Some(then) = then {
                 drop(then.send(Ok(())));
@@ -124,16 +127,7 @@ impl Loop {
         for write in writes.iter().filter(|write| write.record.as_ref().is_none_or(|record| record.deleted)) {
             entries.extend(history::forget(&write.task));
         }
-        let replica = self.replica.clone();
-        tokio::spawn(async move {
-            let outcome = replica.propose(epoch, entries).await;
-            if let Err(error) = &outcome {
-                debug!(%error, "a change of the tasks was not acknowledged");
-            }
-            if let Some(then) = then {
-                drop(then.send(outcome));
-            }
-        });
+        self.writer.write(epoch, entries, then);
     }
 
     // Reload.
@@ -290,7 +284,8 @@ pub(super) fn acknowledged(
     }
 }
 
-/// The specs of the tasks, for the faces.
+/// The specs of the tasks, for the faces: those too that were deleted and whose last run has not ended.
 pub(super) fn specs(agent: &Loop) -> Vec<Arc<crate::task::TaskSpec>> {
-    agent.roster.tasks().into_iter().map(Arc::new).collect()
+    let there = agent.roster.tasks().into_iter().map(Arc::new);
+    there.chain(agent.tasks.ending().cloned()).collect()
 }

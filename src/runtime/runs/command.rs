@@ -28,7 +28,7 @@ impl Runner {
         spawn.env.push(("QUORATE_INPUT".into(), absolute(&file).into()));
         spawn.stdin = input;
         spawn.grace = start.spec.grace;
-        let ended = self.exec(spawn, start).await?;
+        let ended = self.exec(spawn, start, &mut |_, _| {}).await?;
         match (&ended.by, ended.exit) {
             (Cause::Itself, Exit::Code(0)) => Ok(()),
             (Cause::Itself, exit) => Err(Stopped::Failed(with_tail(

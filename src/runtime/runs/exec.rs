@@ -70,14 +70,19 @@ impl Exits {
 }
 
 impl Runner {
-    /// Runs one process to its end.
-    pub(super) async fn exec(&self, spawn: Spawn, start: &Start) -> Result<Ended, Stopped> {
+    /// Runs one process to its end; its output is told as it comes.
+    pub(super) async fn exec(
+        &self,
+        spawn: Spawn,
+        start: &Start,
+        told: &mut (dyn FnMut(Stream, &[u8]) + Send),
+    ) -> Result<Ended, Stopped> {
         let run = spawn.run.clone();
         let mut notices = self.exits.wait_for(&run);
         let lease = self.lease(start.epoch);
         let ended = match lease {
             Ok(lease) => match self.guardian.spawn(spawn, &lease, self.start_margin, clock::now()).await {
-                Ok(_pid) => self.follow(&run, &mut notices, start.spec.timeout).await,
+                Ok(_pid) => self.follow(&run, &mut notices, start.spec.timeout, told).await,
                 Err(error) => Err(not_started(&error)),
             },
             Err(stopped) => Err(stopped),
@@ -91,6 +96,7 @@ impl Runner {
         run: &RunKey,
         notices: &mut mpsc::UnboundedReceiver<Notice>,
         limit: Option<Duration>,
+        told: &mut (dyn FnMut(Stream, &[u8]) + Send),
     ) -> Result<Ended, Stopped> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let mut late = limit.map(|limit| Box::pin(tokio::time::sleep(limit)));
@@ -107,6 +113,7 @@ impl Runner {
             };
             match notice {
                 Some(Notice::Output { stream, bytes, .. }) => {
+                    told(stream, &bytes);
                     let kept = if stream == Stream::Stdout { &mut stdout } else { &mut stderr };
                     kept.extend_from_slice(&bytes);
                     if kept.len() > OUTPUT_MAX {

@@ -7,6 +7,7 @@ use tracing::{debug, info, warn};
 
 use super::Runner;
 use super::exec::{Ended, Stopped};
+use super::underway::Listener;
 use crate::guardian::{Cause, Exit, RunKey, Spawn};
 use crate::runtime::journal;
 use crate::state::{self, Caller, Grant, SetAside, StateAnswer, StateCall, StateService, Token};
@@ -140,11 +141,10 @@ impl Runner {
         spawn.env = env.iter().map(|(k, v)| (k.into(), v.into())).collect();
         spawn.grace = start.spec.grace;
         let turn = if kind == terraform::StepKind::Init { self.caches.turn(env).await } else { None };
-        let ended = self.exec(spawn, start).await?;
+        let mut listener = Listener::new(&start.task, kind, events, self.terraform.log, &self.underway);
+        let ended = self.exec(spawn, start, &mut |stream, bytes| listener.handle(stream, bytes)).await?;
+        listener.end();
         drop(turn);
-        if self.terraform.log {
-            copy_to_log(&start.task, kind, events, &ended);
-        }
         if ended.by == Cause::Itself { Ok(ended) } else { Err(Stopped::Interrupted(ended.by.to_string())) }
     }
 
@@ -226,15 +226,4 @@ fn secret() -> [u8; 16] {
     let mut secret = [0; 16];
     secret.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     secret
-}
-
-/// What Terraform printed, line by line (`log = true` in driver "terraform").
-fn copy_to_log(task: &str, step: terraform::StepKind, events: bool, ended: &Ended) {
-    let stdout = String::from_utf8_lossy(&ended.stdout);
-    let stdout = if events { terraform::events::messages(&stdout).into() } else { stdout };
-    for text in [stdout, String::from_utf8_lossy(&ended.stderr)] {
-        for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
-            info!(task, step = step.as_str(), "{line}");
-        }
-    }
 }

@@ -238,7 +238,8 @@ fn a_new_configuration_keeps_events_and_never_runs_a_task_twice_at_once() {
     world.tasks.replace(vec![command("new"), on_schedule("kept", "* * * * *")]);
     world.drain();
     let names = |world: &World| world.tasks.reports().into_iter().map(|report| report.name).collect::<Vec<_>>();
-    assert_eq!(names(&world), ["new", "kept"]);
+    assert_eq!(names(&world), ["new", "kept", "removed"], "it is there until its run has ended");
+    assert!(world.report("removed").deleted && world.tasks.ending().count() == 1);
     assert_eq!((world.take_starts(), world.tasks.running()), (vec![], 1));
     assert_eq!(world.events("kept").len(), 1);
     assert!(world.report("kept").next_run.is_some());
@@ -246,14 +247,16 @@ fn a_new_configuration_keeps_events_and_never_runs_a_task_twice_at_once() {
     world.tasks.replace(vec![command("kept"), command("removed")]);
     world.drain();
     assert_eq!(world.report("kept").next_run, None);
-    world.request("removed").unwrap();
+    let ticket = world.request("removed").unwrap();
     assert_eq!(world.take_starts(), [""; 0]);
     world.finish(&running, Outcome::Success);
     let again = world.started();
     world.tasks.replace(vec![command("kept")]);
     world.drain();
     world.finish(&again, Outcome::Success);
+    assert!(world.served.contains(&(ticket, None)), "who waited for the run is told");
     assert_eq!((names(&world), world.tasks.running()), (vec!["kept".to_owned()], 0));
+    assert!(world.tasks.kept("removed").is_none(), "its events went with it");
 }
 
 #[test]

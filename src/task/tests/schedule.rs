@@ -107,3 +107,21 @@ fn a_timetable_that_is_over_or_wrong_still_lets_its_task_run_at_take_over() {
     }
     assert_eq!(world.tasks.poll_timeout(), None);
 }
+
+#[test]
+fn a_tick_that_nobody_led_at_is_made_up_for_once() {
+    let mut world = World::calm(vec![on_schedule("a", "0 * * * *")]);
+    let led = |world: &mut World, epoch, after| {
+        world.lose();
+        world.pass(after);
+        world.lead(epoch);
+        let start = world.started();
+        world.finish(&start, Outcome::Success);
+        start.trigger
+    };
+    assert_eq!(led(&mut world, 2, 1800.0), Trigger::TakeOver, "no tick yet");
+    assert_eq!(led(&mut world, 3, 1800.0), Trigger::Schedule, "so it runs whatever has not changed");
+    assert!(world.logged("while nobody led"));
+    assert_eq!(led(&mut world, 4, 0.0), Trigger::TakeOver, "once");
+    assert_eq!(world.report("a").next_run, Some(world.in_seconds(3600.0)));
+}
