@@ -211,8 +211,8 @@ impl Roster {
         }
         let shadow = self.files.iter().find(|file| file.name == name).map(hash);
         let order = self.records.values().filter_map(Record::order).max().map_or(0, |newest| newest + 1);
-        let record =
-            Record { origin: Origin::Api { order, spec: Box::new(spec), shadow }, enabled: None, deleted: false };
+        let origin = Origin::Api { order, spec: Box::new(spec), shadow };
+        let record = Record { origin, enabled: None, enabled_at: None, deleted: false };
         Ok(Write { task: name, record: Some(record) })
     }
 
@@ -226,13 +226,13 @@ impl Roster {
         Ok(Write { task: task.name, record })
     }
 
-    /// A flag set at run time.
-    pub fn set_enabled(&self, name: &str, enabled: bool) -> Result<Write, RosterError> {
+    /// A flag set at run time; `at`: seconds since 1970.
+    pub fn set_enabled(&self, name: &str, enabled: bool, at: i64) -> Result<Write, RosterError> {
         let unknown = || RosterError::Unknown(name.to_owned());
         let task = self.tasks().into_iter().find(|task| task.name == name).ok_or_else(unknown)?;
         let file = self.files.iter().find(|spec| spec.name == task.name);
         let record = self.records.get(name).cloned().or_else(|| file.map(Record::of_files)).ok_or_else(unknown)?;
-        Ok(Write { task: task.name, record: Some(Record { enabled: Some(enabled), ..record }) })
+        Ok(Write { task: task.name, record: Some(Record { enabled: Some(enabled), enabled_at: Some(at), ..record }) })
     }
 
     /// A write is on a majority.

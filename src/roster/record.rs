@@ -18,6 +18,9 @@ pub struct Record {
     /// The flag set at run time, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
+    /// When that was, in seconds since 1970: a timetable owes nothing from before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled_at: Option<i64>,
     /// Deleted at run time; kept so that the files do not bring it back.
     #[serde(default)]
     pub deleted: bool,
@@ -49,7 +52,12 @@ pub enum Origin {
 impl Record {
     /// Of a task that the files define and nobody has touched.
     pub(super) fn of_files(spec: &TaskSpec) -> Self {
-        Self { origin: Origin::Files { hash: hash(spec), enabled: spec.enabled }, enabled: None, deleted: false }
+        Self {
+            origin: Origin::Files { hash: hash(spec), enabled: spec.enabled },
+            enabled: None,
+            enabled_at: None,
+            deleted: false,
+        }
     }
 
     /// Whether what the files define under this name does not count because of what was done at run time. Whatever the
@@ -73,7 +81,8 @@ impl Record {
     /// The record when the files say this now.
     pub(super) fn followed_by(&self, spec: &TaskSpec) -> Self {
         let stands = matches!(&self.origin, Origin::Files { enabled, .. } if *enabled == spec.enabled);
-        Self { enabled: self.enabled.filter(|_| stands), ..Self::of_files(spec) }
+        let (enabled, enabled_at) = if stands { (self.enabled, self.enabled_at) } else { (None, None) };
+        Self { enabled, enabled_at, ..Self::of_files(spec) }
     }
 
     pub(super) fn order(&self) -> Option<u64> {

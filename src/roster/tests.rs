@@ -69,7 +69,7 @@ fn adopting_twice_writes_once() {
 #[test]
 fn a_flag_survives_a_take_over_and_a_change_of_anything_else() {
     let mut roster = leader(&[task("a", "1")]);
-    let write = roster.set_enabled("a", false);
+    let write = roster.set_enabled("a", false, 1);
     change(&mut roster, write);
     assert!(!roster.tasks()[0].enabled);
     assert!(!successor(&roster, &[task("a", "1")]).tasks()[0].enabled);
@@ -82,7 +82,7 @@ fn a_flag_survives_a_take_over_and_a_change_of_anything_else() {
 #[test]
 fn a_file_that_says_another_flag_ends_the_one_set_at_run_time() {
     let mut roster = leader(&[TaskSpec { enabled: false, ..task("a", "1") }]);
-    let write = roster.set_enabled("a", true);
+    let write = roster.set_enabled("a", true, 1);
     change(&mut roster, write);
     assert!(roster.tasks()[0].enabled);
     roster.reload(vec![task("a", "1")]);

@@ -116,7 +116,7 @@ pub(super) fn read(newest: Option<&[u8]>, old: Option<&[u8]>, applied: Option<&[
     events.truncate(EVENTS_MAX);
     let applied = applied.and_then(|bytes| codec::decode_frame::<Vec<u64>>(bytes).ok());
     let applied = applied.map(|names| names.into_iter().collect());
-    Kept { count: newest.count, events, last_success: newest.last_success, applied }
+    Kept { count: newest.count, events, last_success: newest.last_success, applied, enabled_at: None }
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ pub struct Kept {
     pub last_success: Option<Fingerprint>,
     /// Hashed names of the instances that the last run that went well was fed; kept for tasks whose guards compare.
     pub applied: Option<BTreeSet<u64>>,
+    /// When its flag was set last at run time, in seconds since 1970.
+    pub enabled_at: Option<i64>,
 }
 
 /// What a run was made of, kept when it goes well.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Local, TimeDelta};
+use chrono::{DateTime, Local, TimeDelta, TimeZone};
 use quorate_proto::Epoch;
 
 use super::cron::Cron;
@@ -260,10 +260,13 @@ impl Slot {
         }
     }
 
-    /// A moment of the timetable between the newest event and now, while nobody led.
+    /// A moment of the timetable after the newest event, until now: nobody led then. What came due while the task was
+    /// disabled is not owed.
     pub(super) fn missed_tick(&self, now: DateTime<Local>) -> Option<DateTime<Local>> {
         let newest = self.history.newest()?.end_time;
-        self.cron.as_ref()?.next_after(&newest).filter(|tick| *tick <= now)
+        let switched = self.history.kept().enabled_at.and_then(|at| Local.timestamp_opt(at, 0).single());
+        let since = switched.map_or(newest, |switched| switched.max(newest));
+        self.cron.as_ref()?.next_after(&since).filter(|tick| *tick <= now)
     }
 
     /// Ends the run with an event. Returns the error's text.

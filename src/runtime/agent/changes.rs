@@ -130,8 +130,9 @@ impl Loop {
     fn switch(&mut self, task: &str, enabled: bool, run: Option<()>, reply: Reply<Option<Plan>>) {
         let change = |agent: &mut Self| -> Result<(Epoch, Write), ChangeError> {
             let epoch = agent.may_change()?;
-            let write = agent.roster.set_enabled(task, enabled)?;
-            agent.tasks.set_enabled(task, enabled, clock::now(), clock::wall())?;
+            let wall = clock::wall();
+            let write = agent.roster.set_enabled(task, enabled, wall.timestamp())?;
+            agent.tasks.set_enabled(task, enabled, clock::now(), wall)?;
             agent.roster.apply(write.clone());
             Ok((epoch, write))
         };

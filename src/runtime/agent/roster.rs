@@ -98,6 +98,11 @@ impl Loop {
             return;
         }
         self.recovered = Some(found.epoch);
+        for (task, record) in &found.records {
+            if let Some(kept) = found.kept.get_mut(task) {
+                kept.enabled_at = record.enabled_at;
+            }
+        }
         self.roster.set_records(found.records);
         let writes = self.roster.adopt();
         self.tasks.replace(self.roster.tasks());

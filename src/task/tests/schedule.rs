@@ -1,5 +1,7 @@
 //! Timetables and steps of the clock.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::*;
 
 const EVERY_TEN_SECONDS: &str = "*/10 * * * * * *";
@@ -124,4 +126,10 @@ fn a_tick_that_nobody_led_at_is_made_up_for_once() {
     assert!(world.logged("while nobody led"));
     assert_eq!(led(&mut world, 4, 0.0), Trigger::TakeOver, "once");
     assert_eq!(world.report("a").next_run, Some(world.in_seconds(3600.0)));
+    // Enabled again after the moment at which it would have been due.
+    world.lose();
+    let mut kept = world.tasks.kept("a").unwrap().clone();
+    kept.enabled_at = Some(world.in_seconds(3610.0).timestamp());
+    world.tasks.restore(BTreeMap::from([("a".to_owned(), kept)]), &BTreeSet::default());
+    assert_eq!(led(&mut world, 5, 4000.0), Trigger::TakeOver, "what came due while it was disabled is not owed");
 }
