@@ -325,7 +325,7 @@ fn seeds() -> Seeds {
         instance: Instance(rand::random()),
         boot: BootNonce(rand::random()),
         session: rand::random(),
-        will_session: rand::random(),
+        last_words_session: rand::random(),
         core: rand::random(),
         tasks: rand::random(),
     }

@@ -192,7 +192,7 @@ impl Agent {
         );
         cluster.handle_address_book(opened.peers, now);
         let (view, views) = watch::channel(Arc::new(cluster.view().clone()));
-        let (last_will, last_wills) = watch::channel(Vec::new());
+        let (last_words, newest_last_words) = watch::channel(core::LastWords::default());
         let core = Core {
             cluster,
             socket,
@@ -206,8 +206,8 @@ impl Agent {
             fetch,
             installs: 0,
             view,
-            last_will,
-            will_sealer: Sealer::new(&name, key.as_ref(), seed.will_session),
+            last_words,
+            last_words_sealer: Sealer::new(&name, key.as_ref(), seed.last_words_session),
             metrics: metrics.clone(),
             counted: Stats::default(),
         };
@@ -316,7 +316,7 @@ impl Agent {
             hang_up,
             failed: failed_queue,
             guardian: guardian_notices,
-            last_will: last_wills,
+            last_words: newest_last_words,
             shutdown: shutdown.clone(),
             consul: consul_queue,
         };
@@ -354,7 +354,7 @@ pub struct Seeds {
     /// Of the datagrams of this process.
     pub session: [u8; 8],
     /// Of the datagrams its guardian may send.
-    pub will_session: [u8; 8],
+    pub last_words_session: [u8; 8],
     /// For the cluster core.
     pub core: [u8; 32],
     /// For the task room.

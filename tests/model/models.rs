@@ -8,7 +8,9 @@ mod voters;
 
 use quorate_proto::message::Body;
 
-pub(crate) use self::core::{core, disks, hand_over, minority, network, restarts, stale, succession, unseen};
+pub(crate) use self::core::{
+    contention, core, disks, hand_over, minority, network, restarts, stale, succession, unseen,
+};
 pub(crate) use self::founding::{founding, founding_loss, founding_split, founding_twice};
 pub(crate) use self::lease::{lease, pauses, renewed, slow_election, take_over};
 pub(crate) use self::runs::{rivals, runs, runs_handed_over, runs_late, runs_orphaned, runs_paused, runs_start};
@@ -26,6 +28,10 @@ fn no_renewals(body: &Body) -> bool {
 fn only_data(body: &Body) -> bool {
     use Body::{Ack, Claim, Grant, Pull, Values, Write};
     matches!(body, Claim { .. } | Grant { .. } | Pull { .. } | Values { .. } | Write { .. } | Ack { .. })
+}
+
+fn claims(body: &Body) -> bool {
+    only_data(body) || matches!(body, Body::Refuse { .. } | Body::Release { .. })
 }
 
 fn leases(body: &Body) -> bool {
@@ -48,6 +54,7 @@ fn advise(agent: usize, sees: u8, agents: usize) -> Play {
 pub(crate) fn all() -> Vec<Config> {
     vec![
         core(),
+        contention(),
         network(),
         disks(),
         succession(),

@@ -38,7 +38,7 @@ pub(crate) fn runs() -> Config {
 pub(crate) fn runs_orphaned() -> Config {
     Config {
         name: "runs-orphan",
-        about: "as runs, n1's process has died and restarted: its run lives, its guardian has its will",
+        about: "as runs, n1's process has died and restarted: its run lives, its guardian has its last words",
         prefix: vec![
             settled(0),
             Play::Do(0, Input::StartRun),
