@@ -96,6 +96,7 @@ pub fn run(args: &StartArgs) -> ExitCode {
             return if none { Exit::Missing } else { Exit::Config }.into();
         }
     };
+    runtime::fail_stop::on_panic();
     let guards = logging::start(&settings.log);
     for warning in &settings.warnings {
         warn(warning);

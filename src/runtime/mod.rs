@@ -9,6 +9,7 @@ pub mod blobs;
 pub mod clock;
 pub mod control;
 pub mod core;
+pub mod fail_stop;
 pub mod fetch;
 pub mod handle;
 mod history;
