@@ -9,11 +9,13 @@ mod voters;
 use quorate_proto::message::Body;
 
 pub(crate) use self::core::{
-    contention, core, disks, hand_over, minority, network, restarts, stale, succession, unseen,
+    contention, core, disks, given_up, hand_over, minority, network, restarts, stale, succession, unseen,
 };
 pub(crate) use self::founding::{founding, founding_loss, founding_split, founding_twice};
 pub(crate) use self::lease::{lease, pauses, renewed, slow_election, take_over};
-pub(crate) use self::runs::{rivals, runs, runs_handed_over, runs_late, runs_orphaned, runs_paused, runs_start};
+pub(crate) use self::runs::{
+    rivals, runs, runs_handed_over, runs_late, runs_orphaned, runs_paused, runs_start, runs_told,
+};
 pub(crate) use self::voters::{growth, growth_in_time, removal, window};
 use crate::config::Config;
 use crate::input::Input;
@@ -55,6 +57,7 @@ pub(crate) fn all() -> Vec<Config> {
     vec![
         core(),
         contention(),
+        given_up(),
         network(),
         disks(),
         succession(),
@@ -77,6 +80,7 @@ pub(crate) fn all() -> Vec<Config> {
         restarts(),
         runs(),
         runs_orphaned(),
+        runs_told(),
         runs_start(),
         runs_handed_over(),
         runs_paused(),

@@ -48,7 +48,7 @@ mutations! {
     a_fence_never_falls: StaleEpochIsRefused in models::runs_late() => ["I8"];
     own_promise_first: OwnPromiseFirst in models::disks() => ["I1", "I2"];
     pre_claim_first: PreClaimFirst in models::restarts() => ["R5"];
-    a_claim_given_up_is_over: GivenUpIsOver in models::contention() => ["I6"];
+    a_claim_given_up_is_over: GivenUpIsOver in models::given_up() => ["I6"];
     merge_over_quorum: MergeOverQuorum in models::unseen() => ["I4"];
     write_back: WriteBack in models::minority() => ["I5"];
     majority: Majority in models::disks() => ["I1", "I3", "I4"];

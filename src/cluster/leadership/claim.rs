@@ -214,7 +214,7 @@ impl Leadership {
     }
 
     /// R4: promises to itself; the claim leaves when that is on disk.
-    fn claim(&mut self, epoch: Epoch, now: Now) {
+    pub(super) fn claim(&mut self, epoch: Epoch, now: Now) {
         let me = self.me.clone();
         match self.acceptor.promise(epoch, &me, self.timing.grant, now.mono) {
             Ok((_, changes)) => {

@@ -136,7 +136,8 @@ impl Leadership {
             Body::Refuse { epoch, promised, holder, remaining_ms, reason, .. } => {
                 let remaining = Duration::from_millis(u64::from(remaining_ms));
                 self.acceptor.hear(promised);
-                let passed_on = reason == RefuseReason::LeaseRuns && self.pass_release_on(addr, from, promised);
+                let waits = matches!(reason, RefuseReason::LeaseRuns | RefuseReason::Quiet);
+                let passed_on = waits && self.pass_release_on(addr, from, promised);
                 let epochs = (epoch, promised);
                 if !passed_on && !self.settle_contention(from, epochs, holder.as_ref(), (reason, remaining), now) {
                     self.handle_refuse(from, epoch, promised, remaining, reason, now);

@@ -87,8 +87,8 @@ impl Leadership {
         });
     }
 
-    /// Somebody else is about to claim: this agent waits for it, for as long as a claim takes.
+    /// Somebody else is about to claim: this agent waits for it, for longer than a claim takes.
     pub(super) fn hold_back_for(&mut self, who: MemberId, now: Now) {
-        self.named_successor = Some((who, now.mono + self.timing.renew + self.timing.retry * 4));
+        self.named_successor = Some((who, now.mono + self.timing.renew * 2));
     }
 }

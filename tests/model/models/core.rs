@@ -141,10 +141,21 @@ pub(crate) fn contention() -> Config {
         clocks: Clocks::Bound { lazy: 0 },
         instant_disk: true,
         carries: claims,
-        sometimes: &[LEADER, SUCCESSION],
+        sometimes: &[LEADER],
         ..config.claimants(&[0, 1])
     }
     .bare()
+}
+
+/// Section 12: n3 has granted the claim of n2, which then heard the one of n1.
+pub(crate) fn given_up() -> Config {
+    Config {
+        name: "given-up",
+        about: "as contention; n3 has granted the claim that n2 gave up, and the grant arrives late",
+        prefix: vec![Play::Deliver { from: 1, to: 2 }, Play::Deliver { from: 0, to: 1 }],
+        sometimes: &[SUCCESSION],
+        ..contention()
+    }
 }
 
 /// (e) Restarts: pre-claims, boot nonces, quiet periods.
