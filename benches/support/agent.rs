@@ -132,11 +132,11 @@ high_availability {{
 
     /// SIGKILL for the guardian and the process, as when a host dies.
     pub(crate) fn die(&mut self) {
-        let mut pids = self.pids();
-        // The guardian first: it has a last word for an agent that dies before it.
-        pids.reverse();
-        for pid in pids {
-            process::signal(pid, Signal::KILL);
+        let pids = self.pids();
+        // Each would speak for the other.
+        pids.iter().take(1).for_each(|agent| process::signal(*agent, Signal::STOP));
+        for pid in pids.iter().rev() {
+            process::signal(*pid, Signal::KILL);
         }
     }
 

@@ -153,7 +153,7 @@ pub(crate) fn given_up() -> Config {
         name: "given-up",
         about: "as contention; n3 has granted the claim that n2 gave up, and the grant arrives late",
         prefix: vec![Play::Deliver { from: 1, to: 2 }, Play::Deliver { from: 0, to: 1 }],
-        sometimes: &[SUCCESSION],
+        sometimes: &[LEADER],
         ..contention()
     }
 }

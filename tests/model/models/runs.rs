@@ -66,6 +66,7 @@ pub(crate) fn runs_told() -> Config {
         name: "runs-told",
         about: "as runs-orphan, and the guardian tells of the death at once: the lease is over, the run is not",
         carries: data_and_ends,
+        sometimes: &[SUCCESSION],
         ..runs_orphaned()
     }
 }
