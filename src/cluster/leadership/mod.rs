@@ -23,11 +23,11 @@ mod blobs;
 mod claim;
 mod clock_rates;
 mod contention;
+mod disk;
 mod electorate;
 #[cfg(feature = "mutations")]
 mod fingerprint;
 mod founding;
-mod full;
 mod hand_over;
 mod known_leader;
 mod lead;
@@ -40,13 +40,14 @@ mod release;
 mod renewal;
 pub mod rules;
 mod succession;
+mod views;
 mod voters;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use quorate_proto::message::{Body, Commits, Message, Process, Put, Round, Voter};
+use quorate_proto::message::{Body, Commits, Message, Process, Put, Round};
 use quorate_proto::{BlobHash, BootNonce, Epoch, Generation, Instance, MemberId, Seq};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -442,67 +443,6 @@ impl Leadership {
         (!matches!(self.role, Role::Leading(_))).then(|| (self.acceptor.lease_until(), "lease of the leader ends"))
     }
 
-    /// The lease in hand: only while this agent is an active leader.
-    pub fn lease(&self, now: Now) -> Option<Lease> {
-        match &self.role {
-            Role::Leading(leading) => leading.lease().filter(|lease| lease.is_live(Duration::ZERO, now)),
-            Role::Follower | Role::PreClaiming(_) | Role::Claiming(_) => None,
-        }
-    }
-
-    /// Who is known to have released which epoch, with nothing of theirs left running.
-    pub fn released(&self) -> &Released {
-        &self.released
-    }
-
-    /// Who released a lease last, and how, for people.
-    pub fn last_release(&self) -> Option<&(MemberId, &'static str)> {
-        self.last_release.as_ref()
-    }
-
-    /// Who holds a live lease, as this agent knows it.
-    pub fn leader(&self) -> Option<&MemberId> {
-        self.known_leader.as_ref()
-    }
-
-    /// Highest epoch seen.
-    pub fn epoch(&self) -> Epoch {
-        self.acceptor.highest()
-    }
-
-    /// The voters as this agent knows them.
-    pub fn voters(&self) -> Vec<Voter> {
-        match self.mode {
-            LeadershipMode::Quorum => self.acceptor.voters().map_or(Vec::new(), |(_, voters)| voters.0.clone()),
-            LeadershipMode::Alive => self.alive_as_voters().0,
-        }
-    }
-
-    /// Whether the founding is over.
-    pub fn is_formed(&self) -> bool {
-        self.acceptor.durable.cluster.is_some()
-    }
-
-    /// What the durable state is, including what is not on disk yet. For the simulator's checkers and the views.
-    pub fn durable(&self) -> &Durable {
-        &self.acceptor.durable
-    }
-
-    /// Why there is no leader, or what the founding waits for; empty when all is well.
-    pub fn reason(&self) -> &str {
-        &self.reason
-    }
-
-    /// Loud problems, for people.
-    pub fn alarms(&self) -> impl Iterator<Item = &String> {
-        self.alarms.values()
-    }
-
-    /// This process.
-    pub fn process(&self) -> &Process {
-        &self.me
-    }
-
     // Inside.
 
     /// Everything that time or a change can set off, until nothing more happens.
@@ -516,30 +456,6 @@ impl Leadership {
         self.repeat_release(now);
         self.follow_leader(now);
         self.explain(now);
-    }
-
-    fn watch_lease(&mut self, now: Now) {
-        self.withdrawn.retain(|_, w| w.until.is_none_or(|until| until > now.mono));
-        if self.named_successor.as_ref().is_some_and(|(_, until)| *until <= now.mono) {
-            self.named_successor = None;
-        }
-        let runs = self.acceptor.lease_until() > now.mono;
-        match (runs, self.leaderless_since) {
-            (true, _) => self.leaderless_since = None,
-            (false, None) => self.leaderless_since = Some(now.mono),
-            (false, Some(_)) => {}
-        }
-    }
-
-    /// A disk that hangs longer than a lease cannot hold a leader (protocol-safety 10).
-    fn watch_disk(&mut self, now: Now) {
-        if self.full.is_some() {
-            return; // It is known why: leadership is being handed over.
-        }
-        let oldest = self.persisting.values().min().copied();
-        if oldest.is_some_and(|t| now.mono >= t + self.timing.grant) && matches!(self.role, Role::Leading(_)) {
-            self.lose("the disk did not answer for longer than a lease", now);
-        }
     }
 
     fn next_round(&mut self) -> Round {

@@ -91,4 +91,17 @@ impl Leadership {
     pub(super) fn hold_back_for(&mut self, who: MemberId, now: Now) {
         self.named_successor = Some((who, now.mono + self.timing.renew * 2));
     }
+
+    pub(super) fn watch_lease(&mut self, now: Now) {
+        self.withdrawn.retain(|_, w| w.until.is_none_or(|until| until > now.mono));
+        if self.named_successor.as_ref().is_some_and(|(_, until)| *until <= now.mono) {
+            self.named_successor = None;
+        }
+        let runs = self.acceptor.lease_until() > now.mono;
+        match (runs, self.leaderless_since) {
+            (true, _) => self.leaderless_since = None,
+            (false, None) => self.leaderless_since = Some(now.mono),
+            (false, Some(_)) => {}
+        }
+    }
 }

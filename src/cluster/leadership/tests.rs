@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_proto::message::{Header, Process, VOTERS_KEY, Value, Voters};
+use quorate_proto::message::{Header, Process, VOTERS_KEY, Value, Voter, Voters};
 use quorate_proto::{BootNonce, ClusterId, Epoch, Instance, MemberId, Stamp, codec};
 
 use super::*;
