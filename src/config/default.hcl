@@ -11,7 +11,8 @@
 # id = "cts-01"
 
 # Where the API listens. Loopback serves the whole cluster, because followers forward to the leader; anything wider is
-# open to whoever reaches it, unless `tls` below asks clients for certificates.
+# open to whoever reaches it, unless `tls` below asks clients for certificates. Or a Unix socket for the agent's user
+# alone: "unix:///run/quorate/api.sock".
 http_addr = "127.0.0.1:8558"
 
 # Only the port of the API, as in CTS. Need not be given with http_addr.

@@ -6,6 +6,7 @@
 pub mod address;
 pub mod agent;
 pub mod blobs;
+pub mod check;
 pub mod clock;
 pub mod control;
 pub mod core;
