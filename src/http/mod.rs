@@ -19,6 +19,7 @@
 //! inspecting and running tasks: such requests are told so with 501.
 
 mod body;
+mod cancel;
 mod cluster;
 mod create;
 mod duration;
@@ -27,10 +28,12 @@ mod forward;
 mod guard;
 mod limits;
 mod patch;
+mod readiness;
 mod reload;
 pub mod reply;
 mod routes;
 mod schema;
+mod stale;
 pub mod state;
 mod tasks;
 pub mod tls;

@@ -6,6 +6,7 @@
 mod command;
 mod exec;
 mod fingerprint;
+mod leash;
 mod module;
 mod underway;
 
@@ -21,6 +22,7 @@ use tracing::{debug, info};
 
 pub(super) use self::exec::Exits;
 use self::exec::Stopped;
+pub(super) use self::leash::Leashes;
 use self::module::Aim;
 pub(super) use self::underway::Underway;
 use super::clock;
@@ -52,6 +54,7 @@ pub(super) struct Runner {
     pub(super) metrics: Arc<Metrics>,
     pub(super) state: StateOfRuns,
     pub(super) underway: Underway,
+    pub(super) leashes: Leashes,
 }
 
 /// What runs need for Terraform's state.
@@ -85,6 +88,8 @@ impl Runner {
             Outcome::Success | Outcome::Unchanged => Counted::Success,
             Outcome::Failure(_) => Counted::Failure,
             Outcome::Interrupted(_) => Counted::Interrupted,
+            Outcome::Cancelled(_) => Counted::Cancelled,
+            Outcome::TimedOut(_) => Counted::TimedOut,
         };
         self.metrics.run_finished(task, counted, took);
         let (run, seconds) = (start.run, format!("{:.3}", took.as_secs_f64()));
@@ -115,13 +120,16 @@ impl Runner {
             (Outcome::Success | Outcome::Unchanged, plan) => {
                 Ok(plan.map_or_else(Plan::default, |plan| Plan { changes_present: plan.changes, text: plan.text }))
             }
-            (Outcome::Failure(why), _) => Err(ChangeError::Failed(why)),
+            (Outcome::Failure(why) | Outcome::TimedOut(why), _) => Err(ChangeError::Failed(why)),
             (Outcome::Interrupted(why), _) => Err(ChangeError::Failed(format!("it was interrupted: {why}"))),
+            (Outcome::Cancelled(by), _) => Err(ChangeError::Cancelled(by)),
         }
     }
 
     async fn journalled(&self, start: &Start, aim: Aim) -> (Outcome, Option<terraform::Plan>) {
-        let lease = match self.lease(start.epoch) {
+        let leash = self.leashes.of(start.run);
+        leash.begin(start.spec.timeout);
+        let lease = match leash.check().and_then(|()| self.lease(start.epoch)) {
             Ok(lease) => lease,
             Err(stopped) => return (stopped.into(), None),
         };
@@ -147,14 +155,14 @@ impl Runner {
             Err(stopped) => stopped.into(),
         };
         entered.finished = true;
-        entered.interrupted = matches!(outcome, Outcome::Interrupted(_));
+        entered.interrupted = matches!(outcome, Outcome::Interrupted(_) | Outcome::Cancelled(_) | Outcome::TimedOut(_));
         let outcome = match (self.enter(&entered, &start.task).await, outcome) {
             (Ok(()), outcome) => outcome,
             // Done, but no majority knows: the next leader will run it again, so it is not reported as done.
-            (Err(error), Outcome::Success | Outcome::Unchanged | Outcome::Failure(_)) => {
+            (Err(error), Outcome::Success | Outcome::Unchanged | Outcome::Failure(_) | Outcome::TimedOut(_)) => {
                 Outcome::Interrupted(error.to_string())
             }
-            (Err(_), interrupted @ Outcome::Interrupted(_)) => interrupted,
+            (Err(_), stopped @ (Outcome::Interrupted(_) | Outcome::Cancelled(_))) => stopped,
         };
         (outcome, plan)
     }

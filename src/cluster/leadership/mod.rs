@@ -486,6 +486,11 @@ impl Leadership {
         &self.acceptor.durable
     }
 
+    /// Whether this member has followed the promised epoch from its beginning, or has caught up with it since.
+    pub fn has_caught_up(&self) -> bool {
+        self.acceptor.applied() > Seq(0)
+    }
+
     /// Why there is no leader, or what the founding waits for; empty when all is well.
     pub fn reason(&self) -> &str {
         &self.reason
