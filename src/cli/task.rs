@@ -43,10 +43,10 @@ pub(super) enum TaskCommand {
     Enable(switch::ApproveArgs),
     /// Keep a task from running
     #[command(override_usage = "quorate task disable [-help] [options] <task name>")]
-    Disable(switch::NameArgs),
+    Disable(switch::DisableArgs),
     /// Remove a task; what it made stays
     #[command(override_usage = "quorate task delete [-help] [options] <task name>")]
-    Delete(switch::ApproveArgs),
+    Delete(switch::DeleteArgs),
     /// Run a task now, without waiting for its condition
     #[command(override_usage = "quorate task run [-help] [options] <task name>")]
     Run(switch::NameArgs),
