@@ -76,7 +76,10 @@ impl Runner {
     pub(super) async fn run(&self, start: &Start) -> (Outcome, Option<Fingerprint>) {
         let begun = clock::now().mono;
         let task = start.task.as_str();
-        let fingerprint = self.fingerprint(start).await;
+        let fingerprint = match self.leashed(start, async { Ok(self.fingerprint(start).await) }).await {
+            Ok(fingerprint) => fingerprint,
+            Err(stopped) => return (stopped.into(), None),
+        };
         if fingerprint.is_some() && fingerprint == start.unless {
             info!(task, "not run: nothing that it depends on has changed since it last went well");
             return (Outcome::Unchanged, fingerprint);

@@ -290,8 +290,8 @@ impl Tasks {
             }
             Outcome::Interrupted(why) => self.interrupted(index, run, &why, at),
             Outcome::Failure(cause) => self.failed(index, run, &cause, at),
-            Outcome::Cancelled(by) => self.cut_short(index, run, CutShort::Cancelled, by, at),
-            Outcome::TimedOut(text) => self.cut_short(index, run, CutShort::TimedOut, text, at),
+            Outcome::Cancelled(by) => self.cut_short(index, run, CutShort::Cancelled, &by, at),
+            Outcome::TimedOut(text) => self.cut_short(index, run, CutShort::TimedOut, &text, at),
         }
         // A task that is gone has no events to keep, but somebody may wait for its end.
         for slot in self.slots.iter_mut().filter(|slot| slot.removed) {

@@ -118,18 +118,13 @@ fn query(cancel: bool) -> &'static str {
 
 /// What an answer says of the run that was or is under way.
 fn runs(answer: &Value, name: &str) -> String {
-    let name = clean(name);
-    let mut text = String::new();
-    if answer.get("cancelled_run").is_some() {
-        text.push_str("    Its run was cancelled.\n");
-    }
-    if let Some(run) = answer.get("active_run") {
+    let cancelled = if answer.get("cancelled_run").is_some() { "    Its run was cancelled.\n" } else { "" };
+    let active = answer.get("active_run").map_or_else(String::new, |run| {
         let ending = run.get("cancelled_by").is_some();
-        let hint = format!("comes to its end ('task cancel {name}' ends it)");
-        let what = if ending { "ends within its grace" } else { hint.as_str() };
-        text.push_str(&format!("    A run is still under way and {what}.\n"));
-    }
-    text
+        let hint = format!("comes to its end ('task cancel {}' ends it)", clean(name));
+        format!("    A run is still under way and {}.\n", if ending { "ends within its grace" } else { &hint })
+    });
+    format!("{cancelled}{active}")
 }
 
 pub(super) fn delete(args: &DeleteArgs) -> Result<(), Failure> {

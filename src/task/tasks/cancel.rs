@@ -61,17 +61,17 @@ impl Tasks {
         };
         if !cancelling.started {
             let id = run.id;
-            self.cut_short(index, id, CutShort::Cancelled, by, at);
+            self.cut_short(index, id, CutShort::Cancelled, &by, at);
         }
         self.settle(true, at);
         Ok(cancelling)
     }
 
     /// The run ends here, with an event and without another try.
-    pub(super) fn cut_short(&mut self, index: usize, run: RunId, how: CutShort, text: String, at: Moment) {
+    pub(super) fn cut_short(&mut self, index: usize, run: RunId, how: CutShort, text: &str, at: Moment) {
         let slot = &mut self.slots[index];
         if let Some(run) = &mut slot.run {
-            run.causes = vec![text.clone()];
+            run.causes = vec![text.to_owned()];
         }
         slot.conclude(false, Some(how), at);
         let level = if how == CutShort::Cancelled { Level::Warn } else { Level::Error };
