@@ -28,6 +28,7 @@ mod program;
 mod providers;
 mod registration;
 mod reload;
+mod stale;
 pub mod start;
 mod state;
 mod status;

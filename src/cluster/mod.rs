@@ -98,6 +98,7 @@ impl Cluster {
             needed: 0,
             formed: false,
             held: false,
+            caught_up: false,
             reason: String::new(),
             alarms: Vec::new(),
         };
@@ -460,6 +461,7 @@ impl Cluster {
             voters_alive: voters.iter().filter(|v| here(&v.id)).count(),
             needed,
             held: leader.is_some(),
+            caught_up: self.leadership.has_caught_up(),
             members,
             leader,
             last_release: self.leadership.last_release().cloned(),

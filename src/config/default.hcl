@@ -190,6 +190,8 @@ driver "terraform" {
 #   # A new leader waits as long before it runs the task, if the run may still be going.
 #   # grace = "10s"
 #
-#   # Longest a run may take. Default: no limit.
+#   # Longest a run may take, all its steps together: 10m for a command, which mostly renders and reloads within seconds; 1h
+#   # for Terraform, whose providers may need tens of minutes and have limits of their own. "0s": no limit. A run that takes
+#   # longer is ended like one that somebody cancels (SIGINT, grace, SIGKILL), told as timed out and not tried again.
 #   # timeout = "10m"
 # }

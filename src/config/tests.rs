@@ -130,6 +130,15 @@ fn hcl_and_json_say_the_same() {
 }
 
 #[test]
+fn a_run_has_an_end_unless_the_file_says_otherwise() {
+    let timeout = |inner: &str| good(&task(inner)).tasks[0].timeout.map(|timeout| timeout.as_secs());
+    assert_eq!(timeout("command = [\"true\"]"), Some(600));
+    assert_eq!(timeout("module = \"a/b/c\""), Some(3600));
+    assert_eq!(timeout("module = \"a/b/c\"\n timeout = \"90s\""), Some(90));
+    assert_eq!(timeout("command = [\"true\"]\n timeout = \"0s\""), None);
+}
+
+#[test]
 fn a_buffer_period_resolves_as_in_cts() {
     let s = Duration::from_secs;
     let members = "command = [\"a\"]\n condition \"members\" {}\n";

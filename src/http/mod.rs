@@ -19,6 +19,7 @@
 //! inspecting and running tasks: such requests are told so with 501.
 
 mod body;
+mod cancel;
 mod cluster;
 mod create;
 mod duration;
@@ -28,10 +29,12 @@ mod guard;
 mod limits;
 pub mod listen;
 mod patch;
+mod readiness;
 mod reload;
 pub mod reply;
 mod routes;
 mod schema;
+mod stale;
 pub mod state;
 mod tasks;
 pub mod tls;

@@ -1,11 +1,14 @@
 //! The agent: brings the parts up in their order and connects them. What then runs is the loop in `cycle`.
 
 mod asked;
+mod cancel;
 mod changes;
 mod consul;
 mod cycle;
 mod ending;
 mod interrupted;
+mod last_known;
+mod readiness;
 mod records;
 mod requests;
 pub mod roster;
@@ -33,7 +36,7 @@ use super::core::Core;
 use super::handle::{Forwarded, Handle, Health, MetricsText, TasksSnapshot};
 use super::metrics::Metrics;
 use super::replica::Replica;
-use super::runs::{Exits, Runner, StateOfRuns, Underway};
+use super::runs::{Exits, Leashes, Runner, StateOfRuns, Underway};
 use super::settings::Settings;
 use super::snapshot::Chronicle;
 use super::state::RunCredentials;
@@ -254,6 +257,7 @@ impl Agent {
             },
             underway: Underway::default(),
             workspaces: tokio::sync::RwLock::new(()),
+            leashes: Leashes::default(),
         });
         let (consul, consul_queue) = watches(settings.consul.as_ref(), &seed).await?;
         let (finished, finished_queue) = mpsc::unbounded_channel();
@@ -271,7 +275,7 @@ impl Agent {
             internal,
             reload: settings.reload,
             recording: BTreeMap::new(),
-            trying: BTreeSet::new(),
+            trying: BTreeMap::new(),
             unrecorded: BTreeSet::new(),
             awaited: BTreeMap::new(),
             served: BTreeMap::new(),

@@ -11,7 +11,7 @@ use quorate_proto::codec;
 use quorate_proto::message::Entry;
 
 use crate::task::Kept;
-use crate::task::report::{EVENTS_MAX, RunEvent};
+use crate::task::report::{CutShort, EVENTS_MAX, RunEvent};
 
 /// Register prefix of the newest events.
 pub(super) const PREFIX: &str = "history/";
@@ -21,6 +21,8 @@ pub(super) const OLD_PREFIX: &str = "history-old/";
 pub(super) const APPLIED_PREFIX: &str = "applied/";
 /// Register prefix of runs that were promised and are not over.
 pub(super) const ASKED_PREFIX: &str = "asked/";
+/// Register prefix of the run that was cancelled last.
+pub(super) const CANCELLED_PREFIX: &str = "cancelled/";
 /// Events in the small register at most, and how many move on at a time.
 const RECENT: u64 = 10;
 
@@ -38,7 +40,7 @@ struct Newest {
 #[bincode(crate = "quorate_proto::bincode_derive")]
 struct Stored {
     id: [u8; 16],
-    success: bool,
+    ending: Ending,
     start: i64,
     end: i64,
     epoch: u64,
@@ -46,11 +48,26 @@ struct Stored {
     error: Option<String>,
 }
 
+/// How it ended. Before runs could be cancelled this was `false` or `true`: the bytes are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "quorate_proto::bincode_derive")]
+enum Ending {
+    Failure,
+    Success,
+    Cancelled,
+    TimedOut,
+}
+
 impl From<&RunEvent> for Stored {
     fn from(event: &RunEvent) -> Self {
         Self {
             id: *event.id.as_bytes(),
-            success: event.success,
+            ending: match (event.success, event.cut_short) {
+                (true, _) => Ending::Success,
+                (false, None) => Ending::Failure,
+                (false, Some(CutShort::Cancelled)) => Ending::Cancelled,
+                (false, Some(CutShort::TimedOut)) => Ending::TimedOut,
+            },
             start: event.start_time.timestamp_micros(),
             end: event.end_time.timestamp_micros(),
             epoch: event.epoch,
@@ -64,12 +81,17 @@ impl From<Stored> for RunEvent {
     fn from(stored: Stored) -> Self {
         Self {
             id: uuid::Uuid::from_bytes(stored.id),
-            success: stored.success,
+            success: stored.ending == Ending::Success,
             start_time: at(stored.start),
             end_time: at(stored.end),
             error: stored.error,
             epoch: stored.epoch,
             trigger: stored.trigger,
+            cut_short: match stored.ending {
+                Ending::Failure | Ending::Success => None,
+                Ending::Cancelled => Some(CutShort::Cancelled),
+                Ending::TimedOut => Some(CutShort::TimedOut),
+            },
         }
     }
 }
@@ -102,7 +124,7 @@ pub(super) fn entries(task: &str, kept: &Kept) -> Vec<Entry> {
 
 /// The registers of a task that is deleted: its events go with it.
 pub(super) fn forget(task: &str) -> Vec<Entry> {
-    let prefixes = [PREFIX, OLD_PREFIX, APPLIED_PREFIX, ASKED_PREFIX];
+    let prefixes = [PREFIX, OLD_PREFIX, APPLIED_PREFIX, ASKED_PREFIX, CANCELLED_PREFIX];
     prefixes.map(|prefix| Entry { key: format!("{prefix}{task}"), value: None }).to_vec()
 }
 
@@ -116,7 +138,7 @@ pub(super) fn read(newest: Option<&[u8]>, old: Option<&[u8]>, applied: Option<&[
     events.truncate(EVENTS_MAX);
     let applied = applied.and_then(|bytes| codec::decode_frame::<Vec<u64>>(bytes).ok());
     let applied = applied.map(|names| names.into_iter().collect());
-    Kept { count: newest.count, events, last_success: newest.last_success, applied, enabled_at: None }
+    Kept { count: newest.count, events, last_success: newest.last_success, applied, enabled_at: None, cancelled: None }
 }
 
 #[cfg(test)]
@@ -132,6 +154,7 @@ mod tests {
             error: n.is_multiple_of(3).then(|| format!("error {n}")),
             epoch: n,
             trigger: "schedule".to_owned(),
+            cut_short: (n % 6 == 3).then_some(if n % 4 == 1 { CutShort::Cancelled } else { CutShort::TimedOut }),
         }
     }
 
@@ -162,6 +185,14 @@ mod tests {
             assert_eq!(back.applied, kept.applied);
             assert!(back.events.len() >= kept.events.len().min(91));
         }
+    }
+
+    #[test]
+    fn how_a_run_ended_is_kept_in_the_bytes_that_older_agents_wrote() {
+        let byte = |ending: Ending| codec::encode(&ending).unwrap();
+        assert_eq!(byte(Ending::Failure), codec::encode(&false).unwrap());
+        assert_eq!(byte(Ending::Success), codec::encode(&true).unwrap());
+        assert_eq!(byte(Ending::Cancelled).len(), 1);
     }
 
     #[test]

@@ -76,6 +76,15 @@ pub fn unfinished(journal: &BTreeMap<String, Vec<u8>>, released: &Released, epoc
         .collect()
 }
 
+/// The newest run of each task.
+pub fn newest(journal: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, uuid::Uuid> {
+    let entered = journal.iter().filter_map(|(key, value)| {
+        let entered = codec::decode_frame::<Entered>(value).ok()?;
+        Some((key.strip_prefix("run/")?.to_owned(), uuid::Uuid::from_bytes(entered.run)))
+    });
+    entered.collect()
+}
+
 /// Tasks whose newest run did not come to an end of its own: they run again, whatever has not changed since.
 pub fn interrupted(journal: &BTreeMap<String, Vec<u8>>) -> BTreeSet<String> {
     let entered = journal.iter().filter_map(|(key, value)| {

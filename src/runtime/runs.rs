@@ -6,6 +6,7 @@
 mod command;
 mod exec;
 mod fingerprint;
+mod leash;
 mod module;
 mod prepare;
 mod underway;
@@ -22,6 +23,7 @@ use tracing::{debug, info};
 
 pub(super) use self::exec::Exits;
 use self::exec::Stopped;
+pub(super) use self::leash::Leashes;
 use self::module::Aim;
 pub(super) use self::underway::Underway;
 use super::clock;
@@ -55,6 +57,7 @@ pub(super) struct Runner {
     pub(super) underway: Underway,
     /// Held while the directory of a task is written: by runs together, alone by what prepares disabled tasks.
     pub(super) workspaces: RwLock<()>,
+    pub(super) leashes: Leashes,
 }
 
 /// What runs need for Terraform's state.
@@ -76,7 +79,10 @@ impl Runner {
     pub(super) async fn run(&self, start: &Start) -> (Outcome, Option<Fingerprint>) {
         let begun = clock::now().mono;
         let task = start.task.as_str();
-        let fingerprint = self.fingerprint(start).await;
+        let fingerprint = match self.leashed(start, async { Ok(self.fingerprint(start).await) }).await {
+            Ok(fingerprint) => fingerprint,
+            Err(stopped) => return (stopped.into(), None),
+        };
         if fingerprint.is_some() && fingerprint == start.unless {
             info!(task, "not run: nothing that it depends on has changed since it last went well");
             return (Outcome::Unchanged, fingerprint);
@@ -88,6 +94,8 @@ impl Runner {
             Outcome::Success | Outcome::Unchanged => Counted::Success,
             Outcome::Failure(_) => Counted::Failure,
             Outcome::Interrupted(_) => Counted::Interrupted,
+            Outcome::Cancelled(_) => Counted::Cancelled,
+            Outcome::TimedOut(_) => Counted::TimedOut,
         };
         self.metrics.run_finished(task, counted, took);
         let (run, seconds) = (start.run, format!("{:.3}", took.as_secs_f64()));
@@ -118,13 +126,16 @@ impl Runner {
             (Outcome::Success | Outcome::Unchanged, plan) => {
                 Ok(plan.map_or_else(Plan::default, |plan| Plan { changes_present: plan.changes, text: plan.text }))
             }
-            (Outcome::Failure(why), _) => Err(ChangeError::Failed(why)),
+            (Outcome::Failure(why) | Outcome::TimedOut(why), _) => Err(ChangeError::Failed(why)),
             (Outcome::Interrupted(why), _) => Err(ChangeError::Failed(format!("it was interrupted: {why}"))),
+            (Outcome::Cancelled(by), _) => Err(ChangeError::Cancelled(by)),
         }
     }
 
     async fn journalled(&self, start: &Start, aim: Aim) -> (Outcome, Option<terraform::Plan>) {
-        let lease = match self.lease(start.epoch) {
+        let leash = self.leashes.of(start.run);
+        leash.begin(start.spec.timeout);
+        let lease = match leash.check().and_then(|()| self.lease(start.epoch)) {
             Ok(lease) => lease,
             Err(stopped) => return (stopped.into(), None),
         };
@@ -150,14 +161,14 @@ impl Runner {
             Err(stopped) => stopped.into(),
         };
         entered.finished = true;
-        entered.interrupted = matches!(outcome, Outcome::Interrupted(_));
+        entered.interrupted = matches!(outcome, Outcome::Interrupted(_) | Outcome::Cancelled(_) | Outcome::TimedOut(_));
         let outcome = match (self.enter(&entered, &start.task).await, outcome) {
             (Ok(()), outcome) => outcome,
             // Done, but no majority knows: the next leader will run it again, so it is not reported as done.
-            (Err(error), Outcome::Success | Outcome::Unchanged | Outcome::Failure(_)) => {
+            (Err(error), Outcome::Success | Outcome::Unchanged | Outcome::Failure(_) | Outcome::TimedOut(_)) => {
                 Outcome::Interrupted(error.to_string())
             }
-            (Err(_), interrupted @ Outcome::Interrupted(_)) => interrupted,
+            (Err(_), stopped @ (Outcome::Interrupted(_) | Outcome::Cancelled(_))) => stopped,
         };
         (outcome, plan)
     }

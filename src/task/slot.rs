@@ -13,7 +13,7 @@ use quorate_proto::Epoch;
 use super::cron::Cron;
 use super::history::{Basis, History, failure_text};
 use super::output::{RunId, Trigger};
-use super::report::{Activity, RunEvent, TaskReport};
+use super::report::{ActiveRun, Activity, CutShort, RunEvent, TaskReport};
 use super::spec::{Buffer, TaskSpec, Work};
 
 /// A moment on both scales: for timers, and for people.
@@ -69,6 +69,8 @@ pub(super) struct Run {
     pub(super) basis: Basis,
     /// Who asked for it and waits for its end.
     pub(super) tickets: Vec<u64>,
+    /// Who has cancelled it, for people.
+    pub(super) cancelled: Option<String>,
     pub(super) step: Step,
 }
 
@@ -245,7 +247,7 @@ impl Slot {
         self.parked = None;
         self.served.extend(self.tickets.drain(..).map(|ticket| (ticket, Some("the task was disabled".to_owned()))));
         if !self.is_started() {
-            self.conclude(false, at);
+            self.conclude(false, None, at);
         }
     }
 
@@ -270,7 +272,7 @@ impl Slot {
     }
 
     /// Ends the run with an event. Returns the error's text.
-    pub(super) fn conclude(&mut self, success: bool, at: Moment) -> Option<String> {
+    pub(super) fn conclude(&mut self, success: bool, cut_short: Option<CutShort>, at: Moment) -> Option<String> {
         let run = self.run.take()?;
         self.by_hand = false;
         let error = (!success).then(|| failure_text(&run.causes));
@@ -283,6 +285,7 @@ impl Slot {
             error: error.clone(),
             epoch: run.epoch.0,
             trigger: run.trigger.as_str().to_owned(),
+            cut_short,
         };
         self.history.record(event, run.basis);
         self.recorded = true;
@@ -306,6 +309,7 @@ impl Slot {
             error: None,
             epoch: epoch.0,
             trigger: Trigger::Schedule.as_str().to_owned(),
+            cut_short: None,
         });
         self.recorded = true;
     }
@@ -337,6 +341,14 @@ impl Slot {
             next_run: self.next,
             progress: None,
             deleted: self.removed,
+            run: self.run.as_ref().map(|run| ActiveRun {
+                id: run.id.0,
+                start_time: run.began,
+                trigger: run.trigger.as_str().to_owned(),
+                cancelled_by: run.cancelled.clone(),
+            }),
+            grace: self.spec.grace,
+            timeout: self.spec.timeout,
         }
     }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests wait on the real clock")]
 
 mod agent;
+mod cancel;
 #[path = "../certificates/mod.rs"]
 mod certificates;
 mod check;

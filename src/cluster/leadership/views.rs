@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_proto::message::{Process, Voter};
-use quorate_proto::{Epoch, MemberId};
+use quorate_proto::{Epoch, MemberId, Seq};
 
 use super::{Leadership, Lease, Released, Role};
 use crate::cluster::Now;
@@ -55,6 +55,11 @@ impl Leadership {
     /// What the durable state is, including what is not on disk yet. For the simulator's checkers and the views.
     pub fn durable(&self) -> &Durable {
         &self.acceptor.durable
+    }
+
+    /// Whether this member has followed the promised epoch from its beginning, or has caught up with it since.
+    pub fn has_caught_up(&self) -> bool {
+        self.acceptor.applied() > Seq(0)
     }
 
     /// Why there is no leader, or what the founding waits for; empty when all is well.

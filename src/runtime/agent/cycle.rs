@@ -102,8 +102,8 @@ pub(super) struct Loop {
     pub(super) recording: BTreeMap<String, bool>,
     /// Tasks with an event that came while the lease was away.
     pub(super) unrecorded: BTreeSet<String>,
-    /// Tasks of which something is tried out, in lower case.
-    pub(super) trying: BTreeSet<String>,
+    /// Tasks of which something is tried out, in lower case, and by which run.
+    pub(super) trying: BTreeMap<String, RunId>,
     /// Who waits for the end of a run, by the ticket of the task room.
     pub(super) awaited: BTreeMap<u64, Reply<Option<Plan>>>,
     /// By task: who is told how a run ended as soon as its event is on a majority.
@@ -299,7 +299,7 @@ impl Loop {
         self.recovered = None;
         self.extend(lease);
         self.note_interrupted(journal, &unfinished, lease.epoch());
-        self.recover(lease.epoch(), unfinished, journal::interrupted(journal));
+        self.recover(lease.epoch(), unfinished, journal::interrupted(journal), journal::newest(journal));
     }
 
     /// What is kept of the tasks is read: they may start.
@@ -377,14 +377,7 @@ impl Loop {
             TasksSnapshot::default()
         };
         self.reports.send_replace(Arc::new(snapshot));
-        let not_ready = if self.stopping.is_some() {
-            Some("stopping".to_owned())
-        } else if let Some(why) = &self.disk_full {
-            Some(why.clone())
-        } else {
-            (!view.formed).then(|| view.reason.clone())
-        };
-        self.health.send_replace(Health { not_ready });
+        self.health.send_replace(self.health_now(&view));
     }
 
     /// The tasks with how far their runs are.
@@ -453,6 +446,7 @@ impl Loop {
 
     pub(super) async fn run_finished(&mut self, run: RunId, (outcome, fingerprint): Ended) {
         self.running.remove(&run);
+        self.runner.leashes.forget(run);
         self.tasks.note_fingerprint(run, fingerprint);
         self.tasks.handle_run_finished(run, outcome, clock::now(), clock::wall());
         self.publish();

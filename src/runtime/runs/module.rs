@@ -45,7 +45,7 @@ impl Runner {
         work: &TerraformWork,
         aim: Aim,
     ) -> Result<Option<terraform::Plan>, Stopped> {
-        let (state, kept) = self.backend(start).await?;
+        let (state, kept) = self.leashed(start, self.backend(start)).await?;
         let outcome = self.steps(start, work, aim, &state).await;
         if kept {
             self.set_aside(start).await;
@@ -62,7 +62,7 @@ impl Runner {
         state: &Chosen,
     ) -> Result<Option<terraform::Plan>, Stopped> {
         let fail = |error: &dyn std::fmt::Display| Stopped::Failed(error.to_string());
-        let binary = self.terraform_binary().await?;
+        let binary = self.leashed(start, self.terraform_binary()).await?;
         let settings = self.terraform.clone();
         let dir = start.spec.working_dir.clone();
         let inputs = Self::inputs(start);
@@ -114,7 +114,8 @@ impl Runner {
         }
         for handler in handlers.iter().filter(|_| aim == Aim::Apply) {
             self.lease(start.epoch)?;
-            handler.run(&self.called).await.map_err(Stopped::Failed)?;
+            let call = async { handler.run(&self.called).await.map_err(Stopped::Failed) };
+            self.leashed(start, call).await?;
         }
         for warning in steps.take_warnings() {
             warn!(task = start.task, warning, "terraform warns");

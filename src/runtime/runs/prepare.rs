@@ -15,7 +15,13 @@ impl Runner {
             let Work::Terraform(work) = task.work.clone() else { continue };
             let binary = match self.terraform_binary().await {
                 Ok(binary) => binary,
-                Err(Stopped::Interrupted(why) | Stopped::Failed(why) | Stopped::Lost(why)) => {
+                Err(
+                    Stopped::Interrupted(why)
+                    | Stopped::Failed(why)
+                    | Stopped::Cancelled(why)
+                    | Stopped::TimedOut(why)
+                    | Stopped::Lost(why),
+                ) => {
                     return warn!(task = task.name, "the directory of a disabled task is not prepared: {why}");
                 }
             };

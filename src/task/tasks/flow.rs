@@ -41,14 +41,14 @@ impl Tasks {
         let retry = slot.spec.retry;
         let Some(here) = &mut slot.run else { return };
         here.causes.push(cause.to_owned());
-        if lease == Some(here.epoch) && !slot.removed && here.attempt < retry.retries {
+        if lease == Some(here.epoch) && slot.enabled && !slot.removed && here.attempt < retry.retries {
             let wait = pause(retry, here.attempt, &mut self.rng);
             here.step = Step::Pausing(at.plus(wait));
             here.attempt += 1;
             let text = format!("run failed, tries again in {:.1} s: {cause}", wait.as_secs_f64());
             self.log_at(index, Level::Warn, run, text);
         } else {
-            let error = slot.conclude(false, at).unwrap_or_default();
+            let error = slot.conclude(false, None, at).unwrap_or_default();
             let text = format!("could not apply changes for task {}: {error}", slot.name());
             self.log_at(index, Level::Error, run, text);
         }
@@ -82,7 +82,9 @@ impl Tasks {
         }
         if leads && !self.stopping {
             while let Some(index) = self.next_to_start() {
-                self.start(index, at);
+                if !self.stays_cancelled(index) {
+                    self.start(index, at);
+                }
                 changed = true;
             }
         }
@@ -164,6 +166,7 @@ impl Tasks {
             causes: Vec::new(),
             basis: Basis::default(),
             tickets: Vec::new(),
+            cancelled: None,
             step: Step::Started,
         });
         run.step = Step::Started;
