@@ -959,7 +959,7 @@ fn follower() -> ClusterSnapshot {
     }
 }
 
-fn tasks() -> Vec<TaskReport> {
+fn tasks() -> Vec<Arc<TaskReport>> {
     let moment: DateTime<Local> = at("2026-11-23T04:00:00Z").into();
     let event = |success: bool, error: Option<&str>| RunEvent {
         id: uuid::Uuid::from_u128(7),
@@ -970,17 +970,19 @@ fn tasks() -> Vec<TaskReport> {
         epoch: 7,
         trigger: "schedule".to_owned(),
     };
-    let task = |name: &str, enabled, status, events, activity| TaskReport {
-        name: name.to_owned(),
-        enabled,
-        status,
-        events,
-        activity,
-        source: format!("./{name}"),
-        providers: vec!["local".to_owned()],
-        next_run: None,
-        progress: None,
-        deleted: false,
+    let task = |name: &str, enabled, status, events, activity| {
+        Arc::new(TaskReport {
+            name: name.to_owned(),
+            enabled,
+            status,
+            events,
+            activity,
+            source: format!("./{name}"),
+            providers: vec!["local".to_owned()],
+            next_run: None,
+            progress: None,
+            deleted: false,
+        })
     };
     vec![
         task("web", true, Status::Successful, vec![event(true, None)], Activity::Running(moment)),

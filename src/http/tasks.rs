@@ -102,7 +102,7 @@ pub async fn answer(handle: &Handle, request: ApiRequest) -> ApiResponse {
         ("GET", "/v1/cluster/tasks") => {
             let body = TasksNow {
                 answered_by: cluster.view.observer.to_string(),
-                tasks: tasks.tasks.iter().map(now_body).collect(),
+                tasks: tasks.tasks.iter().map(|task| now_body(task)).collect(),
                 differences: tasks.differences.iter().map(|(agent, how)| (agent.to_string(), how.clone())).collect(),
                 consul: tasks.consul.as_ref().map(consul_body),
                 request_id: call.request_id.to_owned(),

@@ -9,6 +9,7 @@ mod interrupted;
 mod records;
 mod requests;
 pub mod roster;
+mod run_end;
 mod sequence;
 mod writer;
 
@@ -271,6 +272,7 @@ impl Agent {
             reload: settings.reload,
             recording: BTreeMap::new(),
             trying: BTreeSet::new(),
+            written: BTreeMap::new(),
             unrecorded: BTreeSet::new(),
             awaited: BTreeMap::new(),
             served: BTreeMap::new(),
@@ -291,6 +293,7 @@ impl Agent {
             finished,
             running: BTreeMap::new(),
             shown_moves: 0,
+            shown_specs: (None, Vec::new()),
             asked: asked::Asked::new(),
             hand_over: None,
             stopping: None,

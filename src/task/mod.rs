@@ -35,4 +35,4 @@ pub use members::MemberInput;
 pub use output::{Inputs, Level, Log, Outcome, Output, RunId, Start, Trigger};
 pub use report::TaskReport;
 pub use spec::TaskSpec;
-pub use tasks::{Settings, TaskError, Tasks, Unfinished};
+pub use tasks::{Conclusion, Settings, TaskError, Tasks, Unfinished};

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tracing::debug;
 
 use super::Runner;
 use crate::guardian::{Cause, Exit, GuardianError, Notice, Refusal, RunKey, Spawn, Stream};
@@ -80,9 +81,14 @@ impl Runner {
         let run = spawn.run.clone();
         let mut notices = self.exits.wait_for(&run);
         let lease = self.lease(start.epoch);
+        let asked = clock::now();
         let ended = match lease {
-            Ok(lease) => match self.guardian.spawn(spawn, &lease, self.start_margin, clock::now()).await {
-                Ok(_pid) => self.follow(&run, &mut notices, start.spec.timeout, told).await,
+            Ok(lease) => match self.guardian.spawn(spawn, &lease, self.start_margin, asked).await {
+                Ok(pid) => {
+                    let took = clock::now().mono.saturating_sub(asked.mono);
+                    debug!(task = start.task, run = %start.run, pid, ?took, "the guardian has started a process");
+                    self.follow(&run, &mut notices, start.spec.timeout, told).await
+                }
                 Err(error) => Err(not_started(&error)),
             },
             Err(stopped) => Err(stopped),
