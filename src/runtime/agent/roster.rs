@@ -311,7 +311,10 @@ pub(super) fn acknowledged(
 }
 
 /// The specs of the tasks, for the faces: those too that were deleted and whose last run has not ended.
-pub(super) fn specs(agent: &Loop) -> Vec<Arc<crate::task::TaskSpec>> {
-    let there = agent.roster.tasks().into_iter().map(Arc::new);
-    there.chain(agent.tasks.ending().cloned()).collect()
+pub(super) fn specs(agent: &mut Loop) -> Vec<Arc<crate::task::TaskSpec>> {
+    let version = Some(agent.roster.version());
+    if agent.shown_specs.0 != version {
+        agent.shown_specs = (version, agent.roster.tasks().into_iter().map(Arc::new).collect());
+    }
+    agent.shown_specs.1.iter().chain(agent.tasks.ending()).cloned().collect()
 }

@@ -28,7 +28,8 @@ const PLAIN_MAX: Duration = Duration::from_secs(30);
 pub(crate) struct Reply {
     /// `X-Consul-Index`; 0: none.
     pub(crate) index: u64,
-    pub(crate) content: Content,
+    /// None: the same as was known.
+    pub(crate) content: Option<Content>,
 }
 
 /// A client with its token.
@@ -83,7 +84,18 @@ impl Client {
     }
 
     /// Asks; with `index`, waits until something has changed beyond it.
-    pub(crate) async fn ask(&self, endpoint: &Endpoint, index: Option<u64>) -> Result<Reply, ConsulError> {
+    pub(crate) async fn ask(&self, endpoint: &Endpoint, index: Option<u64>) -> Result<Content, ConsulError> {
+        let reply = self.ask_beyond(endpoint, index, None).await?;
+        reply.content.ok_or_else(|| ConsulError::Query("it has no answer".to_owned()))
+    }
+
+    /// The same, with the index of the answer. One with the index `known` is not read: it says what is known.
+    pub(crate) async fn ask_beyond(
+        &self,
+        endpoint: &Endpoint,
+        index: Option<u64>,
+        known: Option<u64>,
+    ) -> Result<Reply, ConsulError> {
         let mut url = self.url(&endpoint.path());
         let parameters = endpoint.parameters(index, &self.namespace, &self.partition);
         if !parameters.is_empty() {
@@ -105,9 +117,12 @@ impl Client {
         if leaderless {
             return Err(ConsulError::Leaderless);
         }
+        if known == Some(index) {
+            return Ok(Reply { index, content: None });
+        }
         let content = parse(endpoint, status.as_u16(), &body)
             .map_err(|why| ConsulError::Answer { path: format!("/{}", endpoint.path().join("/")), why })?;
-        Ok(Reply { index, content })
+        Ok(Reply { index, content: Some(content) })
     }
 
     /// Sends a change to the agent's own API, `path` as segments.
