@@ -180,6 +180,23 @@ fn every_command_says_what_the_other_side_speaks() {
 }
 
 #[test]
+fn a_consul_that_speaks_something_else_is_told_as_what_it_is() {
+    let place = place();
+    let beside = Place::new();
+    // What answers there does not matter: it is no Consul.
+    let (sealed, plain) = (place.start(SERVER), beside.start(""));
+    for (port, tls, words) in [
+        (sealed.addr.port(), "", "sent an HTTP request to an HTTPS server"),
+        (plain.addr.port(), "tls {\n enabled = true\n }", "gave HTTP response to HTTPS client"),
+    ] {
+        place.file("once.hcl", format!("id = \"once\"\nconsul {{\n address = \"localhost:{port}\"\n {tls}\n}}\n"));
+        let out = place.run(&["start", "-once", "-config-file", "once.hcl"]);
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.code() == Some(15) && said.contains(words), "{said}");
+    }
+}
+
+#[test]
 fn downloads_know_the_same_certificates() {
     let place = place();
     own(&place.path(""), "server");
