@@ -283,10 +283,7 @@ impl Book {
         let due = (slot.kind == Kind::Watch || slot.again).then_some(now + pause);
         self.agenda.set_due(endpoint, slot, due);
         slot.again = false;
-        if went_back && slot.kind == Kind::Watch {
-            self.shaken = Some(now);
-        }
-        if is_leaderless {
+        if is_leaderless || went_back && slot.kind == Kind::Watch {
             self.shaken = Some(now);
         }
         if is_recovered {
