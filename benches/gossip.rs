@@ -96,7 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     );
     let island = Island::new();
     if island.is_none() {
-        println!("not root: on the machine's own loopback, the traffic is not counted");
+        println!("without root and ip (iproute2): on the machine's own loopback, the traffic is not counted");
     }
     let serf = if arguments.no_serf { Err("not asked for".to_owned()) } else { Serf::find() };
     let mut report = Report::default();
@@ -295,10 +295,12 @@ impl Program for Quorate {
         let dir = self.dir.get_or_insert_with(make);
         let shape = Shape {
             profile: self.profile.clone(),
+            settle: "1h".to_owned(),
             expect: SEEDS.min(nodes),
             join: seeds(nodes).map(|seed| seed.to_string()).collect(),
             key: self.key.clone(),
             command: Vec::new(),
+            blocks: String::new(),
         };
         let namespace = namespace.map(str::to_owned);
         let mut agent = Agent::new(name(number), dir.path(), gossip(number), api(number), namespace);

@@ -13,12 +13,12 @@ use quorate::cluster::settings::LeadershipMode;
 use quorate::cluster::view::{MemberState, MemberView};
 use quorate::http::{self, FollowerRequests, Server, Settings};
 use quorate::runtime::handle::{
-    ApiRequest, ApiResponse, ChangeError, ClusterSnapshot, ForwardError, Forwarded, Handle, Health, Plan, Request,
-    RunMode, TaskObjects, TasksSnapshot,
+    ApiRequest, ApiResponse, CancelledReport, ChangeError, Check, ClusterSnapshot, ForwardError, Forwarded, Handle,
+    Health, LastKnown, Plan, Request, RunMode, TaskObjects, TasksSnapshot,
 };
 use quorate::runtime::metrics::Metrics;
 use quorate::task::TaskSpec;
-use quorate::task::report::{Activity, RunEvent, Status, TaskReport};
+use quorate::task::report::{ActiveRun, Activity, RunEvent, Status, TaskReport};
 use quorate::task::spec::{Condition, Guards, Retry, Work};
 use quorate_proto::{Epoch, Instance, MemberId};
 use serde_json::{Value, json};
@@ -400,9 +400,20 @@ fn health_of_the_process() {
     assert_eq!(agent.get("/livez").status, 200);
     assert_eq!(agent.get("/readyz").status, 200);
     assert_eq!(agent.get("/v1/health").text(), "{}");
-    agent.health.send_replace(Health { not_ready: Some("the disk is full".to_owned()) });
+    let check = |name, passed, text: &str| Check { name, passed, text: text.to_owned() };
+    let checks = vec![check("disk", false, "the disk is full"), check("leader", true, "cts-01 leads with epoch 7")];
+    agent.health.send_replace(Health { not_ready: Some("the disk is full".to_owned()), checks });
     assert_eq!(agent.get("/livez").status, 200);
-    assert_eq!(agent.get("/readyz").status, 503);
+    assert_eq!(
+        agent.get("/livez?verbose").json()["checks"][0],
+        json!({"check": "api", "passed": true, "text": "the API answers"})
+    );
+    let answer = agent.get("/readyz");
+    let reasons = json!([{"check": "disk", "reason": "the disk is full"}]);
+    assert_eq!((answer.status, answer.json()), (503, json!({"ready": false, "reasons": reasons})));
+    let all = agent.get("/readyz?verbose").json();
+    assert_eq!(all["reasons"], reasons);
+    assert_eq!(all["checks"][1], json!({"check": "leader", "passed": true, "text": "cts-01 leads with epoch 7"}));
     let answer = agent.get("/v1/health");
     assert_eq!((answer.status, answer.text().as_str()), (503, r#"{"error":{"message":"the disk is full"}}"#));
 }
@@ -507,13 +518,132 @@ fn without_a_leader_a_follower_says_so_and_when_to_come_back() {
             }
             other => panic!("{other:?}"),
         }
+        // What it knows by itself, it does not say in this test.
+        let Request::LastKnown(reply) = agent.asked() else { panic!("a read is answered from the copy") };
+        drop(reply);
         let answer = client.join().unwrap();
         assert_eq!(answer.status, 503);
         assert_eq!(answer.header("retry-after"), Some("3"));
+        assert_eq!(answer.header("x-quorate-stale"), None);
         let body = answer.json();
         assert_eq!(body["error"]["message"], "no agent leads at the moment: 2 of 3 voters are down");
         assert_eq!(body.get("request_id").is_some(), with_id, "{path}");
     }
+}
+
+#[test]
+fn reads_without_a_leader_are_answered_from_the_copy_and_say_how_old_it_is() {
+    let mut paths = vec!["/v1/status", "/v1/status/tasks?include=events", "/v1/status/tasks/web", "/v1/cluster/tasks"];
+    paths.extend(["/v1/tasks", "/v1/tasks/web"]);
+    for path in paths {
+        let mut agent = Agent::following();
+        let client = agent.spawn("GET", path, "");
+        let Request::Forward(_, reply) = agent.asked() else { panic!("the leader is asked first") };
+        let error =
+            ForwardError::NoLeader { why: "a majority is away".to_owned(), retry_after: Duration::from_secs(1) };
+        reply.send(Err(error)).unwrap();
+        let Request::LastKnown(reply) = agent.asked() else { panic!("then the copy") };
+        let tasks = TasksSnapshot { tasks: tasks(), specs: vec![Arc::new(spec("web"))], ..TasksSnapshot::default() };
+        drop(reply.send(LastKnown { tasks, since: at("2026-11-23T04:00:00.250Z") }));
+        let answer = client.join().unwrap();
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.header("x-quorate-stale"), Some("true"));
+        assert_eq!(answer.header("x-quorate-stale-since"), Some("2026-11-23T04:00:00.250Z"));
+        assert!(answer.header("age").unwrap().parse::<u64>().is_ok());
+        assert_eq!(answer.header("retry-after"), None);
+        let leader = Agent::leading().get(path);
+        assert_eq!((leader.status, leader.header("x-quorate-stale")), (200, None));
+        let (mut copy, mut told) = (answer.json(), leader.json());
+        if path == "/v1/cluster/tasks" {
+            assert_eq!(copy["stale_since"], "2026-11-23T04:00:00.250Z");
+        }
+        for body in [&mut copy, &mut told] {
+            let fields = body.as_object_mut().unwrap();
+            fields.remove("request_id");
+            fields.remove("stale_since");
+        }
+        assert_eq!(copy, told, "otherwise as the leader says it");
+    }
+    // Changes wait for a leader.
+    let mut agent = Agent::following();
+    let client = agent.spawn("POST", "/v1/tasks/web/cancel", "");
+    let Request::Forward(_, reply) = agent.asked() else { panic!("the leader is asked") };
+    drop(reply.send(Err(ForwardError::NoLeader { why: "away".to_owned(), retry_after: Duration::from_secs(1) })));
+    let answer = client.join().unwrap();
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+}
+
+#[test]
+fn a_run_is_cancelled_by_whoever_asked_where() {
+    let mut agent = Agent::leading();
+    let client = agent.spawn("POST", "/v1/tasks/web/cancel?force=true&caller=somebody", "");
+    match agent.asked() {
+        Request::Cancel { task, by, force, reply } => {
+            assert_eq!((task.as_str(), by.agent.as_str(), force), ("web", "cts-02", true));
+            assert!(by.address.starts_with("127.0.0.1:"), "{by:?}");
+            let report = CancelledReport {
+                run: uuid::Uuid::from_u128(9),
+                start_time: at("2026-11-23T04:00:00Z").into(),
+                trigger: "schedule".to_owned(),
+                by: format!("cancelled by {by}"),
+                ends_within: Some(Duration::ZERO),
+                queued: Some("services"),
+            };
+            reply.send(Ok(report)).unwrap();
+        }
+        other => panic!("{other:?}"),
+    }
+    let answer = client.join().unwrap();
+    assert_eq!(answer.status, 202);
+    let body = answer.json();
+    assert_eq!(body["queued"], json!({"trigger": "services"}));
+    assert!(body["run"]["cancelled_by"].as_str().unwrap().ends_with("through cts-02"), "{body}");
+    assert!(body["message"].as_str().unwrap().contains("starts when this one is over"), "{body}");
+
+    let client = agent.spawn("POST", "/v1/tasks/new/cancel", "");
+    let Request::Cancel { reply, .. } = agent.asked() else { panic!("a cancel") };
+    reply.send(Err(ChangeError::Conflict("task 'new' is not running".to_owned()))).unwrap();
+    assert_eq!(client.join().unwrap().status, 409);
+    assert_eq!(agent.call("POST", "/v1/tasks/web/cancel?force=perhaps", "").status, 400);
+    assert_eq!(agent.call("POST", "/v1/tasks/a/b/cancel", "").status, 400);
+}
+
+#[test]
+fn a_task_is_disabled_and_deleted_with_a_run_under_way() {
+    let mut agent = Agent::leading();
+    let client = agent.spawn("PATCH", "/v1/tasks/web", r#"{"enabled":false}"#);
+    let Request::SetEnabled { reply, .. } = agent.asked() else { panic!("a flag") };
+    reply.send(Ok(None)).unwrap();
+    let answer = client.join().unwrap();
+    assert_eq!((answer.status, &answer.json()["active_run"]["trigger"]), (200, &json!("services")));
+
+    let client = agent.spawn("DELETE", "/v1/tasks/web?cancel=true", "");
+    let Request::Delete { reply, .. } = agent.asked() else { panic!("a deletion") };
+    reply.send(Ok(())).unwrap();
+    let Request::Cancel { reply, by, force: false, .. } = agent.asked() else { panic!("and the end of the run") };
+    let report = CancelledReport {
+        run: uuid::Uuid::from_u128(9),
+        start_time: at("2026-11-23T04:00:00Z").into(),
+        trigger: "services".to_owned(),
+        by: format!("cancelled by {by}"),
+        ends_within: Some(Duration::from_secs(1)),
+        queued: None,
+    };
+    reply.send(Ok(report)).unwrap();
+    agent.tasks.send_modify(|tasks| {
+        Arc::make_mut(tasks).tasks.retain(|task| task.name != "web");
+    });
+    let answer = client.join().unwrap();
+    let body = answer.json();
+    assert_eq!((answer.status, body.get("active_run")), (202, None), "it waits until the run is over");
+    assert!(body["cancelled_run"]["cancelled_by"].is_string());
+
+    let client = agent.spawn("PATCH", "/v1/tasks/new?run=now", r#"{"enabled":true}"#);
+    let Request::SetEnabled { reply, .. } = agent.asked() else { panic!("a flag") };
+    reply
+        .send(Err(ChangeError::Conflict("task 'new' is active and cannot be updated at this time".to_owned())))
+        .unwrap();
+    assert_eq!(client.join().unwrap().status, 409);
 }
 
 #[test]
@@ -527,6 +657,8 @@ fn a_leader_that_does_not_answer_is_504() {
         }
         other => panic!("{other:?}"),
     }
+    let Request::LastKnown(reply) = agent.asked() else { panic!("a read is answered from the copy") };
+    drop(reply);
     let answer = client.join().unwrap();
     assert_eq!(answer.status, 504);
     assert!(answer.text().contains("the leader cts-01 did not answer within 5s"));
@@ -714,7 +846,7 @@ struct Agent {
     forward: mpsc::Sender<Forwarded>,
     shutdown: CancellationToken,
     server: Server,
-    _tasks: watch::Sender<Arc<TasksSnapshot>>,
+    tasks: watch::Sender<Arc<TasksSnapshot>>,
 }
 
 type Ends = (
@@ -774,7 +906,7 @@ fn handle(snapshot: ClusterSnapshot) -> (Handle, Ends) {
 }
 
 fn settings(addr: SocketAddr, follower_requests: FollowerRequests) -> Settings {
-    Settings { addr, allowed_hosts: vec!["allowed.example".to_owned()], follower_requests, tls: None }
+    Settings { addr: addr.into(), allowed_hosts: vec!["allowed.example".to_owned()], follower_requests, tls: None }
 }
 
 impl Agent {
@@ -784,7 +916,7 @@ impl Agent {
         let shutdown = CancellationToken::new();
         let settings = settings("127.0.0.1:0".parse().unwrap(), mode);
         let server = http::serve(&settings, handle, forwarded, shutdown.clone()).unwrap();
-        Self { addr: server.addr(), cluster, health, requests, forward, shutdown, server, _tasks: tasks }
+        Self { addr: server.addr().tcp().unwrap(), cluster, health, requests, forward, shutdown, server, tasks }
     }
 
     fn following() -> Self {
@@ -946,6 +1078,7 @@ fn follower() -> ClusterSnapshot {
         needed: 2,
         formed: true,
         held: true,
+        caught_up: true,
         reason: String::new(),
         alarms: Vec::new(),
     };
@@ -969,6 +1102,7 @@ fn tasks() -> Vec<Arc<TaskReport>> {
         error: error.map(str::to_owned),
         epoch: 7,
         trigger: "schedule".to_owned(),
+        cut_short: None,
     };
     let task = |name: &str, enabled, status, events, activity| {
         Arc::new(TaskReport {
@@ -982,6 +1116,14 @@ fn tasks() -> Vec<Arc<TaskReport>> {
             next_run: None,
             progress: None,
             deleted: false,
+            run: (name == "web").then(|| ActiveRun {
+                id: uuid::Uuid::from_u128(9),
+                start_time: moment,
+                trigger: "services".to_owned(),
+                cancelled_by: None,
+            }),
+            grace: Duration::from_secs(1),
+            timeout: Some(Duration::from_mins(10)),
         })
     };
     vec![

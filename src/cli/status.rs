@@ -12,6 +12,7 @@ use super::client::{Client, ClientError};
 use super::members::{state_style, yes};
 use super::output::{Failure, pretty, say};
 use super::paint::{Paint, Style, clean};
+use super::stale;
 use super::table::{Table, WIDTH, cell, plain, wrap};
 use super::time;
 use super::watch::{Shown, watch};
@@ -117,8 +118,16 @@ fn render(cluster: &Cluster, tasks: &Result<TasksNow, String>, now: DateTime<Fix
             let short = why.strip_suffix(&cluster.reason).and_then(|why| why.strip_suffix(": ")).unwrap_or(why);
             screen.line("Tasks", Style::Warn, &format!("not known: {short}"));
         }
-        Ok(tasks) if tasks.tasks.is_empty() => screen.line("Tasks", Style::Plain, "none configured"),
-        Ok(tasks) => screen.text.push_str(&task_table(&tasks.tasks, now).render(paint)),
+        Ok(tasks) => {
+            if let Some(age) = stale::age(tasks, now) {
+                screen.line("Tasks", Style::Warn, &age);
+            }
+            if tasks.tasks.is_empty() {
+                screen.line("Tasks", Style::Plain, "none configured");
+            } else {
+                screen.text.push_str(&task_table(&tasks.tasks, now).render(paint));
+            }
+        }
     }
     screen.text
 }
@@ -395,6 +404,7 @@ pub(super) mod tests {
         let run = |success: bool, end: &str, error: Option<&str>| RunNow {
             id: "8f0c".to_owned(),
             success,
+            outcome: if success { "success" } else { "failure" }.to_owned(),
             start_time: "2026-11-23T04:00:01Z".to_owned(),
             end_time: end.to_owned(),
             error: error.map(str::to_owned),
@@ -415,11 +425,14 @@ pub(super) mod tests {
             next_run: Some("2026-11-23T04:05:00Z".to_owned()),
             source: format!("./{name}"),
             providers: vec!["local".to_owned()],
+            timeout: Some("10m".to_owned()),
+            grace: "10s".to_owned(),
             events,
         };
         let refused = "exit status 1\n\u{1b}[31mcannot reach the firewall";
         TasksNow {
             answered_by: "cts-01".to_owned(),
+            stale_since: None,
             differences: std::collections::BTreeMap::new(),
             consul: None,
             tasks: vec![
@@ -497,6 +510,21 @@ cts-01  alive  3m12s  yes    10.0.0.1:8558  0.1.0    leader
 Tasks    not known: no agent leads at the moment
 ";
         assert_eq!(render(&cluster, &tasks, now, NO_COLOUR), expected);
+    }
+
+    #[test]
+    fn without_a_leader_the_tasks_are_shown_as_they_were_known_last() {
+        let (mut cluster, now) = sample();
+        cluster.leader = None;
+        cluster.reason = "2 of 3 voters are down".to_owned();
+        let stale = TasksNow {
+            answered_by: "cts-02".to_owned(),
+            stale_since: Some("2026-11-23T04:02:00Z".to_owned()),
+            ..sample_tasks()
+        };
+        let text = render(&cluster, &Ok(stale), now, NO_COLOUR);
+        let line = "\nTasks    as cts-02 knew them last, at 04:02:00 (1m13s ago): nobody leads, so nothing runs\nTASK ";
+        assert!(text.contains(line) && text.contains("\nweb   successful"), "{text}");
     }
 
     #[test]

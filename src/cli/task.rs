@@ -1,6 +1,7 @@
 //! `quorate task ...`: here the list and one task; what changes tasks is in the files below.
 
 mod ask;
+mod cancel;
 mod create;
 mod switch;
 
@@ -13,8 +14,9 @@ use super::client::Client;
 use super::exit::Exit;
 use super::members::yes;
 use super::output::{Failure, pretty, say};
-use super::paint::{Paint, clean};
+use super::paint::{Paint, Style, clean};
 use super::program::Program;
+use super::stale;
 use super::status::{activity, ended, run_took, status_style};
 use super::table::{Table, WIDTH, cell, cut, plain};
 use super::time;
@@ -41,13 +43,16 @@ pub(super) enum TaskCommand {
     Enable(switch::ApproveArgs),
     /// Keep a task from running
     #[command(override_usage = "quorate task disable [-help] [options] <task name>")]
-    Disable(switch::NameArgs),
+    Disable(switch::DisableArgs),
     /// Remove a task; what it made stays
     #[command(override_usage = "quorate task delete [-help] [options] <task name>")]
-    Delete(switch::ApproveArgs),
+    Delete(switch::DeleteArgs),
     /// Run a task now, without waiting for its condition
     #[command(override_usage = "quorate task run [-help] [options] <task name>")]
     Run(switch::NameArgs),
+    /// End the run of a task that is under way; what was triggered behind it still runs
+    #[command(override_usage = "quorate task cancel [-help] [options] <task name>")]
+    Cancel(cancel::CancelArgs),
 }
 
 /// Flags of `task list`.
@@ -83,6 +88,7 @@ pub(super) fn run(command: TaskCommand, program: Program) -> Result<(), Failure>
         TaskCommand::Disable(args) => switch::disable(&args),
         TaskCommand::Delete(args) => switch::delete(&args),
         TaskCommand::Run(args) => switch::run(&args),
+        TaskCommand::Cancel(args) => cancel::cancel(&args),
     }
     .map_err(|failure| failure.named(program))
 }
@@ -116,7 +122,8 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
         return say(&pretty(&value));
     }
     let tasks: TasksNow = client.typed(&value)?;
-    say(&render_list(&tasks.tasks, clock::wall().fixed_offset(), Paint::detect()))
+    let now = clock::wall().fixed_offset();
+    say(&(stale_head(&tasks, now) + &render_list(&tasks.tasks, now, Paint::detect())))
 }
 
 fn show(args: &ShowArgs) -> Result<(), Failure> {
@@ -130,7 +137,13 @@ fn show(args: &ShowArgs) -> Result<(), Failure> {
     if args.json {
         return say(&pretty(value.pointer_mut(&format!("/tasks/{position}")).unwrap_or(&mut Value::Null)));
     }
-    say(&render_one(&tasks.tasks[position], clock::wall().fixed_offset(), Paint::detect()))
+    let now = clock::wall().fixed_offset();
+    say(&(stale_head(&tasks, now) + &render_one(&tasks.tasks[position], now, Paint::detect())))
+}
+
+/// Nothing when a leader has answered.
+fn stale_head(tasks: &TasksNow, now: DateTime<FixedOffset>) -> String {
+    stale::age(tasks, now).map_or_else(String::new, |age| format!("Tasks {}\n\n", clean(&age)))
 }
 
 fn render_list(tasks: &[TaskNow], now: DateTime<FixedOffset>, paint: Paint) -> String {
@@ -165,6 +178,7 @@ fn render_one(task: &TaskNow, now: DateTime<FixedOffset>, paint: Paint) -> Strin
     for (name, value) in [
         ("Source", task.source.clone()),
         ("Providers", task.providers.join(", ")),
+        ("Timeout", limits(task)),
         ("Next run", next.map_or_else(String::new, |at| time::moment(at, now))),
     ] {
         let shown = cut(&clean(&value), WIDTH - 11);
@@ -179,8 +193,12 @@ fn render_one(task: &TaskNow, now: DateTime<FixedOffset>, paint: Paint) -> Strin
     }
     let mut runs = Table::new(&["RUN", "ENDED", "TOOK", "TRIGGER", "EPOCH", "OUTCOME"]);
     for run in &task.events {
-        let (style, outcome) =
-            if run.success { (status_style("successful"), "success") } else { (status_style("errored"), "failure") };
+        let (style, outcome) = match run.outcome.as_str() {
+            _ if run.success => (status_style("successful"), "success"),
+            "cancelled" => (Style::Warn, "cancelled"),
+            "timed-out" => (status_style("errored"), "timed out"),
+            _ => (status_style("errored"), "failure"),
+        };
         runs.row(vec![
             plain(&run.id),
             plain(ended(run, now)),
@@ -196,6 +214,12 @@ fn render_one(task: &TaskNow, now: DateTime<FixedOffset>, paint: Paint) -> Strin
     text.push('\n');
     text.push_str(&runs.render(paint));
     text
+}
+
+/// How long a run may take, and how long it then has to end by itself.
+fn limits(task: &TaskNow) -> String {
+    let timeout = task.timeout.as_deref().unwrap_or("none");
+    format!("{timeout}, then SIGINT and {} until SIGKILL", task.grace)
 }
 
 /// A name as one part of a path.
@@ -237,6 +261,7 @@ db    yes      errored  tries again in 7s
 
 Source     ./db
 Providers  local
+Timeout    10m, then SIGINT and 10s until SIGKILL
 Next run   04:05:00
 
 RUN   ENDED                TOOK   TRIGGER    EPOCH  OUTCOME

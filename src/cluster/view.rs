@@ -87,6 +87,8 @@ pub struct View {
     pub formed: bool,
     /// Whether this agent's own lease is live or it follows a leader whose lease is.
     pub held: bool,
+    /// Whether this agent has what the leader it follows had committed when it began to follow.
+    pub caught_up: bool,
     /// Why there is no leader, or what the founding waits for; empty when all is well. For people.
     pub reason: String,
     /// Loud problems: conflicts, clocks. For people.

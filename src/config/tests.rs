@@ -13,12 +13,12 @@ fn over(text: &str, overrides: &Overrides) -> Result<Settings, Report> {
     load_text("test.hcl", text, overrides, &env, "host", Path::new("/srv"))
 }
 
-fn good(text: &str) -> Settings {
+pub(super) fn good(text: &str) -> Settings {
     over(text, &Overrides::default()).unwrap_or_else(|report| panic!("{report}"))
 }
 
 /// The findings, a line each.
-fn bad(text: &str) -> Vec<String> {
+pub(super) fn bad(text: &str) -> Vec<String> {
     let report = over(text, &Overrides::default()).expect_err("refused");
     report.diagnostics.iter().map(ToString::to_string).collect()
 }
@@ -52,7 +52,7 @@ fn the_documented_cluster_is_the_default_cluster() {
 fn nothing_configured_is_a_single_agent_on_loopback() {
     let settings = good("# nothing");
     assert_eq!(settings.id.as_str(), "cts-host");
-    assert_eq!(settings.http_addr, HTTP_ADDR);
+    assert_eq!(settings.http_addr, HTTP_ADDR.into());
     assert_eq!(settings.data_dir, Path::new("/srv/quorate-data"));
     assert_eq!(settings.cluster, None);
     assert!(settings.tasks.is_empty());
@@ -130,6 +130,15 @@ fn hcl_and_json_say_the_same() {
 }
 
 #[test]
+fn a_run_has_an_end_unless_the_file_says_otherwise() {
+    let timeout = |inner: &str| good(&task(inner)).tasks[0].timeout.map(|timeout| timeout.as_secs());
+    assert_eq!(timeout("command = [\"true\"]"), Some(600));
+    assert_eq!(timeout("module = \"a/b/c\""), Some(3600));
+    assert_eq!(timeout("module = \"a/b/c\"\n timeout = \"90s\""), Some(90));
+    assert_eq!(timeout("command = [\"true\"]\n timeout = \"0s\""), None);
+}
+
+#[test]
 fn a_buffer_period_resolves_as_in_cts() {
     let s = Duration::from_secs;
     let members = "command = [\"a\"]\n condition \"members\" {}\n";
@@ -172,7 +181,7 @@ fn the_command_line_wins_over_the_file() {
     };
     let text = format!("id = \"a\"\nport = 1\nlog_level = \"warn\"\n{}", gossip("join = [\"x:1\"] settle = \"30s\""));
     let settings = over(&text, &flags).expect("good");
-    assert_eq!((settings.id.as_str(), settings.http_addr.port()), ("cts-09", 9000));
+    assert_eq!((settings.id.as_str(), settings.http_addr.tcp().unwrap().port()), ("cts-09", 9000));
     assert_eq!(settings.log.level, LogLevel::Warn);
     let ha = settings.cluster.expect("a cluster");
     assert_eq!(ha.cluster.seeds, ["127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:9003"]);
@@ -282,7 +291,6 @@ fn what_is_wrong_is_named() {
             "default check address must include scheme (http or https)",
         ),
         ("consul {}\nconsul {}".to_owned(), "only one 'consul' block can be configured"),
-        ("port = 1\nport = 2".to_owned(), "`port` is given twice"),
         ("port = 99999".to_owned(), "`port` must be a whole number from 0 to 65535, found a number"),
         (
             "port = 1\nhttp_addr = \"127.0.0.1:2\"".to_owned(),

@@ -7,7 +7,7 @@ use super::cluster::form_pairs;
 use super::error::{Shape, json};
 use super::schema::{self, Body};
 use super::tasks::{Call, ask_for_change, name_in_path, unknown_task};
-use super::{forward, patch};
+use super::{cancel, forward, patch};
 use crate::runtime::handle::{ApiResponse, ChangeError, Handle, Request, RunMode, TasksSnapshot};
 
 /// `GET /v1/tasks` and `GET /v1/tasks/{name}`.
@@ -66,9 +66,19 @@ pub(super) async fn delete(handle: &Handle, call: &Call<'_>, raw_name: &str) -> 
         Ok(name) => name.into_owned(),
         Err(text) => return call.error(StatusCode::BAD_REQUEST, Shape::WithId, &text),
     };
-    let make = |reply| Request::Delete { task: name, reply };
+    let cancels = match cancel::flag(call, "cancel") {
+        Ok(cancels) => cancels,
+        Err(text) => return call.error(StatusCode::BAD_REQUEST, Shape::WithId, &text),
+    };
+    let make = |reply| Request::Delete { task: name.clone(), reply };
     match ask_for_change(handle, make, RunMode::Later).await {
-        Ok(Ok(())) => json(StatusCode::ACCEPTED, &object!({"request_id": call.request_id})),
+        Ok(Ok(())) => {
+            let mut body = object!({"request_id": call.request_id});
+            match cancel::and_end(handle, call, &name, cancels, &mut body).await {
+                Ok(()) => json(StatusCode::ACCEPTED, &body),
+                Err(refused) => refused,
+            }
+        }
         Ok(Err(error)) => refusal(handle, call, &error, RunMode::Later),
         Err(silence) => call.error(silence.status(), Shape::WithId, silence.text()),
     }
@@ -99,6 +109,7 @@ pub(super) fn refusal(handle: &Handle, call: &Call<'_>, error: &ChangeError, run
         ChangeError::NotLeading => return forward::no_leader(call, &handle.cluster()),
         ChangeError::Exists(_) | ChangeError::Invalid(_) => StatusCode::BAD_REQUEST,
         ChangeError::Unknown(_) => StatusCode::NOT_FOUND,
+        ChangeError::Conflict(_) | ChangeError::Cancelled(_) => StatusCode::CONFLICT,
         // CTS answers 400 for an inspection that went wrong.
         ChangeError::Failed(_) if run == RunMode::Inspect => StatusCode::BAD_REQUEST,
         ChangeError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,

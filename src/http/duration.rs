@@ -32,9 +32,29 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(total).ok()
 }
 
+/// Writes one, to the millisecond.
+pub(super) fn show(duration: Duration) -> String {
+    let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
+    let mut text = String::new();
+    for (count, unit) in [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s"), (millis.into(), "ms")] {
+        if count > 0 {
+            text.extend([&count.to_string(), unit]);
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for (millis, text) in [(0, "0s"), (1500, "1s500ms"), (600_000, "10m"), (3_661_000, "1h1m1s")] {
+            let duration = Duration::from_millis(millis);
+            assert_eq!((show(duration).as_str(), parse(text)), (text, Some(duration)));
+        }
+    }
 
     #[test]
     fn go_durations_are_read() {

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::Shape;
 use super::tasks::{self, Call, Silence};
-use super::{FollowerRequests, limits};
+use super::{FollowerRequests, limits, stale};
 use crate::runtime::handle::{ApiRequest, ApiResponse, ClusterSnapshot, ForwardError, Forwarded, Handle, Request};
 
 /// For `Retry-After` when nothing better is known: a failover takes about that long.
@@ -20,24 +21,32 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct Answer {
     pub(super) response: ApiResponse,
     pub(super) retry_after: Option<Duration>,
+    /// It is what this agent knew by itself; current until then.
+    pub(super) stale: Option<DateTime<Utc>>,
 }
 
 impl From<ApiResponse> for Answer {
     fn from(response: ApiResponse) -> Self {
         let retry_after = (response.status == StatusCode::SERVICE_UNAVAILABLE.as_u16()).then_some(RETRY_AFTER);
-        Self { response, retry_after }
+        Self { response, retry_after, stale: None }
     }
 }
 
 /// Answers a task request of a local client: itself when it leads, else as configured.
 pub(super) async fn resolve(handle: &Handle, mode: FollowerRequests, request: ApiRequest) -> Answer {
     let cluster = handle.cluster();
-    if cluster.leading || !cluster.high_availability {
+    if !cluster.high_availability {
         return tasks::answer(handle, request).await.into();
     }
-    match mode {
+    let copy = stale::is_read(&request).then(|| request.clone());
+    let answer = match mode {
+        _ if cluster.leading => tasks::answer(handle, request).await.into(),
         FollowerRequests::Redirect => redirect(&Call::new(&request), &cluster).into(),
         FollowerRequests::Forward => send(handle, request).await,
+    };
+    match copy {
+        Some(request) if stale::lacks_leader(&answer) => stale::instead(handle, &request, answer).await,
+        Some(_) | None => answer,
     }
 }
 
@@ -61,7 +70,8 @@ async fn send(handle: &Handle, request: ApiRequest) -> Answer {
         handle.requests.send(message).await.map_err(|_| Silence::Stopping)?;
         answer.await.map_err(|_| Silence::Unknown)
     };
-    let outcome = tokio::time::timeout(limits::FORWARD, ask).await.unwrap_or(Err(Silence::Unknown));
+    let limit = if stale::is_read(&request) { limits::READ } else { limits::FORWARD };
+    let outcome = tokio::time::timeout(limit, ask).await.unwrap_or(Err(Silence::Unknown));
     let call = Call::new(&request);
     let shape = Shape::of(call.path);
     match outcome {
@@ -69,6 +79,7 @@ async fn send(handle: &Handle, request: ApiRequest) -> Answer {
         Ok(Err(error @ ForwardError::NoLeader { retry_after, .. })) => Answer {
             response: call.error(StatusCode::SERVICE_UNAVAILABLE, shape, &error.to_string()),
             retry_after: Some(retry_after),
+            stale: None,
         },
         Ok(Err(error @ ForwardError::NoAnswer { .. })) => {
             call.error(StatusCode::GATEWAY_TIMEOUT, shape, &error.to_string()).into()

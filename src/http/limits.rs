@@ -71,6 +71,12 @@ pub(super) const WAIT_DEFAULT: Duration = Duration::from_mins(5);
 /// How long the agent may take to do what it was asked: a hand-over waits for the grace of runs.
 pub(super) const COMMAND: Duration = Duration::from_mins(1);
 
+/// How long a request that ends a run waits for that end: less than [`COMMAND`], so that it still says how far it is.
+pub(super) const END_OF_RUN: Duration = Duration::from_secs(40);
+
+/// How long a read waits for the leader, and for what this agent knows by itself.
+pub(super) const READ: Duration = Duration::from_secs(5);
+
 /// How long a follower waits for the leader: more than [`COMMAND`], so that the leader's own word arrives first.
 pub(super) const FORWARD: Duration = Duration::from_secs(65);
 

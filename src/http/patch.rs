@@ -4,9 +4,9 @@ use actix_web::http::StatusCode;
 use serde_json::Value;
 
 use super::cluster::form_pairs;
-use super::create;
 use super::error::{Shape, json};
 use super::tasks::{Call, ask_for_change, name_in_path, unknown_task};
+use super::{cancel, create};
 use crate::runtime::handle::{ApiResponse, ChangeError, Handle, Plan, Request, RunMode, TasksSnapshot};
 
 pub(super) async fn patch(handle: &Handle, call: &Call<'_>, tasks: &TasksSnapshot, raw_name: &str) -> ApiResponse {
@@ -21,6 +21,10 @@ pub(super) async fn patch(handle: &Handle, call: &Call<'_>, tasks: &TasksSnapsho
         Err(text) => return refuse(&text),
         Ok(run) => run,
     };
+    let cancels = match cancel::flag(call, "cancel") {
+        Ok(cancels) => cancels,
+        Err(text) => return refuse(&text),
+    };
     let enabled = match enabled_in(call.body) {
         Ok(enabled) => enabled,
         Err(text) => return refuse(&text),
@@ -30,7 +34,13 @@ pub(super) async fn patch(handle: &Handle, call: &Call<'_>, tasks: &TasksSnapsho
     }
     let set = |reply| Request::SetEnabled { task: name.to_string(), enabled, run, reply };
     match ask_for_change(handle, set, run).await {
-        Ok(Ok(None)) => json(StatusCode::OK, &serde_json::json!({})),
+        Ok(Ok(None)) => {
+            let mut body = serde_json::json!({});
+            match cancel::and_end(handle, call, &name, cancels && !enabled, &mut body).await {
+                Ok(()) => json(StatusCode::OK, &body),
+                Err(refused) => refused,
+            }
+        }
         Ok(Ok(Some(Plan { changes_present, text }))) => {
             let plan = serde_json::json!({"changes_present": changes_present, "plan": text});
             json(StatusCode::OK, &serde_json::json!({"inspect": plan}))
@@ -40,7 +50,9 @@ pub(super) async fn patch(handle: &Handle, call: &Call<'_>, tasks: &TasksSnapsho
         }
         Ok(Err(why)) => {
             let text = format!("Error updating task '{name}'. {why}");
-            call.error(StatusCode::INTERNAL_SERVER_ERROR, Shape::WithId, &text)
+            let busy = matches!(why, ChangeError::Conflict(_) | ChangeError::Cancelled(_));
+            let status = if busy { StatusCode::CONFLICT } else { StatusCode::INTERNAL_SERVER_ERROR };
+            call.error(status, Shape::WithId, &text)
         }
         Err(silence) => call.error(silence.status(), Shape::WithId, silence.text()),
     }

@@ -204,6 +204,9 @@ pub struct EnabledCounts {
 pub struct TasksNow {
     /// Who answered: the leader.
     pub answered_by: String,
+    /// It was not the leader: nobody has confirmed this since then, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_since: Option<String>,
     /// In order of configuration.
     pub tasks: Vec<TaskNow>,
     /// Agents whose files define tasks differently from the leader's: agent to task to how.
@@ -257,6 +260,12 @@ pub struct TaskNow {
     pub source: String,
     /// Provider ids.
     pub providers: Vec<String>,
+    /// Longest a run may take, such as `10m`; null: no limit.
+    #[serde(default)]
+    pub timeout: Option<String>,
+    /// How long a run that is ended has between SIGINT and SIGKILL.
+    #[serde(default)]
+    pub grace: String,
     /// Newest first.
     pub events: Vec<RunNow>,
 }
@@ -286,7 +295,7 @@ pub struct Activity {
     /// `running`: how far it is, for a module.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
-    /// `waiting`: for what. `running`: that it was deleted.
+    /// `waiting`: for what. `running`: that it was cancelled or deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
@@ -298,6 +307,9 @@ pub struct RunNow {
     pub id: String,
     /// Whether it ended well.
     pub success: bool,
+    /// `success`, `failure`, `cancelled` or `timed-out`.
+    #[serde(default)]
+    pub outcome: String,
     /// RFC 3339.
     pub start_time: String,
     /// Likewise.

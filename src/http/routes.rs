@@ -9,9 +9,9 @@ use super::error::{Shape, error, json, text};
 use super::forward::{self, Answer};
 use super::reply::Left;
 use super::tasks::{handle_request, is_task_path};
-use super::{Face, body, cluster, limits, reload, schema};
+use super::{Face, body, cancel, cluster, limits, readiness, reload, schema, stale};
 use crate::runtime::handle::{ApiRequest, ApiResponse, Request};
-use crate::runtime::metrics;
+use crate::runtime::{clock, metrics};
 
 /// Answers everything.
 pub(super) async fn respond(request: HttpRequest, payload: web::Payload, face: web::Data<Face>) -> HttpResponse {
@@ -39,13 +39,10 @@ async fn dispatch(request: &HttpRequest, payload: web::Payload, face: &Face, pat
             Err((status, why)) => return error(status, Shape::of(path), &why, request_id).into(),
         };
         let target = request.uri().path_and_query().map_or(path, |target| target.as_str());
+        let agent = face.handle.cluster().view.observer.to_string();
+        let target = cancel::sign(target, request.peer_addr(), &agent);
         let method = if *request.method() == Method::HEAD { "GET" } else { request.method().as_str() };
-        let request = ApiRequest {
-            method: method.to_owned(),
-            target: target.to_owned(),
-            body,
-            request_id: request_id.to_owned(),
-        };
+        let request = ApiRequest { method: method.to_owned(), target, body, request_id: request_id.to_owned() };
         return forward::resolve(&face.handle, face.follower_requests, request).await;
     }
     own(request, face, path, request_id).await.into()
@@ -79,17 +76,15 @@ async fn own(request: &HttpRequest, face: &Face, path: &str, request_id: &str) -
             content_type: "application/json".to_owned(),
             body: schema::DOCUMENT.as_bytes().to_vec(),
         },
-        "/readyz" => match face.handle.health().not_ready {
-            None => text(StatusCode::OK, "ready"),
-            Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {why}")),
-        },
+        "/readyz" => readiness::ready(&face.handle.health(), request.query_string()),
+        "/livez" => readiness::live(&face.handle, request.query_string()),
         "/leader" => leader(face),
         "/metrics" => ApiResponse {
             status: 200,
             content_type: metrics::CONTENT_TYPE.to_owned(),
             body: face.handle.metrics.text().into_bytes(),
         },
-        _ => text(StatusCode::OK, "alive"),
+        _ => text(StatusCode::NOT_FOUND, "404 page not found"),
     }
 }
 
@@ -140,6 +135,7 @@ fn pattern(path: &str) -> &'static str {
         "/openapi.json" => "/openapi.json",
         _ if path.starts_with("/v1/status/tasks/") => "/v1/status/tasks/{name}",
         _ if path.starts_with("/v1/tasks/") && path.ends_with("/run") => "/v1/tasks/{name}/run",
+        _ if path.starts_with("/v1/tasks/") && path.ends_with("/cancel") => "/v1/tasks/{name}/cancel",
         _ if path.starts_with("/v1/cluster/state/") => "/v1/cluster/state/{name}",
         _ if path.starts_with("/v1/tasks/") => "/v1/tasks/{name}",
         _ => "other",
@@ -147,7 +143,7 @@ fn pattern(path: &str) -> &'static str {
 }
 
 fn write(answer: Answer) -> HttpResponse {
-    let Answer { response, retry_after } = answer;
+    let Answer { response, retry_after, stale } = answer;
     // The status and the type of a forwarded answer come from another agent.
     let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let mut builder = HttpResponse::build(status);
@@ -158,6 +154,12 @@ fn write(answer: Answer) -> HttpResponse {
     }
     if let Some(after) = retry_after {
         builder.insert_header((header::RETRY_AFTER, whole_seconds(after).to_string()));
+    }
+    if let Some(since) = stale {
+        builder.insert_header((stale::STALE, "true"));
+        builder.insert_header((stale::SINCE, stale::rfc3339(since)));
+        let age = (clock::utc() - since).num_seconds().max(0);
+        builder.insert_header((header::AGE, age.to_string()));
     }
     // Answers are of the moment; and nothing here is a page.
     builder.insert_header((header::CACHE_CONTROL, "no-store"));

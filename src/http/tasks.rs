@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use actix_web::http::StatusCode;
-use chrono::{DateTime, Local, SecondsFormat};
+use chrono::{DateTime, Local, SecondsFormat, Utc};
 
 use super::cluster::form_pairs;
 use super::error::{Shape, error, json};
@@ -16,10 +16,10 @@ use super::reply::{
     TasksNow,
 };
 use super::state::{self, is_state_path};
-use super::{create, forward, limits, patch, reload};
+use super::{cancel, create, duration, forward, limits, patch, reload, stale};
 use crate::runtime::agent::roster::DIFFERENCES_PATH;
 use crate::runtime::handle::{
-    ApiRequest, ApiResponse, ConsulFault, ConsulReport, Handle, Request, RunMode, TasksSnapshot,
+    ApiRequest, ApiResponse, ClusterSnapshot, ConsulFault, ConsulReport, Handle, Request, RunMode, TasksSnapshot,
 };
 use crate::runtime::state::desk::PATH as STATE_PATH;
 use crate::task::report::{Activity, RunEvent, Status, TaskReport};
@@ -96,19 +96,11 @@ pub async fn answer(handle: &Handle, request: ApiRequest) -> ApiResponse {
     if cluster.high_availability && !tasks.leading {
         return forward::no_leader(&call, &cluster);
     }
+    if let Some(response) = read(handle, &call, &cluster, &tasks, None) {
+        return response;
+    }
     match (call.method, call.path) {
-        ("GET", "/v1/status") => overall(&tasks),
         (_, "/v1/status") => call.unsupported("overallStatus", "GET"),
-        ("GET", "/v1/cluster/tasks") => {
-            let body = TasksNow {
-                answered_by: cluster.view.observer.to_string(),
-                tasks: tasks.tasks.iter().map(|task| now_body(task)).collect(),
-                differences: tasks.differences.iter().map(|(agent, how)| (agent.to_string(), how.clone())).collect(),
-                consul: tasks.consul.as_ref().map(consul_body),
-                request_id: call.request_id.to_owned(),
-            };
-            json(StatusCode::OK, &body)
-        }
         ("POST", "/v1/cluster/step-down") => step_down(handle, &call).await,
         (_, path) if is_state_path(path) => match &handle.state {
             Some(desk) => state::answer(&**desk, &request).await,
@@ -120,15 +112,17 @@ pub async fn answer(handle: &Handle, request: ApiRequest) -> ApiResponse {
             call.error(StatusCode::METHOD_NOT_ALLOWED, Shape::WithId, &text)
         }
         (method, path) => {
-            if let Some(name) = below(path, "/v1/status/tasks") {
-                if method == "GET" { statuses(&call, &tasks, name) } else { call.unsupported("task status", "GET") }
+            if below(path, "/v1/status/tasks").is_some() {
+                call.unsupported("task status", "GET")
             } else if let Some(name) = below(path, "/v1/tasks") {
                 match method {
                     "PATCH" => patch::patch(handle, &call, &tasks, name).await,
-                    "GET" => create::get(handle, &call, &tasks, name),
                     "POST" if name.is_empty() => create::create(handle, &call).await,
                     "POST" if name.ends_with("/run") => {
                         create::run(handle, &call, name.strip_suffix("/run").unwrap_or(name)).await
+                    }
+                    "POST" if name.ends_with("/cancel") => {
+                        cancel::cancel(handle, &call, name.strip_suffix("/cancel").unwrap_or(name)).await
                     }
                     "DELETE" => create::delete(handle, &call, name).await,
                     _ => call.unsupported("task", "PATCH"),
@@ -137,6 +131,38 @@ pub async fn answer(handle: &Handle, request: ApiRequest) -> ApiResponse {
                 call.error(StatusCode::NOT_FOUND, Shape::WithId, &format!("there is no {path}"))
             }
         }
+    }
+}
+
+/// Answers a request that only reads; `None`: it is another. `stale`: these tasks are no leader's, but were known until then.
+pub(super) fn read(
+    handle: &Handle,
+    call: &Call<'_>,
+    cluster: &ClusterSnapshot,
+    tasks: &TasksSnapshot,
+    stale: Option<DateTime<Utc>>,
+) -> Option<ApiResponse> {
+    if call.method != "GET" {
+        return None;
+    }
+    match call.path {
+        "/v1/status" => Some(overall(tasks)),
+        "/v1/cluster/tasks" => {
+            let body = TasksNow {
+                answered_by: cluster.view.observer.to_string(),
+                stale_since: stale.map(stale::rfc3339),
+                tasks: tasks.tasks.iter().map(|task| now_body(task)).collect(),
+                differences: tasks.differences.iter().map(|(agent, how)| (agent.to_string(), how.clone())).collect(),
+                consul: tasks.consul.as_ref().map(consul_body),
+                request_id: call.request_id.to_owned(),
+            };
+            Some(json(StatusCode::OK, &body))
+        }
+        path => match (below(path, "/v1/status/tasks"), below(path, "/v1/tasks")) {
+            (Some(name), _) => Some(statuses(call, tasks, name)),
+            (None, Some(name)) => Some(create::get(handle, call, tasks, name)),
+            (None, None) => None,
+        },
     }
 }
 
@@ -301,7 +327,9 @@ fn now_body(task: &TaskReport) -> TaskNow {
         }
         Activity::Running(at) => {
             since = Some(nanos(*at));
-            why = task.deleted.then(|| "deleted: gone when this run has ended".to_owned());
+            let cancelled = task.run.as_ref().and_then(|run| run.cancelled_by.as_ref());
+            let cancelled = cancelled.map(|by| format!("{by}: it ends within its grace"));
+            why = cancelled.or_else(|| task.deleted.then(|| "deleted: gone when this run has ended".to_owned()));
             "running"
         }
         Activity::Retrying(at) => {
@@ -327,6 +355,8 @@ fn now_body(task: &TaskReport) -> TaskNow {
         next_run: task.next_run.map(nanos),
         source: task.source.clone(),
         providers: task.providers.clone(),
+        timeout: task.timeout.map(duration::show),
+        grace: duration::show(task.grace),
         events: task.events.iter().map(run_body).collect(),
     }
 }
@@ -335,6 +365,7 @@ fn run_body(event: &RunEvent) -> RunNow {
     RunNow {
         id: event.id.to_string(),
         success: event.success,
+        outcome: event.outcome().to_owned(),
         start_time: nanos(event.start_time),
         end_time: nanos(event.end_time),
         error: event.error.clone(),
@@ -343,7 +374,7 @@ fn run_body(event: &RunEvent) -> RunNow {
     }
 }
 
-fn nanos(at: DateTime<Local>) -> String {
+pub(super) fn nanos(at: DateTime<Local>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Nanos, true)
 }
 

@@ -1,11 +1,14 @@
 //! The agent: brings the parts up in their order and connects them. What then runs is the loop in `cycle`.
 
 mod asked;
+mod cancel;
 mod changes;
 mod consul;
 mod cycle;
 mod ending;
 mod interrupted;
+mod last_known;
+mod readiness;
 mod records;
 mod requests;
 pub mod roster;
@@ -34,7 +37,7 @@ use super::core::Core;
 use super::handle::{Forwarded, Handle, Health, MetricsText, TasksSnapshot};
 use super::metrics::Metrics;
 use super::replica::Replica;
-use super::runs::{Exits, Runner, StateOfRuns, Underway};
+use super::runs::{Exits, Leashes, Runner, StateOfRuns, Underway};
 use super::settings::Settings;
 use super::snapshot::Chronicle;
 use super::state::RunCredentials;
@@ -193,7 +196,7 @@ impl Agent {
         );
         cluster.handle_address_book(opened.peers, now);
         let (view, views) = watch::channel(Arc::new(cluster.view().clone()));
-        let (last_will, last_wills) = watch::channel(Vec::new());
+        let (last_words, newest_last_words) = watch::channel(core::LastWords::default());
         let core = Core {
             cluster,
             socket,
@@ -207,8 +210,8 @@ impl Agent {
             fetch,
             installs: 0,
             view,
-            last_will,
-            will_sealer: Sealer::new(&name, key.as_ref(), seed.will_session),
+            last_words,
+            last_words_sealer: Sealer::new(&name, key.as_ref(), seed.last_words_session),
             metrics: metrics.clone(),
             counted: Stats::default(),
         };
@@ -254,6 +257,8 @@ impl Agent {
                 consul: settings.consul_backend,
             },
             underway: Underway::default(),
+            workspaces: tokio::sync::RwLock::new(()),
+            leashes: Leashes::default(),
         });
         let (consul, consul_queue) = watches(settings.consul.as_ref(), &seed).await?;
         let (finished, finished_queue) = mpsc::unbounded_channel();
@@ -271,7 +276,7 @@ impl Agent {
             internal,
             reload: settings.reload,
             recording: BTreeMap::new(),
-            trying: BTreeSet::new(),
+            trying: BTreeMap::new(),
             written: BTreeMap::new(),
             unrecorded: BTreeSet::new(),
             awaited: BTreeMap::new(),
@@ -319,7 +324,7 @@ impl Agent {
             hang_up,
             failed: failed_queue,
             guardian: guardian_notices,
-            last_will: last_wills,
+            last_words: newest_last_words,
             shutdown: shutdown.clone(),
             consul: consul_queue,
         };
@@ -357,7 +362,7 @@ pub struct Seeds {
     /// Of the datagrams of this process.
     pub session: [u8; 8],
     /// Of the datagrams its guardian may send.
-    pub will_session: [u8; 8],
+    pub last_words_session: [u8; 8],
     /// For the cluster core.
     pub core: [u8; 32],
     /// For the task room.

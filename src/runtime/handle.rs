@@ -73,8 +73,28 @@ pub struct ConsulFault {
 /// Health of this process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Why it is not ready to serve (starting, disk full, ...); `None`: ready.
+    /// Why it does not work as it should (founding, disk full, stopping); `None`: it does.
     pub not_ready: Option<String>,
+    /// Whether it can serve a change now, check by check.
+    pub checks: Vec<Check>,
+}
+
+/// One thing that must be so for a change to be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Its name, one word.
+    pub name: &'static str,
+    /// Whether it is so.
+    pub passed: bool,
+    /// What was found, for people.
+    pub text: String,
+}
+
+impl Health {
+    /// The checks that failed. None: ready.
+    pub fn reasons(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| !check.passed)
+    }
 }
 
 /// A request that only the leader can answer, as it came in.
@@ -176,9 +196,62 @@ pub enum ChangeError {
     /// It was tried and went wrong: the text says what.
     #[error("{0}")]
     Failed(String),
+    /// Something of the task is under way, or nothing is where something must be. Nothing changed; ask again later.
+    #[error("{0}")]
+    Conflict(String),
+    /// Somebody cancelled it: who.
+    #[error("{0}")]
+    Cancelled(String),
     /// Leadership ended meanwhile: whether it took effect is unknown.
     #[error("leadership ended before the change was acknowledged; whether it took effect is unknown")]
     Lost,
+}
+
+/// Who asked for something, as far as the agent that was asked knows.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Caller {
+    /// Where the request came from.
+    pub address: String,
+    /// The agent that received it.
+    pub agent: String,
+    /// Who that was; not known as long as the API knows no identities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+}
+
+impl std::fmt::Display for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(identity) = &self.identity {
+            write!(f, "{identity} at ")?;
+        }
+        write!(f, "{} through {}", self.address, self.agent)
+    }
+}
+
+/// A run that is cancelled: a majority knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancelledReport {
+    /// Which.
+    pub run: uuid::Uuid,
+    /// When it was decided.
+    pub start_time: DateTime<chrono::Local>,
+    /// What made it run.
+    pub trigger: String,
+    /// Who cancelled it, for people.
+    pub by: String,
+    /// How long its process has to end by itself; `None`: no process was under way, the run is over.
+    pub ends_within: Option<Duration>,
+    /// What was triggered behind it and runs when it is over.
+    pub queued: Option<&'static str>,
+}
+
+/// What was known last of the tasks when nobody leads.
+#[derive(Debug, Clone)]
+pub struct LastKnown {
+    /// From the registers on this agent.
+    pub tasks: TasksSnapshot,
+    /// The last moment at which they were known to be current.
+    pub since: DateTime<Utc>,
 }
 
 /// What a face may ask the agent to do.
@@ -216,6 +289,19 @@ pub enum Request {
         /// `Err`: it cannot run.
         reply: oneshot::Sender<Result<(), ChangeError>>,
     },
+    /// End the run of a task that is under way (leader only). Answers when a majority knows, not when the run has ended.
+    Cancel {
+        /// Which.
+        task: String,
+        /// Who asks.
+        by: Caller,
+        /// SIGKILL at once.
+        force: bool,
+        /// `Err`: nothing of it runs, or it is not known whether it was cancelled.
+        reply: oneshot::Sender<Result<CancelledReport, ChangeError>>,
+    },
+    /// What this agent knows of the tasks by itself, for when nobody leads.
+    LastKnown(oneshot::Sender<LastKnown>),
     /// Hand leadership over now. Answers with the successor, or why not.
     StepDown(oneshot::Sender<Result<Option<MemberId>, String>>),
     /// Leave the cluster for good, then stop the process.

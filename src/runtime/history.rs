@@ -13,7 +13,7 @@ use quorate_proto::codec;
 use quorate_proto::message::Entry;
 
 use crate::task::Kept;
-use crate::task::report::{EVENTS_MAX, RunEvent};
+use crate::task::report::{CutShort, EVENTS_MAX, RunEvent};
 
 /// Register prefix of the newest events.
 pub(super) const PREFIX: &str = "history/";
@@ -25,6 +25,8 @@ const OLD_PREFIX: &str = "history-old/";
 pub(super) const APPLIED_PREFIX: &str = "applied/";
 /// Register prefix of runs that were promised and are not over.
 pub(super) const ASKED_PREFIX: &str = "asked/";
+/// Register prefix of the run that was cancelled last.
+pub(super) const CANCELLED_PREFIX: &str = "cancelled/";
 /// Events in the newest register at most, and in a block.
 const RECENT: u64 = 30;
 /// Blocks that are kept.
@@ -52,7 +54,7 @@ struct Block {
 #[bincode(crate = "quorate_proto::bincode_derive")]
 struct Stored {
     id: [u8; 16],
-    success: bool,
+    ending: Ending,
     start: i64,
     end: i64,
     epoch: u64,
@@ -60,11 +62,26 @@ struct Stored {
     error: Option<String>,
 }
 
+/// How it ended. Before runs could be cancelled this was `false` or `true`: the bytes are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "quorate_proto::bincode_derive")]
+enum Ending {
+    Failure,
+    Success,
+    Cancelled,
+    TimedOut,
+}
+
 impl From<&RunEvent> for Stored {
     fn from(event: &RunEvent) -> Self {
         Self {
             id: *event.id.as_bytes(),
-            success: event.success,
+            ending: match (event.success, event.cut_short) {
+                (true, _) => Ending::Success,
+                (false, None) => Ending::Failure,
+                (false, Some(CutShort::Cancelled)) => Ending::Cancelled,
+                (false, Some(CutShort::TimedOut)) => Ending::TimedOut,
+            },
             start: event.start_time.timestamp_micros(),
             end: event.end_time.timestamp_micros(),
             epoch: event.epoch,
@@ -78,12 +95,17 @@ impl From<Stored> for RunEvent {
     fn from(stored: Stored) -> Self {
         Self {
             id: uuid::Uuid::from_bytes(stored.id),
-            success: stored.success,
+            success: stored.ending == Ending::Success,
             start_time: at(stored.start),
             end_time: at(stored.end),
             error: stored.error,
             epoch: stored.epoch,
             trigger: stored.trigger,
+            cut_short: match stored.ending {
+                Ending::Failure | Ending::Success => None,
+                Ending::Cancelled => Some(CutShort::Cancelled),
+                Ending::TimedOut => Some(CutShort::TimedOut),
+            },
         }
     }
 }
@@ -123,7 +145,8 @@ pub(super) fn entries(task: &str, kept: &Kept) -> Vec<Entry> {
 /// The registers of a task that is deleted: its events go with it.
 pub(super) fn forget(task: &str) -> Vec<Entry> {
     let blocks = (0..BLOCKS).map(|number| block_key(number, task));
-    let others = [PREFIX, OLD_PREFIX, APPLIED_PREFIX, ASKED_PREFIX].map(|prefix| format!("{prefix}{task}"));
+    let others = [PREFIX, OLD_PREFIX, APPLIED_PREFIX, ASKED_PREFIX, CANCELLED_PREFIX];
+    let others = others.map(|prefix| format!("{prefix}{task}"));
     blocks.chain(others).map(|key| Entry { key, value: None }).collect()
 }
 
@@ -146,7 +169,7 @@ pub(super) fn read(task: &str, newest: &[u8], others: &BTreeMap<String, Vec<u8>>
     let applied = others.get(&format!("{APPLIED_PREFIX}{task}"));
     let applied = applied.and_then(|bytes| codec::decode_frame::<Vec<u64>>(bytes).ok());
     let applied = applied.map(|names| names.into_iter().collect());
-    Kept { count: newest.count, events, last_success: newest.last_success, applied, enabled_at: None }
+    Kept { count: newest.count, events, last_success: newest.last_success, applied, enabled_at: None, cancelled: None }
 }
 
 #[cfg(test)]
@@ -164,6 +187,7 @@ mod tests {
             error: n.is_multiple_of(3).then(|| format!("error {n}")),
             epoch: n,
             trigger: "schedule".to_owned(),
+            cut_short: (n % 6 == 3).then_some(if n % 4 == 1 { CutShort::Cancelled } else { CutShort::TimedOut }),
         }
     }
 
@@ -205,6 +229,14 @@ mod tests {
         };
         let back = read("t", &codec::encode(&newest).unwrap(), &others);
         assert!(back.events.into_iter().eq((1..=22).rev().map(event)), "each once");
+    }
+
+    #[test]
+    fn how_a_run_ended_is_kept_in_the_bytes_that_older_agents_wrote() {
+        let byte = |ending: Ending| codec::encode(&ending).unwrap();
+        assert_eq!(byte(Ending::Failure), codec::encode(&false).unwrap());
+        assert_eq!(byte(Ending::Success), codec::encode(&true).unwrap());
+        assert_eq!(byte(Ending::Cancelled).len(), 1);
     }
 
     #[test]

@@ -60,10 +60,10 @@ pub fn outcome(outcome: Outcome, journalled: Result<(), ProposeError>) -> Outcom
     match (journalled, outcome) {
         (Ok(()), outcome) => outcome,
         // Done, but no majority knows: the next leader will run it again, so it is not reported as done.
-        (Err(error), Outcome::Success | Outcome::Unchanged | Outcome::Failure(_)) => {
+        (Err(error), Outcome::Success | Outcome::Unchanged | Outcome::Failure(_) | Outcome::TimedOut(_)) => {
             Outcome::Interrupted(error.to_string())
         }
-        (Err(_), interrupted @ Outcome::Interrupted(_)) => interrupted,
+        (Err(_), stopped @ (Outcome::Interrupted(_) | Outcome::Cancelled(_))) => stopped,
     }
 }
 
@@ -88,6 +88,15 @@ pub fn unfinished(journal: &BTreeMap<String, Vec<u8>>, released: &Released, epoc
             text: format!("waiting for the interrupted run of {} (epoch {})", e.agent, e.epoch),
         })
         .collect()
+}
+
+/// The newest run of each task.
+pub fn newest(journal: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, uuid::Uuid> {
+    let entered = journal.iter().filter_map(|(key, value)| {
+        let entered = codec::decode_frame::<Entered>(value).ok()?;
+        Some((key.strip_prefix("run/")?.to_owned(), uuid::Uuid::from_bytes(entered.run)))
+    });
+    entered.collect()
 }
 
 /// Tasks whose newest run did not come to an end of its own: they run again, whatever has not changed since.

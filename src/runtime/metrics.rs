@@ -105,6 +105,10 @@ pub enum Outcome {
     Failure,
     /// It was stopped because the lease ended, at a hand-over or at shutdown.
     Interrupted,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// It took longer than its `timeout`.
+    TimedOut,
 }
 
 impl Outcome {
@@ -113,6 +117,8 @@ impl Outcome {
             Self::Success => "success",
             Self::Failure => "failure",
             Self::Interrupted => "interrupted",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed-out",
         })
     }
 }
@@ -392,6 +398,7 @@ mod tests {
             needed: 2,
             formed: true,
             held: true,
+            caught_up: true,
             reason: String::new(),
             alarms: Vec::new(),
         };

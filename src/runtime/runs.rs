@@ -7,7 +7,9 @@
 mod command;
 mod exec;
 mod fingerprint;
+mod leash;
 mod module;
+mod prepare;
 mod underway;
 
 use std::ffi::OsString;
@@ -17,11 +19,12 @@ use std::time::Duration;
 
 use quorate_proto::message::Entry;
 use quorate_proto::{Epoch, MemberId};
-use tokio::sync::{OnceCell, mpsc, oneshot, watch};
+use tokio::sync::{OnceCell, RwLock, mpsc, oneshot, watch};
 use tracing::{debug, info};
 
 pub(super) use self::exec::Exits;
 use self::exec::Stopped;
+pub(super) use self::leash::Leashes;
 use self::module::Aim;
 pub(super) use self::underway::Underway;
 use super::clock;
@@ -53,6 +56,9 @@ pub(super) struct Runner {
     pub(super) metrics: Arc<Metrics>,
     pub(super) state: StateOfRuns,
     pub(super) underway: Underway,
+    /// Held while the directory of a task is written: by runs together, alone by what prepares disabled tasks.
+    pub(super) workspaces: RwLock<()>,
+    pub(super) leashes: Leashes,
 }
 
 /// What runs need for Terraform's state.
@@ -87,7 +93,12 @@ impl Runner {
         let (task, begun) = (start.task.clone(), clock::now().mono);
         // Only who may leave a task alone has to know before it starts.
         let known = match start.unless {
-            Some(_) => Some(self.fingerprint(start).await),
+            Some(_) => match self.leashed(start, async { Ok(self.fingerprint(start).await) }).await {
+                Ok(fingerprint) => Some(fingerprint),
+                Err(stopped) => {
+                    return Carried { task, outcome: stopped.into(), fingerprint: None, end: None, begun: None };
+                }
+            },
             None => None,
         };
         if let Some(fingerprint @ Some(_)) = known
@@ -110,6 +121,8 @@ impl Runner {
             Outcome::Success | Outcome::Unchanged => Counted::Success,
             Outcome::Failure(_) => Counted::Failure,
             Outcome::Interrupted(_) => Counted::Interrupted,
+            Outcome::Cancelled(_) => Counted::Cancelled,
+            Outcome::TimedOut(_) => Counted::TimedOut,
         };
         self.metrics.run_finished(task, counted, took);
         let seconds = format!("{:.3}", took.as_secs_f64());
@@ -144,15 +157,18 @@ impl Runner {
             Outcome::Success | Outcome::Unchanged => {
                 Ok(plan.map_or_else(Plan::default, |plan| Plan { changes_present: plan.changes, text: plan.text }))
             }
-            Outcome::Failure(why) => Err(ChangeError::Failed(why)),
+            Outcome::Failure(why) | Outcome::TimedOut(why) => Err(ChangeError::Failed(why)),
             Outcome::Interrupted(why) => Err(ChangeError::Failed(format!("it was interrupted: {why}"))),
+            Outcome::Cancelled(by) => Err(ChangeError::Cancelled(by)),
         }
     }
 
     /// Journals the start and makes the run ready meanwhile; nothing of it starts before the journal is on a majority.
     async fn journalled(&self, start: &Start, aim: Aim, asks_fingerprint: bool) -> Journalled {
         let over = |outcome| Journalled { outcome, plan: None, end: None, fingerprint: None };
-        let lease = match self.lease(start.epoch) {
+        let leash = self.leashes.of(start.run);
+        leash.begin(start.spec.timeout);
+        let lease = match leash.check().and_then(|()| self.lease(start.epoch)) {
             Ok(lease) => lease,
             Err(stopped) => return over(stopped.into()),
         };
@@ -168,7 +184,8 @@ impl Runner {
         let since = || clock::now().mono.saturating_sub(begun);
         let journal = async { (self.enter(&entered, &start.task).await, since()) };
         let ready = async { (self.prepare(start).await, since()) };
-        let fingerprint = async { if asks_fingerprint { self.fingerprint(start).await } else { None } };
+        let asked = async { if asks_fingerprint { self.fingerprint(start).await } else { None } };
+        let fingerprint = async { self.leashed(start, async { Ok(asked.await) }).await.unwrap_or_default() };
         let ((written, journal), (ready, prepared), fingerprint) = tokio::join!(journal, ready, fingerprint);
         if let Err(error) = written {
             self.discard(start, ready);
@@ -185,7 +202,7 @@ impl Runner {
             Err(lost @ Stopped::Lost(_)) => return over(lost.into()),
             Err(stopped) => stopped.into(),
         };
-        let interrupted = matches!(outcome, Outcome::Interrupted(_));
+        let interrupted = matches!(outcome, Outcome::Interrupted(_) | Outcome::Cancelled(_) | Outcome::TimedOut(_));
         let end = Some(Entered { finished: true, interrupted, ..entered });
         Journalled { outcome, plan, end, fingerprint }
     }

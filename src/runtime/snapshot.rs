@@ -12,8 +12,12 @@ use crate::cluster::View;
 use crate::cluster::view::MemberState;
 
 /// Remembers when what it was shown began.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Chronicle {
+    /// When this process began to look.
+    began: DateTime<Utc>,
+    /// The last moment at which somebody was known to lead; `None`: nobody was yet.
+    led_until: Option<DateTime<Utc>>,
     states: BTreeMap<MemberId, (MemberState, DateTime<Utc>)>,
     leader: Option<MemberId>,
     leader_since: Option<DateTime<Utc>>,
@@ -23,7 +27,21 @@ pub(super) struct Chronicle {
 
 impl Chronicle {
     pub(super) fn new(high_availability: bool) -> Self {
-        Self { high_availability, ..Self::default() }
+        Self {
+            began: clock::utc(),
+            led_until: None,
+            states: BTreeMap::new(),
+            leader: None,
+            leader_since: None,
+            why: String::new(),
+            high_availability,
+        }
+    }
+
+    /// Until when somebody was known to lead (`None`: at no time), and since when this process looks.
+    pub(super) fn current_until(&self) -> (Option<DateTime<Utc>>, DateTime<Utc>) {
+        let now = self.leader_since.map(|_| clock::utc());
+        (now.or(self.led_until), self.began)
     }
 
     /// The snapshot of a view. `leading`: the lease of this agent is live.
@@ -43,7 +61,9 @@ impl Chronicle {
                 self.leader = Some(leader.clone());
             } else {
                 // The last leader is kept: the next one's reason speaks of it.
-                self.leader_since = None;
+                if self.leader_since.take().is_some() {
+                    self.led_until = Some(now);
+                }
             }
         } else if self.leader_since.is_none() && view.leader.is_some() {
             self.leader_since = Some(now);

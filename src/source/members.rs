@@ -106,6 +106,7 @@ mod tests {
             needed: 2,
             formed: true,
             held: true,
+            caught_up: true,
             reason: String::new(),
             alarms: Vec::new(),
         }

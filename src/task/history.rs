@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::report::{ERROR_MAX, EVENTS_MAX, EVENTS_SHOWN, RunEvent, Status};
+use super::report::{CutShort, ERROR_MAX, EVENTS_MAX, EVENTS_SHOWN, RunEvent, Status};
 
 /// Names everything that a run depends on: inputs, module, configuration. Equal fingerprints, equal outcome.
 pub type Fingerprint = [u8; 32];
@@ -20,6 +20,19 @@ pub struct Kept {
     pub applied: Option<BTreeSet<u64>>,
     /// When its flag was set last at run time, in seconds since 1970.
     pub enabled_at: Option<i64>,
+    /// Its newest run, if that was cancelled.
+    pub cancelled: Option<CancelledRun>,
+}
+
+/// A run that was cancelled: a take-over does not start its task again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancelledRun {
+    /// Its event, made by whoever comes first to it.
+    pub event: RunEvent,
+    /// What its condition saw then, hashed: a change after that is a new trigger.
+    pub watched: Fingerprint,
+    /// A trigger was queued behind it: that one runs.
+    pub queued: bool,
 }
 
 /// What a run was made of, kept when it goes well.
@@ -99,9 +112,26 @@ impl History {
         self.kept.events.front().is_some_and(|event| event.success)
     }
 
-    /// Runs that failed since the last that went well, as far as events are kept.
+    /// The newest run when that was cancelled.
+    pub(super) fn cancelled(&self) -> Option<&CancelledRun> {
+        let newest = self.newest().map(|event| event.id);
+        self.kept.cancelled.as_ref().filter(|run| newest == Some(run.event.id))
+    }
+
+    /// Makes the event of a cancelled run whose leader did not come to it. Returns whether there was one to make.
+    pub(super) fn record_cancelled(&mut self) -> bool {
+        let Some(CancelledRun { event, .. }) = self.kept.cancelled.clone() else { return false };
+        if self.kept.events.iter().any(|known| known.id == event.id) {
+            return false;
+        }
+        self.record(event, Basis::default());
+        true
+    }
+
+    /// Runs that failed since the last that went well, as far as events are kept. Those that somebody cancelled do not count.
     pub(super) fn failures(&self) -> u32 {
-        let failures = self.kept.events.iter().take_while(|event| !event.success).count();
+        let failed = self.kept.events.iter().take_while(|event| !event.success);
+        let failures = failed.filter(|event| event.cut_short != Some(CutShort::Cancelled)).count();
         u32::try_from(failures).unwrap_or(u32::MAX)
     }
 
@@ -234,6 +264,7 @@ mod tests {
             error: None,
             epoch: 1,
             trigger: "take-over".to_owned(),
+            cut_short: None,
         }
     }
 

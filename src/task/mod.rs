@@ -9,6 +9,7 @@
 //! - Without a lease nothing starts.
 //! - One task never runs twice at once; a run of an earlier lease that still ends counts.
 //! - A trigger while leading is followed by a run that starts after it, with the newest inputs. Many triggers make one run.
+//! - A run that was cancelled is not tried again, neither by this leader nor by the next; what was triggered after it runs.
 //!
 //! # Not here
 //!
@@ -30,9 +31,9 @@ mod tests;
 
 pub use cron::{Cron, CronError};
 pub use feed::{Data, Query};
-pub use history::{Fingerprint, Kept};
+pub use history::{CancelledRun, Fingerprint, Kept};
 pub use members::MemberInput;
 pub use output::{Inputs, Level, Log, Outcome, Output, RunId, Start, Trigger};
 pub use report::TaskReport;
 pub use spec::TaskSpec;
-pub use tasks::{Conclusion, Settings, TaskError, Tasks, Unfinished};
+pub use tasks::{Cancelling, Conclusion, Settings, TaskError, Tasks, Unfinished};

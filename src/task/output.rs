@@ -193,6 +193,10 @@ pub enum Outcome {
     Failure(String),
     /// It was stopped, or never started, because its authority ended: the task is not to blame. Why, for people.
     Interrupted(String),
+    /// It was stopped, or not started any more, because somebody cancelled it; who, for people.
+    Cancelled(String),
+    /// It was stopped because it took longer than its `timeout`; for people.
+    TimedOut(String),
 }
 
 /// A line for the log.

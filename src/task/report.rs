@@ -19,6 +19,42 @@ pub struct RunEvent {
     pub epoch: u64,
     /// What made it run: `take-over`, `schedule`, `members`, `request`.
     pub trigger: String,
+    /// What ended it before its own end, if that was decided here.
+    pub cut_short: Option<CutShort>,
+}
+
+impl RunEvent {
+    /// How it ended, in one word.
+    pub fn outcome(&self) -> &'static str {
+        match (self.success, self.cut_short) {
+            (true, _) => "success",
+            (false, None) => "failure",
+            (false, Some(CutShort::Cancelled)) => "cancelled",
+            (false, Some(CutShort::TimedOut)) => "timed-out",
+        }
+    }
+}
+
+/// What ended a run before its own end. Such a run is not tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CutShort {
+    /// Somebody asked for it.
+    Cancelled,
+    /// It took longer than its `timeout`.
+    TimedOut,
+}
+
+/// The run of a task that is not over: a process, or the pause between two tries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveRun {
+    /// Its id, also that of its event.
+    pub id: uuid::Uuid,
+    /// When it was decided.
+    pub start_time: DateTime<Local>,
+    /// What made it run.
+    pub trigger: String,
+    /// Who has cancelled it, for people: it ends within its grace.
+    pub cancelled_by: Option<String>,
 }
 
 /// Status by CTS's rule (`reference/cts.md` 1.10) over the last five events.
@@ -102,6 +138,12 @@ pub struct TaskReport {
     pub progress: Option<Progress>,
     /// It is gone when the run that is under way has ended.
     pub deleted: bool,
+    /// The run that is not over.
+    pub run: Option<ActiveRun>,
+    /// How long a run has between SIGINT and SIGKILL.
+    pub grace: std::time::Duration,
+    /// Longest a run may take.
+    pub timeout: Option<std::time::Duration>,
 }
 
 /// Events kept per task.

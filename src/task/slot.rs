@@ -14,7 +14,7 @@ use super::cron::Cron;
 use super::feed::Query;
 use super::history::{Basis, History, failure_text};
 use super::output::{RunId, Trigger};
-use super::report::{Activity, Progress, RunEvent, TaskReport};
+use super::report::{ActiveRun, Activity, CutShort, Progress, RunEvent, TaskReport};
 use super::spec::{Buffer, TaskSpec, Work};
 
 /// A moment on both scales: for timers, and for people.
@@ -70,6 +70,8 @@ pub(super) struct Run {
     pub(super) basis: Basis,
     /// Who asked for it and waits for its end.
     pub(super) tickets: Vec<u64>,
+    /// Who has cancelled it, for people.
+    pub(super) cancelled: Option<String>,
     /// When its process ended, while that is on its way to a majority.
     pub(super) ended: Option<DateTime<Local>>,
     pub(super) step: Step,
@@ -77,7 +79,7 @@ pub(super) struct Run {
 
 impl Run {
     /// The event of its end.
-    pub(super) fn event(&self, error: Option<String>, at: DateTime<Local>) -> RunEvent {
+    pub(super) fn event(&self, error: Option<String>, cut_short: Option<CutShort>, at: DateTime<Local>) -> RunEvent {
         RunEvent {
             id: self.id.0,
             success: error.is_none(),
@@ -86,6 +88,7 @@ impl Run {
             error,
             epoch: self.epoch.0,
             trigger: self.trigger.as_str().to_owned(),
+            cut_short,
         }
     }
 }
@@ -277,7 +280,7 @@ impl Slot {
         self.parked = None;
         self.served.extend(self.tickets.drain(..).map(|ticket| (ticket, Some("the task was disabled".to_owned()))));
         if !self.is_started() {
-            self.conclude(false, at);
+            self.conclude(false, None, at);
         }
     }
 
@@ -302,11 +305,11 @@ impl Slot {
     }
 
     /// Ends the run with an event. Returns the error's text.
-    pub(super) fn conclude(&mut self, success: bool, at: Moment) -> Option<String> {
+    pub(super) fn conclude(&mut self, success: bool, cut_short: Option<CutShort>, at: Moment) -> Option<String> {
         let run = self.run.take()?;
         self.by_hand = false;
         let error = (!success).then(|| failure_text(&run.causes));
-        let event = run.event(error.clone(), at.wall);
+        let event = run.event(error.clone(), cut_short, at.wall);
         self.served.extend(run.tickets.into_iter().map(|ticket| (ticket, error.clone())));
         self.history.record(event, run.basis);
         self.recorded = true;
@@ -330,6 +333,7 @@ impl Slot {
             error: None,
             epoch: epoch.0,
             trigger: Trigger::Schedule.as_str().to_owned(),
+            cut_short: None,
         });
         self.recorded = true;
     }
@@ -352,7 +356,14 @@ impl Slot {
         at: Option<Moment>,
     ) -> Arc<TaskReport> {
         let activity = self.activity(queued, at);
-        let told = (self.history.revision(), self.enabled, self.removed, self.next, progress);
+        let run = self.run.as_ref().map(|run| (run.id, run.cancelled.clone()));
+        let told = Told {
+            revision: self.history.revision(),
+            flags: (self.enabled, self.removed),
+            next: self.next,
+            run,
+            progress,
+        };
         if let Some(shown) = &self.shown
             && Arc::ptr_eq(&shown.spec, &self.spec)
             && shown.told == told
@@ -381,6 +392,14 @@ impl Slot {
             next_run: self.next,
             progress,
             deleted: self.removed,
+            run: self.run.as_ref().map(|run| ActiveRun {
+                id: run.id.0,
+                start_time: run.began,
+                trigger: run.trigger.as_str().to_owned(),
+                cancelled_by: run.cancelled.clone(),
+            }),
+            grace: self.spec.grace,
+            timeout: self.spec.timeout,
         }
     }
 
@@ -413,6 +432,19 @@ impl Slot {
 #[derive(Debug)]
 struct Shown {
     spec: Arc<TaskSpec>,
-    told: (u64, bool, bool, Option<DateTime<Local>>, Option<Progress>),
+    told: Told,
     report: Arc<TaskReport>,
+}
+
+/// What a report is made of besides the specification and the activity.
+#[derive(Debug, PartialEq)]
+struct Told {
+    /// Of the history.
+    revision: u64,
+    /// Enabled, removed.
+    flags: (bool, bool),
+    next: Option<DateTime<Local>>,
+    /// The run under way and who has cancelled it.
+    run: Option<(RunId, Option<String>)>,
+    progress: Option<Progress>,
 }

@@ -15,6 +15,7 @@
 //! and the task waits for the next new one; only a step back of more than three hours is taken as the correction of a
 //! clock that was wrong, and the timetable begins anew from the corrected time.
 
+mod cancel;
 mod data;
 mod flow;
 mod reports;
@@ -29,13 +30,14 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::Value;
 
+pub use self::cancel::Cancelling;
 pub use self::flow::Conclusion;
 use super::cron::Cron;
 use super::feed::{Data, Query};
 use super::history::{Basis, Fingerprint, History, Kept};
 use super::members::{self, MemberInput};
 use super::output::{Level, Log, Outcome, Output, RunId, Trigger};
-use super::report::RunEvent;
+use super::report::{CutShort, RunEvent};
 use super::slot::{Hold, Moment, Run, Slot, Step};
 use super::spec::{Condition, TaskSpec};
 use crate::cluster::Now;
@@ -82,6 +84,9 @@ pub enum TaskError {
     /// Enable it first.
     #[error("task '{0}' is disabled, enable it to run it")]
     Disabled(String),
+    /// Nothing of it is under way.
+    #[error("task '{0}' is not running: there is nothing to cancel{1}")]
+    Idle(String, String),
     /// Ask the leader.
     #[error("this agent does not lead")]
     NotLeading,
@@ -169,7 +174,8 @@ impl Tasks {
             slot.history.restore(kept.remove(slot.name()).unwrap_or_default());
             slot.stale = true;
             slot.interrupted = interrupted.contains(slot.name());
-            slot.recorded = false;
+            // A run that was cancelled before its end was on a majority has its event from this leader.
+            slot.recorded = slot.history.record_cancelled();
         }
     }
 
@@ -267,9 +273,9 @@ impl Tasks {
             self.log(Level::Warn, "", Some(run), "the end of a run that is not under way was reported".to_owned());
             return;
         };
-        match outcome {
+        match self.slots[index].after_cancel(outcome) {
             Outcome::Success => {
-                self.slots[index].conclude(true, at);
+                self.slots[index].conclude(true, None, at);
                 self.slots[index].interrupted = false;
                 self.log_at(index, Level::Info, run, "run succeeded".to_owned());
             }
@@ -286,6 +292,8 @@ impl Tasks {
             }
             Outcome::Interrupted(why) => self.interrupted(index, run, &why, at),
             Outcome::Failure(cause) => self.failed(index, run, &cause, at),
+            Outcome::Cancelled(by) => self.cut_short(index, run, CutShort::Cancelled, &by, at),
+            Outcome::TimedOut(text) => self.cut_short(index, run, CutShort::TimedOut, &text, at),
         }
         // A task that is gone has no events to keep, but somebody may wait for its end.
         for slot in self.slots.iter_mut().filter(|slot| slot.removed) {
@@ -295,7 +303,8 @@ impl Tasks {
         self.settle(true, at);
     }
 
-    /// Enables or disables a task. Disabling drops what waits to run; enabling runs nothing until the next trigger.
+    /// Enables or disables a task. Disabling drops what waits to run, and a run under way comes to its end; enabling runs
+    /// nothing until the next trigger.
     pub fn set_enabled(&mut self, task: &str, enabled: bool, now: Now, wall: DateTime<Local>) -> Result<(), TaskError> {
         let at = Moment { mono: now.mono, wall };
         self.lease.ok_or(TaskError::NotLeading)?;
@@ -303,9 +312,6 @@ impl Tasks {
         let slot = &mut self.slots[index];
         if slot.enabled == enabled {
             return Ok(());
-        }
-        if slot.is_started() {
-            return Err(TaskError::Active(task.to_owned()));
         }
         slot.enabled = enabled;
         slot.stand_down(at);

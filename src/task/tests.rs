@@ -1,5 +1,6 @@
 //! Rules of the machine, one test each; and random histories against its invariants.
 
+mod cancel;
 mod data;
 mod lease;
 mod model;
@@ -7,6 +8,7 @@ mod retry;
 mod schedule;
 mod trigger;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Local, TimeDelta};

@@ -166,7 +166,8 @@ fn count(ledger: &Mutex<Ledger>, asked: &str, outcome: Option<&(u16, Value)>) ->
 /// The tasks as the leader shows them, name to enabled. Not those that are deleted and wait for the end of their run.
 fn read(door: &Door) -> Option<BTreeMap<String, bool>> {
     let (status, body) = call(door, "GET", "/v1/cluster/tasks", None)?;
-    let body = (status == 200).then_some(body)?;
+    // What an agent knows by itself may be old.
+    let body = (status == 200 && body.get("stale_since").is_none()).then_some(body)?;
     let is_deleted = |task: &&Value| task["activity"]["why"].as_str().is_some_and(|why| why.starts_with("deleted"));
     let tasks = body["tasks"].as_array()?.iter().filter(|task| !is_deleted(task));
     Some(tasks.map(|task| (task["name"].as_str().unwrap_or_default().to_owned(), task["enabled"] == true)).collect())

@@ -63,6 +63,10 @@ fn a_leader_whose_disk_is_full_hands_over_and_takes_part_again_when_there_is_roo
     site.wait_leader(1, &[1, 2]);
     let not_ready = |site: &Site| site[0].door().get("/readyz").is_some_and(|answer| answer.status == 503);
     eventually("/readyz says no", || not_ready(&site));
+    let reasons = site[0].get("/readyz").unwrap().json::<serde_json::Value>()["reasons"].clone();
+    let disk = reasons.as_array().unwrap().iter().find(|it| it["check"] == "disk");
+    assert!(disk.is_some_and(|it| it["reason"].as_str().unwrap().contains("full")), "{reasons}");
+    assert_eq!(site[0].get("/livez").unwrap().status, 200);
     site.wait_view(0, "an alarm names the disk", |view| view.alarms.iter().any(|alarm| alarm.contains("is full")));
     assert_eq!(site[0].log().matches("neither votes nor leads").count(), 1);
     std::fs::remove_file(&ballast).unwrap();

@@ -42,6 +42,9 @@ fn an_agent_whose_seeds_do_not_answer_yet_waits_and_says_so() {
     assert!(!view.reason.is_empty(), "{view:?}");
     let answer = site[1].get("/readyz").unwrap();
     assert_eq!(answer.status, 503);
+    let reasons = answer.json::<serde_json::Value>()["reasons"].clone();
+    let failed: Vec<&str> = reasons.as_array().unwrap().iter().map(|it| it["check"].as_str().unwrap()).collect();
+    assert_eq!(failed, ["majority", "leader"], "{reasons}");
     assert_eq!(site[1].get("/livez").unwrap().status, 200);
     println!("a founder alone: {}", answer.body);
     site.start(0);
@@ -63,6 +66,13 @@ fn agree(site: Site) {
         assert_eq!(site.view(number).unwrap().epoch, 1);
         assert_eq!(site[number].leads(), number == 0);
         eventually("every agent is ready", || site[number].get("/readyz").is_some_and(|answer| answer.status == 200));
+    }
+    for number in 0..3 {
+        let all = site[number].get("/readyz?verbose").unwrap().json::<serde_json::Value>();
+        let checks = all["checks"].as_array().unwrap();
+        let names: Vec<&str> = checks.iter().map(|it| it["check"].as_str().unwrap()).collect();
+        assert_eq!(names, ["majority", "leader", "caught-up", "disk", "stopping"], "{all}");
+        assert!(checks.iter().all(|it| it["passed"] == true), "{all}");
     }
     site.wait_all_ran(0);
     let ids: Vec<_> = site.resource.runs().into_iter().map(|run| (run.agent, run.epoch)).collect();

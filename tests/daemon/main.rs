@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests wait on the real clock")]
 
 mod agent;
+mod cancel;
 #[path = "../certificates/mod.rs"]
 mod certificates;
 mod check;
@@ -11,6 +12,7 @@ mod commands_tls;
 mod input;
 mod large;
 mod process;
+mod socket;
 mod syslog;
 mod tasks;
 mod tls;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::address::Address;
 use super::super::client::{Client, ClientError};
@@ -16,6 +16,34 @@ use super::{encode, one_name};
 pub(in super::super) struct NameArgs {
     #[command(flatten)]
     address: Address,
+    /// Name of the task
+    #[arg(value_name = "TASK NAME")]
+    names: Vec<String>,
+}
+
+/// Flags of `task disable`.
+#[derive(Debug, Args)]
+pub(in super::super) struct DisableArgs {
+    #[command(flatten)]
+    address: Address,
+    /// End the run that is under way, if there is one
+    #[arg(long)]
+    cancel: bool,
+    /// Name of the task
+    #[arg(value_name = "TASK NAME")]
+    names: Vec<String>,
+}
+
+/// Flags of `task delete`.
+#[derive(Debug, Args)]
+pub(in super::super) struct DeleteArgs {
+    #[command(flatten)]
+    address: Address,
+    #[command(flatten)]
+    approval: Approval,
+    /// End the run that is under way, if there is one
+    #[arg(long)]
+    cancel: bool,
     /// Name of the task
     #[arg(value_name = "TASK NAME")]
     names: Vec<String>,
@@ -74,31 +102,48 @@ pub(super) fn enable(args: &ApproveArgs) -> Result<(), Failure> {
     say(&format!("==> '{shown}' enable complete!\n"))
 }
 
-pub(super) fn disable(args: &NameArgs) -> Result<(), Failure> {
+pub(super) fn disable(args: &DisableArgs) -> Result<(), Failure> {
     let name = one_name(&args.names, "disable")?;
     let client = Client::new(&args.address)?;
     let shown = clean(name);
-    client
-        .patch(&format!("/v1/tasks/{}", encode(name)), &json!({"enabled": false}))
+    let answer = client
+        .patch(&format!("/v1/tasks/{}{}", encode(name), query(args.cancel)), &json!({"enabled": false}))
         .map_err(|error| Failure::new(format!("unable to disable '{shown}'\n{error}")))?;
-    say(&format!("==> '{shown}' disable complete!\n"))
+    say(&format!("==> '{shown}' disable complete!\n{}", runs(&answer, name)))
 }
 
-pub(super) fn delete(args: &ApproveArgs) -> Result<(), Failure> {
+fn query(cancel: bool) -> &'static str {
+    if cancel { "?cancel=true" } else { "" }
+}
+
+/// What an answer says of the run that was or is under way.
+fn runs(answer: &Value, name: &str) -> String {
+    let cancelled = if answer.get("cancelled_run").is_some() { "    Its run was cancelled.\n" } else { "" };
+    let active = answer.get("active_run").map_or_else(String::new, |run| {
+        let ending = run.get("cancelled_by").is_some();
+        let hint = format!("comes to its end ('task cancel {}' ends it)", clean(name));
+        format!("    A run is still under way and {}.\n", if ending { "ends within its grace" } else { &hint })
+    });
+    format!("{cancelled}{active}")
+}
+
+pub(super) fn delete(args: &DeleteArgs) -> Result<(), Failure> {
     let name = one_name(&args.names, "delete")?;
     let client = Client::new(&args.address)?;
     let shown = clean(name);
     let question = format!(
         "==> Do you want to delete '{shown}'?\n     - This cannot be undone.\n     - What the task has made stays as it \
-         is.\n     - A run that is under way comes to its end first.\n"
+         is.\n     - A run that is under way {} first.\n",
+        if args.cancel { "is ended" } else { "comes to its end" }
     );
     if !args.approval.given(&question, "deleting", name)? {
         return Ok(());
     }
-    client
-        .delete(&format!("/v1/tasks/{}", encode(name)))
+    let answer = client
+        .delete(&format!("/v1/tasks/{}{}", encode(name), query(args.cancel)))
         .map_err(|error| Failure::new(format!("unable to delete '{shown}'\n{}", error.with_reason())))?;
-    say(&format!("==> Task '{shown}' has been marked for deletion and will be deleted when not running.\n"))
+    let runs = runs(&answer, name);
+    say(&format!("==> Task '{shown}' has been marked for deletion and will be deleted when not running.\n{runs}"))
 }
 
 pub(super) fn run(args: &NameArgs) -> Result<(), Failure> {

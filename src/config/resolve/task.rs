@@ -18,6 +18,13 @@ const COMMAND_GRACE: Duration = Duration::from_secs(10);
 /// The same for Terraform, which finishes the resource at hand and writes its state.
 const TERRAFORM_GRACE: Duration = Duration::from_secs(30);
 
+/// How long a command may take. One that renders and reloads needs seconds; ten minutes is far beyond that, and still within
+/// the patience of whoever waits for the change.
+const COMMAND_TIMEOUT: Duration = Duration::from_mins(10);
+/// The same for Terraform. Providers of firewalls and load balancers need minutes, of clouds tens of minutes, and their own
+/// time limits are mostly below an hour; a run that was interrupted leaves more to clear up than one that was waited for.
+const TERRAFORM_TIMEOUT: Duration = Duration::from_hours(1);
+
 /// All tasks in order.
 pub(super) fn tasks(
     raw: &RawRoot,
@@ -66,9 +73,9 @@ pub(in crate::config) fn one(
     let mut inputs = condition::inputs(task, &condition, problems);
     service::list(task, raw, &mut condition, &mut inputs, problems);
     let work = work::work(block, &context.terraform, world, problems);
-    let grace = match work {
-        Work::Command { .. } => COMMAND_GRACE,
-        Work::Terraform(_) => TERRAFORM_GRACE,
+    let (grace, timeout) = match work {
+        Work::Command { .. } => (COMMAND_GRACE, COMMAND_TIMEOUT),
+        Work::Terraform(_) => (TERRAFORM_GRACE, TERRAFORM_TIMEOUT),
     };
     let (retry, park) = policy::policy(task.policy.as_ref(), problems);
     let mut queries = condition.queries();
@@ -82,7 +89,7 @@ pub(in crate::config) fn one(
         park,
         guards,
         grace: task.grace.as_ref().map_or(grace, |it| it.value),
-        timeout: task.timeout.as_ref().map(|it| it.value).filter(|timeout| !timeout.is_zero()),
+        timeout: Some(task.timeout.as_ref().map_or(timeout, |it| it.value)).filter(|timeout| !timeout.is_zero()),
         working_dir: task
             .working_dir
             .as_ref()

@@ -63,7 +63,8 @@ impl From<TaskError> for ChangeError {
         match error {
             TaskError::Unknown(task) => Self::Unknown(task),
             TaskError::NotLeading | TaskError::HandingOver => Self::NotLeading,
-            TaskError::Active(_) | TaskError::Disabled(_) => Self::Failed(error.to_string()),
+            TaskError::Active(_) | TaskError::Idle(..) => Self::Conflict(error.to_string()),
+            TaskError::Disabled(_) => Self::Failed(error.to_string()),
         }
     }
 }
@@ -78,6 +79,7 @@ fn succeeded(start: &Start, began: DateTime<Local>) -> RunEvent {
         error: None,
         epoch: start.epoch.0,
         trigger: start.trigger.as_str().to_owned(),
+        cut_short: None,
     }
 }
 
@@ -198,10 +200,11 @@ impl Loop {
     /// Runs something of a task that is not there yet, or is held back meanwhile.
     fn try_out(&mut self, epoch: Epoch, spec: TaskSpec, next: Next, run: RunMode, reply: Reply<Option<Plan>>) {
         let task = spec.name.clone();
-        if !self.trying.insert(task.to_ascii_lowercase()) {
-            let text = format!("task '{task}' is active and cannot be updated at this time");
-            return drop(reply.send(Err(ChangeError::Failed(text))));
+        let id = RunId(Uuid::new_v4());
+        if self.trying.contains_key(&task.to_ascii_lowercase()) {
+            return drop(reply.send(Err(TaskError::Active(task).into())));
         }
+        self.trying.insert(task.to_ascii_lowercase(), id);
         if let Err(error) = self.tasks.hold_back(&task, "it is being inspected") {
             self.trying.remove(&task.to_ascii_lowercase());
             return drop(reply.send(Err(error.into())));
@@ -212,7 +215,7 @@ impl Loop {
         let enabled = spec.enabled;
         let mut start = Start {
             task: task.clone(),
-            run: RunId(Uuid::new_v4()),
+            run: id,
             epoch,
             trigger: Trigger::Request,
             attempt: 0,
@@ -232,8 +235,9 @@ impl Loop {
                         ran = Some((succeeded(&start, began), fingerprint));
                         Ok(Plan::default())
                     }
-                    (Outcome::Failure(why), _) => Err(ChangeError::Failed(why)),
+                    (Outcome::Failure(why) | Outcome::TimedOut(why), _) => Err(ChangeError::Failed(why)),
                     (Outcome::Interrupted(why), _) => Err(ChangeError::Failed(format!("it was interrupted: {why}"))),
+                    (Outcome::Cancelled(by), _) => Err(ChangeError::Cancelled(by)),
                 },
                 RunMode::Inspect => runner.inspect(&start, false).await,
                 RunMode::Now | RunMode::Later => runner.inspect(&start, true).await,
@@ -247,6 +251,7 @@ impl Loop {
     pub(super) fn tried(&mut self, tried: Tried) {
         let Tried { epoch, task, run, ran, next, result, reply } = tried;
         self.running.remove(&run);
+        self.runner.leashes.forget(run);
         self.trying.remove(&task.to_ascii_lowercase());
         self.tasks.handle_unfinished_over(&task, clock::now(), clock::wall());
         let led = self.may_change().is_ok_and(|now| now == epoch);

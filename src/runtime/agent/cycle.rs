@@ -27,7 +27,7 @@ use crate::cluster::{Event, View};
 use crate::guardian::{self, Datagram, Guardian, OnDeath};
 use crate::roster::{Differs, Roster};
 use crate::runtime::control::Control;
-use crate::runtime::core::{Command, Notice};
+use crate::runtime::core::{Command, Datagrams, LastWords, Notice};
 use crate::runtime::handle::{ChangeError, ClusterSnapshot, Health, Plan, ReloadReport, Request, TasksSnapshot};
 use crate::runtime::journal::{self, Unfinished};
 use crate::runtime::metrics::Metrics;
@@ -59,7 +59,7 @@ pub(super) struct Queues {
     pub(super) hang_up: mpsc::Receiver<()>,
     pub(super) failed: mpsc::UnboundedReceiver<String>,
     pub(super) guardian: mpsc::Receiver<guardian::Notice>,
-    pub(super) last_will: watch::Receiver<Vec<(SocketAddr, Vec<u8>)>>,
+    pub(super) last_words: watch::Receiver<LastWords>,
     pub(super) shutdown: CancellationToken,
     pub(super) consul: mpsc::UnboundedReceiver<Update>,
 }
@@ -104,8 +104,8 @@ pub(super) struct Loop {
     pub(super) written: BTreeMap<String, Written>,
     /// Tasks with an event that came while the lease was away.
     pub(super) unrecorded: BTreeSet<String>,
-    /// Tasks of which something is tried out, in lower case.
-    pub(super) trying: BTreeSet<String>,
+    /// Tasks of which something is tried out, in lower case, and by which run.
+    pub(super) trying: BTreeMap<String, RunId>,
     /// Who waits for the end of a run, by the ticket of the task room.
     pub(super) awaited: BTreeMap<u64, Reply<Option<Plan>>>,
     /// By task: who is told how a run ended as soon as its event is on a majority.
@@ -217,11 +217,12 @@ impl Loop {
                     }
                     None => return self.end(Err("the guardian is gone".to_owned())).await,
                 },
-                changed = queues.last_will.changed() => {
+                changed = queues.last_words.changed() => {
                     if changed.is_ok() {
-                        let datagrams = queues.last_will.borrow_and_update().clone();
-                        let datagrams = datagrams.into_iter().map(|(to, bytes)| Datagram { to, bytes }).collect();
-                        self.guardian.on_death(OnDeath { from: self.from, datagrams });
+                        let words = queues.last_words.borrow_and_update().clone();
+                        let datagrams = |all: Datagrams| all.into_iter().map(|(to, bytes)| Datagram { to, bytes }).collect();
+                        let (lease_ended, release) = (datagrams(words.lease_ended), datagrams(words.release));
+                        self.guardian.on_death(OnDeath { from: self.from, lease_ended, release });
                     }
                 }
                 () = queues.shutdown.cancelled(), if self.stopping.is_none() => self.begin_stop().await,
@@ -303,7 +304,7 @@ impl Loop {
         self.recovered = None;
         self.extend(lease);
         self.note_interrupted(journal, &unfinished, lease.epoch());
-        self.recover(lease.epoch(), unfinished, journal::interrupted(journal));
+        self.recover(lease.epoch(), unfinished, journal::interrupted(journal), journal::newest(journal));
     }
 
     /// What is kept of the tasks is read: they may start.
@@ -382,14 +383,7 @@ impl Loop {
             TasksSnapshot::default()
         };
         self.reports.send_replace(Arc::new(snapshot));
-        let not_ready = if self.stopping.is_some() {
-            Some("stopping".to_owned())
-        } else if let Some(why) = &self.disk_full {
-            Some(why.clone())
-        } else {
-            (!view.formed).then(|| view.reason.clone())
-        };
-        self.health.send_replace(Health { not_ready });
+        self.health.send_replace(self.health_now(&view));
     }
 
     /// The tasks with how far their runs are.

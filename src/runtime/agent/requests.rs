@@ -43,6 +43,8 @@ impl Loop {
             Request::Create { spec, run, reply } => self.create(*spec, run, reply),
             Request::Delete { task, reply } => self.delete(&task, reply),
             Request::Run { task, reply } => self.run_task(&task, reply),
+            Request::Cancel { task, by, force, reply } => self.cancel(&task, by, force, reply),
+            Request::LastKnown(reply) => self.tell_last_known(reply),
         }
     }
 

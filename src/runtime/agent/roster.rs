@@ -11,8 +11,10 @@ use quorate_proto::message::Entry;
 use quorate_proto::{Epoch, MemberId};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
+use uuid::Uuid;
 
 use super::asked::asked;
+use super::cancel::cancelled;
 use super::cycle::{Internal, Loop};
 use super::writer::Then;
 use crate::roster::{Difference, Differs, Record, Write};
@@ -21,10 +23,10 @@ use crate::runtime::handle::{ApiRequest, ChangeError, ReloadReport};
 use crate::runtime::replica::Replica;
 use crate::runtime::settings::{Mode, Reloaded};
 use crate::runtime::{clock, history, journal};
-use crate::task::Kept;
+use crate::task::{CancelledRun, Kept};
 
 /// Register prefix of the records of tasks.
-const TASK: &str = "task/";
+pub(super) const TASK: &str = "task/";
 /// How long the leader may take to hear how an agent's files differ.
 const TELL: Duration = Duration::from_secs(5);
 /// Path on which an agent tells the leader how its files differ. Only over the control connection.
@@ -40,10 +42,12 @@ pub(super) struct Recovered {
     pub(super) interrupted: BTreeSet<String>,
     /// Tasks whose run was promised and is not over.
     pub(super) asked: BTreeSet<String>,
+    /// Tasks whose newest run was cancelled.
+    pub(super) cancelled: BTreeMap<String, CancelledRun>,
 }
 
 /// The records among registers; what cannot be read is reported and left alone.
-fn records(found: Vec<(String, Vec<u8>)>) -> BTreeMap<String, Record> {
+pub(super) fn records(found: Vec<(String, Vec<u8>)>) -> BTreeMap<String, Record> {
     let mut records = BTreeMap::new();
     for (key, value) in found {
         let Some(task) = key.strip_prefix(TASK) else { continue };
@@ -56,7 +60,7 @@ fn records(found: Vec<(String, Vec<u8>)>) -> BTreeMap<String, Record> {
 }
 
 /// What was kept of each task's runs.
-async fn kept(replica: &Replica) -> BTreeMap<String, Kept> {
+pub(super) async fn kept(replica: &Replica) -> BTreeMap<String, Kept> {
     let newest = replica.list(history::PREFIX).await;
     let mut others: BTreeMap<String, Vec<u8>> = replica.list(history::OLDER_PREFIX).await.into_iter().collect();
     others.extend(replica.list(history::APPLIED_PREFIX).await);
@@ -79,13 +83,15 @@ impl Loop {
         epoch: Epoch,
         unfinished: Vec<journal::Unfinished>,
         interrupted: BTreeSet<String>,
+        newest: BTreeMap<String, Uuid>,
     ) {
         let (replica, internal) = (self.replica.clone(), self.internal.clone());
         tokio::spawn(async move {
             let records = records(replica.list(TASK).await);
             let kept = kept(&replica).await;
             let asked = asked(&replica).await;
-            let found = Recovered { epoch, unfinished, records, kept, interrupted, asked };
+            let cancelled = cancelled(&replica, &newest).await;
+            let found = Recovered { epoch, unfinished, records, kept, interrupted, asked, cancelled };
             drop(internal.send(Internal::Recovered(Box::new(found))));
         });
     }
@@ -104,6 +110,11 @@ impl Loop {
         self.roster.set_records(found.records);
         let writes = self.roster.adopt();
         self.tasks.replace(self.roster.tasks());
+        for (task, run) in found.cancelled {
+            // It did not come to its own end, and it shall not.
+            found.interrupted.remove(&task);
+            found.kept.entry(task).or_default().cancelled = Some(run);
+        }
         // They run whatever has not changed, like those that nobody saw the end of.
         found.interrupted.extend(found.asked.iter().cloned());
         self.asked = found.asked.into_iter().map(|task| (task, BTreeSet::new())).collect();
@@ -112,9 +123,18 @@ impl Loop {
         self.differences.clear();
         if self.mode == Mode::Daemon {
             self.watch();
+            self.prepare_disabled();
         }
         let unfinished = found.unfinished.into_iter().filter(|it| !self.is_over(&it.task)).collect();
         self.take_over(found.epoch, unfinished);
+    }
+
+    /// Writes the directories of disabled tasks, off this loop.
+    fn prepare_disabled(&self) {
+        let (runner, tasks) = (self.runner.clone(), self.roster.tasks());
+        if tasks.iter().any(|task| !task.enabled) {
+            tokio::spawn(async move { runner.prepare_disabled(tasks).await });
+        }
     }
 
     /// Writes records on a majority; `then` is answered when they are there.
@@ -182,6 +202,7 @@ impl Loop {
         let changed = difference.added.iter().chain(&difference.changed);
         self.tasks.handle_reload(changed, clock::now(), clock::wall());
         self.watch();
+        self.prepare_disabled();
         self.publish();
         let (acknowledged, answer) = oneshot::channel();
         self.keep(epoch, &writes, Some(acknowledged));

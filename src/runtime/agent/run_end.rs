@@ -71,6 +71,7 @@ impl Loop {
         self.runner.told(&task, run, begun, &outcome);
         self.written.extend(written.map(|written| (task, written)));
         self.running.remove(&run);
+        self.runner.leashes.forget(run);
         self.tasks.note_fingerprint(run, fingerprint);
         self.tasks.handle_run_finished(run, outcome, clock::now(), clock::wall());
         self.publish();

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::Duration;
-
 use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::Runner;
+use super::leash::Leash;
 use crate::guardian::{Cause, Exit, GuardianError, Notice, Refusal, RunKey, Spawn, Stream};
 use crate::runtime::clock;
 use crate::task::{Outcome, Start};
@@ -31,6 +30,10 @@ pub(super) enum Stopped {
     Interrupted(String),
     /// It could not be started.
     Failed(String),
+    /// Somebody cancelled it; who, for people.
+    Cancelled(String),
+    /// Its time was up; for people.
+    TimedOut(String),
     /// The guardian is gone: something of the run may still live, so it may not be journalled as over.
     Lost(String),
 }
@@ -78,6 +81,8 @@ impl Runner {
         start: &Start,
         told: &mut (dyn FnMut(Stream, &[u8]) + Send),
     ) -> Result<Ended, Stopped> {
+        let leash = self.leashes.of(start.run);
+        leash.check()?;
         let run = spawn.run.clone();
         let mut notices = self.exits.wait_for(&run);
         let lease = self.lease(start.epoch);
@@ -87,7 +92,7 @@ impl Runner {
                 Ok(pid) => {
                     let took = clock::now().mono.saturating_sub(asked.mono);
                     debug!(task = start.task, run = %start.run, pid, ?took, "the guardian has started a process");
-                    self.follow(&run, &mut notices, start.spec.timeout, told).await
+                    self.follow(&run, &mut notices, &leash, told).await
                 }
                 Err(error) => Err(not_started(&error)),
             },
@@ -101,19 +106,18 @@ impl Runner {
         &self,
         run: &RunKey,
         notices: &mut mpsc::UnboundedReceiver<Notice>,
-        limit: Option<Duration>,
+        leash: &Leash,
         told: &mut (dyn FnMut(Stream, &[u8]) + Send),
     ) -> Result<Ended, Stopped> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let mut late = limit.map(|limit| Box::pin(tokio::time::sleep(limit)));
-        let mut timed_out = false;
+        let mut cut_short = None;
         loop {
             let notice = tokio::select! {
                 notice = notices.recv() => notice,
-                () = async { match &mut late { Some(sleep) => sleep.await, None => std::future::pending().await } } => {
-                    late = None;
-                    timed_out = true;
-                    self.guardian.stop(run, "it took longer than its timeout", None);
+                stopped = leash.pulled(), if cut_short.is_none() => {
+                    // Also for a process that was on its way when its run was cancelled.
+                    self.guardian.stop(run, stopped.text(), leash.grace());
+                    cut_short = Some(stopped);
                     continue;
                 }
             };
@@ -127,10 +131,10 @@ impl Runner {
                     }
                 }
                 Some(Notice::Exited { exit, by, .. }) => {
-                    if timed_out {
-                        return Err(Stopped::Failed("it took longer than its timeout and was stopped".to_owned()));
-                    }
-                    return Ok(Ended { exit, by, stdout, stderr });
+                    return match cut_short.filter(|_| by != Cause::Itself) {
+                        Some(stopped) => Err(stopped),
+                        None => Ok(Ended { exit, by, stdout, stderr }),
+                    };
                 }
                 Some(_) => {}
                 None => return Err(Stopped::Lost("the guardian is gone".to_owned())),
@@ -155,6 +159,20 @@ impl From<Stopped> for Outcome {
         match stopped {
             Stopped::Interrupted(why) | Stopped::Lost(why) => Self::Interrupted(why),
             Stopped::Failed(error) => Self::Failure(error),
+            Stopped::Cancelled(by) => Self::Cancelled(by),
+            Stopped::TimedOut(text) => Self::TimedOut(text),
+        }
+    }
+}
+
+impl Stopped {
+    fn text(&self) -> &str {
+        match self {
+            Self::Interrupted(text)
+            | Self::Failed(text)
+            | Self::Cancelled(text)
+            | Self::TimedOut(text)
+            | Self::Lost(text) => text,
         }
     }
 }

@@ -51,7 +51,7 @@ pub(super) struct Ready {
 impl Runner {
     /// Writes the workspace.
     pub(super) async fn prepare_module(&self, start: &Start, work: &TerraformWork) -> Result<Ready, Stopped> {
-        let (state, kept) = self.backend(start).await?;
+        let (state, kept) = self.leashed(start, self.backend(start)).await?;
         let ready = self.write_workspace(start, work, state, kept).await;
         if ready.is_err() && kept {
             self.state.credentials.close(start.run.0.into_bytes());
@@ -67,7 +67,7 @@ impl Runner {
         kept: bool,
     ) -> Result<Ready, Stopped> {
         let fail = |error: &dyn std::fmt::Display| Stopped::Failed(error.to_string());
-        let binary = self.terraform_binary().await?;
+        let binary = self.leashed(start, self.terraform_binary()).await?;
         let settings = self.terraform.clone();
         let dir = start.spec.working_dir.clone();
         let inputs = Self::inputs(start);
@@ -79,6 +79,7 @@ impl Runner {
                 workspace::write(&dir, &spec, &work, &inputs, &binary, &settings, &state)
                     .map(|_| fresh::is_initialised(&dir, workspace, &binary))
             };
+            let _together = self.workspaces.read().await;
             tokio::task::spawn_blocking(write).await.map_err(|e| fail(&e))?
         };
         let is_initialised = written.map_err(|e| fail(&e))?;
@@ -146,7 +147,8 @@ impl Runner {
         }
         for handler in handlers.iter().filter(|_| aim == Aim::Apply) {
             self.lease(start.epoch)?;
-            handler.run(&self.called).await.map_err(Stopped::Failed)?;
+            let call = async { handler.run(&self.called).await.map_err(Stopped::Failed) };
+            self.leashed(start, call).await?;
         }
         for warning in steps.take_warnings() {
             warn!(task = start.task, warning, "terraform warns");

@@ -11,6 +11,7 @@ use super::data::instances;
 use super::{Tasks, tell_served};
 use crate::task::history::{Basis, Fingerprint, Kept, failure_text};
 use crate::task::output::{Level, Outcome, Output, RunId, Start, Trigger};
+use crate::task::report::CutShort;
 use crate::task::slot::{Moment, Run, Slot, Step};
 use crate::task::spec::{Buffer, Retry};
 
@@ -42,22 +43,26 @@ impl Tasks {
         let lease = self.lease;
         let is_it = |slot: &&mut Slot| slot.is_started() && slot.run.as_ref().is_some_and(|here| here.id == run);
         let slot = self.slots.iter_mut().find(is_it)?;
+        let outcome = slot.after_cancel(outcome.clone());
+        let is_wanted = slot.enabled && !slot.removed;
         let here = slot.run.as_mut()?;
         here.ended = Some(wall);
         here.basis.fingerprint = fingerprint;
-        let error = match outcome {
-            Outcome::Success => None,
-            Outcome::Failure(_) if is_tried_again(lease, slot.removed, here, slot.spec.retry) => return None,
+        let (error, cut_short) = match outcome {
+            Outcome::Success => (None, None),
+            Outcome::Failure(_) if is_tried_again(lease, is_wanted, here, slot.spec.retry) => return None,
             Outcome::Failure(cause) => {
-                let causes: Vec<String> = here.causes.iter().chain([cause]).cloned().collect();
-                Some(failure_text(&causes))
+                let causes: Vec<String> = here.causes.iter().cloned().chain([cause]).collect();
+                (Some(failure_text(&causes)), None)
             }
+            Outcome::Cancelled(by) => (Some(failure_text(&[by])), Some(CutShort::Cancelled)),
+            Outcome::TimedOut(text) => (Some(failure_text(&[text])), Some(CutShort::TimedOut)),
             Outcome::Unchanged | Outcome::Interrupted(_) => return None,
         };
         if slot.removed {
             return None;
         }
-        let kept = slot.history.kept_with(here.event(error, wall), here.basis.clone());
+        let kept = slot.history.kept_with(here.event(error, cut_short, wall), here.basis.clone());
         Some(Conclusion { kept, tickets: here.tickets.clone() })
     }
 
@@ -82,14 +87,14 @@ impl Tasks {
         let retry = slot.spec.retry;
         let Some(here) = &mut slot.run else { return };
         here.causes.push(cause.to_owned());
-        if is_tried_again(lease, slot.removed, here, retry) {
+        if is_tried_again(lease, slot.enabled && !slot.removed, here, retry) {
             let wait = pause(retry, here.attempt, &mut self.rng);
             here.step = Step::Pausing(at.plus(wait));
             here.attempt += 1;
             let text = format!("run failed, tries again in {:.1} s: {cause}", wait.as_secs_f64());
             self.log_at(index, Level::Warn, run, text);
         } else {
-            let error = slot.conclude(false, at).unwrap_or_default();
+            let error = slot.conclude(false, None, at).unwrap_or_default();
             let text = format!("could not apply changes for task {}: {error}", slot.name());
             self.log_at(index, Level::Error, run, text);
         }
@@ -123,7 +128,9 @@ impl Tasks {
         }
         if leads && !self.stopping {
             while let Some(index) = self.next_to_start() {
-                self.start(index, at);
+                if !self.stays_cancelled(index) {
+                    self.start(index, at);
+                }
                 changed = true;
             }
         }
@@ -205,6 +212,7 @@ impl Tasks {
             causes: Vec::new(),
             basis: Basis::default(),
             tickets: Vec::new(),
+            cancelled: None,
             ended: None,
             step: Step::Started,
         });
@@ -229,8 +237,8 @@ impl Tasks {
 }
 
 /// Whether a failed try is followed by another.
-fn is_tried_again(lease: Option<Epoch>, removed: bool, run: &Run, retry: Retry) -> bool {
-    lease == Some(run.epoch) && !removed && run.attempt < retry.retries
+fn is_tried_again(lease: Option<Epoch>, is_wanted: bool, run: &Run, retry: Retry) -> bool {
+    lease == Some(run.epoch) && is_wanted && run.attempt < retry.retries
 }
 
 /// Whether the wall clock went back by more than a repeated hour could explain.

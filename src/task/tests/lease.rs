@@ -204,13 +204,12 @@ fn disabling_drops_what_waits() {
 }
 
 #[test]
-fn a_busy_task_refuses_to_be_disabled_and_between_tries_its_run_ends_as_a_failure() {
+fn a_task_that_is_disabled_between_two_tries_has_failed() {
     let mut world = World::new(vec![command("a")]);
     world.lead(1);
     let start = world.started();
-    let refusal = world.enable("a", false).unwrap_err();
+    let refusal = world.tasks.hold_back("a", "it is being inspected").unwrap_err();
     assert_eq!(refusal.to_string(), "task 'a' is active and cannot be updated at this time");
-    world.enable("a", true).unwrap();
     world.fail(&start, "no");
     world.enable("a", false).unwrap();
     world.pass(60.0);

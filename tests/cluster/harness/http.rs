@@ -21,6 +21,8 @@ pub(crate) struct Door {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<String>,
+    /// Since when nobody has confirmed it, if it is no leader's.
+    pub(crate) stale_since: Option<String>,
     pub(crate) body: String,
 }
 
@@ -64,7 +66,8 @@ impl Door {
 
     /// `/v1/status/tasks?include=events`, if somebody leads.
     pub(crate) fn tasks(&self) -> Option<TaskStatuses> {
-        let answer = self.get("/v1/status/tasks?include=events").filter(|answer| answer.status == 200)?;
+        let answer = self.get("/v1/status/tasks?include=events")?;
+        let answer = Some(answer).filter(|answer| answer.status == 200 && answer.stale_since.is_none())?;
         Some(answer.json())
     }
 
@@ -97,7 +100,8 @@ fn send(method: &str, url: &str, body: Option<&str>) -> Option<Answer> {
 }
 
 fn answer(mut response: Response<ureq::Body>) -> Option<Answer> {
-    let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (retry_after, stale_since) = (header("retry-after"), header("x-quorate-stale-since"));
     let status = response.status().as_u16();
-    Some(Answer { status, retry_after, body: response.body_mut().read_to_string().ok()? })
+    Some(Answer { status, retry_after, stale_since, body: response.body_mut().read_to_string().ok()? })
 }

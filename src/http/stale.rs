@@ -1,0 +1,44 @@
+//! Reads while nobody leads: what this agent knows by itself, with headers that say since when nobody has confirmed it.
+
+use actix_web::http::StatusCode;
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::forward::Answer;
+use super::limits;
+use super::tasks::{self, Call, handle_request};
+use crate::runtime::handle::{ApiRequest, Handle, LastKnown, Request};
+
+/// Says that the answer is not the leader's: `true`.
+pub(super) const STALE: &str = "x-quorate-stale";
+/// Until when it was known to be current, RFC 3339.
+pub(super) const SINCE: &str = "x-quorate-stale-since";
+
+/// Whether a request only reads what every agent has a copy of.
+pub(super) fn is_read(request: &ApiRequest) -> bool {
+    let path = request.target.split('?').next().unwrap_or_default();
+    let reads = matches!(path, "/v1/status" | "/v1/status/tasks" | "/v1/tasks" | "/v1/cluster/tasks")
+        || path.starts_with("/v1/status/tasks/")
+        || path.starts_with("/v1/tasks/");
+    request.method == "GET" && reads
+}
+
+/// The answer from the copy, in place of one without a leader; that one when the agent does not know in time.
+pub(super) async fn instead(handle: &Handle, request: &ApiRequest, otherwise: Answer) -> Answer {
+    let known = tokio::time::timeout(limits::READ, handle_request(handle, Request::LastKnown)).await;
+    let Ok(Ok(LastKnown { tasks, since })) = known else { return otherwise };
+    let cluster = handle.cluster();
+    match tasks::read(handle, &Call::new(request), &cluster, &tasks, Some(since)) {
+        Some(response) => Answer { response, retry_after: None, stale: Some(since) },
+        None => otherwise,
+    }
+}
+
+/// Whether an answer says that nobody could answer as the leader.
+pub(super) fn lacks_leader(answer: &Answer) -> bool {
+    let none = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
+    none.iter().any(|status| status.as_u16() == answer.response.status)
+}
+
+pub(super) fn rfc3339(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
