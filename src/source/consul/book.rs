@@ -31,7 +31,7 @@ const GAP: Duration = Duration::from_millis(100);
 const NO_INDEX_GAP: Duration = Duration::from_secs(1);
 /// A service that only *may* have changed is read again after so long for each service that is watched with it, at least after
 /// `GAP`: so many reads a second at most, however many services there are.
-const SWEEP_GAP: Duration = Duration::from_millis(2);
+const SWEEP_GAP: Duration = Duration::from_millis(1);
 /// A service that has changed within this time goes first among those that only may have: it is likely to be the one.
 const RECENT: Duration = Duration::from_mins(10);
 /// Reads at a time, for all scopes: a connection each.
@@ -82,7 +82,7 @@ pub(super) struct Book {
     waiting: usize,
     /// Why queries have no news, or for how many there is no answer, may have changed.
     faults_moved: bool,
-    tickets: BTreeMap<u64, Endpoint>,
+    tickets: BTreeMap<u64, (Endpoint, Kind)>,
     next: u64,
     shaken: Option<Duration>,
     random: SmallRng,
@@ -135,7 +135,7 @@ impl Book {
 
     /// Takes an answer in. One that nobody waits for is dropped.
     pub(super) fn handle_reply(&mut self, ticket: u64, reply: Result<Reply, ConsulError>, now: Duration) {
-        let Some(endpoint) = self.tickets.remove(&ticket) else { return };
+        let Some((endpoint, _)) = self.tickets.remove(&ticket) else { return };
         match reply {
             Ok(reply) => self.handle_answer(&endpoint, &reply, now),
             Err(error) => self.handle_failure(&endpoint, &error, now),
@@ -168,7 +168,7 @@ impl Book {
             self.agenda.set_due(&endpoint, slot, None);
             self.agenda.set_rank(&endpoint, slot, Class::Sweep);
             (slot.ticket, slot.started, slot.is_plain) = (Some(ticket), now, false);
-            self.tickets.insert(ticket, endpoint.clone());
+            self.tickets.insert(ticket, (endpoint.clone(), slot.kind));
             self.outputs.push_back(Output::Ask { ticket, endpoint, index, known });
         }
     }
@@ -207,8 +207,7 @@ impl Book {
     }
 
     fn reads_out(&self) -> usize {
-        let is_read = |endpoint: &&Endpoint| self.slots.get(*endpoint).is_some_and(|slot| slot.kind == Kind::Read);
-        self.tickets.values().filter(is_read).count()
+        self.tickets.values().filter(|(_, kind)| *kind == Kind::Read).count()
     }
 
     /// Whether all sentinels of the scope have answered, so that no change after a read goes unnoticed.
@@ -283,10 +282,7 @@ impl Book {
         let due = (slot.kind == Kind::Watch || slot.again).then_some(now + pause);
         self.agenda.set_due(endpoint, slot, due);
         slot.again = false;
-        if went_back && slot.kind == Kind::Watch {
-            self.shaken = Some(now);
-        }
-        if is_leaderless {
+        if is_leaderless || went_back && slot.kind == Kind::Watch {
             self.shaken = Some(now);
         }
         if is_recovered {
