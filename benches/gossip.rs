@@ -295,10 +295,12 @@ impl Program for Quorate {
         let dir = self.dir.get_or_insert_with(make);
         let shape = Shape {
             profile: self.profile.clone(),
+            settle: "1h".to_owned(),
             expect: SEEDS.min(nodes),
             join: seeds(nodes).map(|seed| seed.to_string()).collect(),
             key: self.key.clone(),
             command: Vec::new(),
+            blocks: String::new(),
         };
         let namespace = namespace.map(str::to_owned);
         let mut agent = Agent::new(name(number), dir.path(), gossip(number), api(number), namespace);

@@ -19,6 +19,7 @@ mod disturb;
 mod failover;
 mod gossip;
 mod idle;
+mod kills;
 mod rounds;
 mod serf;
 mod support;
@@ -35,6 +36,7 @@ struct Arguments {
 enum What {
     Failover(failover::Arguments),
     Gossip(gossip::Arguments),
+    Kills(kills::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -60,5 +62,6 @@ fn main() -> ExitCode {
     match arguments.what {
         What::Failover(arguments) => failover::run(&arguments),
         What::Gossip(arguments) => gossip::run(&arguments),
+        What::Kills(arguments) => kills::run(&arguments),
     }
 }

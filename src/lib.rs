@@ -10,6 +10,9 @@ pub mod task;
 // Floor 1 as well: what is remembered of tasks.
 pub mod roster;
 
+// Floor 1 too: whom a connection trusts.
+pub mod tls;
+
 // Floor 2: effects, strangers to each other.
 pub mod guardian;
 pub mod source;

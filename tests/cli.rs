@@ -381,6 +381,16 @@ fn the_name_of_cts_gets_the_forms_of_cts() {
         assert!(stderr(&cts(&["task", command])).contains(&hint));
     }
     let create = stdout(&cts(&["task", "create", "-help"]));
+    for text in [&create, &stdout(&cts(&["task", "enable", "-help"])), &stdout(&cts(&["help", "task", "delete"]))] {
+        for default in [
+            "auto-approve [Default: false]",
+            "http-addr [Default: http://localhost:8558]",
+            "ssl-verify [Default: true]",
+        ] {
+            assert!(text.contains(default), "{default}: {text}");
+        }
+        assert!(!text.contains("[default:"), "{text}");
+    }
     assert!(create.contains("Usage: consul-terraform-sync task create [-help] [options] -task-file=<task config>"));
     let hint = "no task file provided\n    For additional help try 'consul-terraform-sync task create --help'";
     assert!(stderr(&cts(&["task", "create"])).contains(hint));

@@ -612,7 +612,7 @@ fn a_directory_is_read_in_order_of_names_and_not_deeper() {
         config::load(&[PathBuf::from(source)], &Overrides::default(), &BTreeMap::new(), "host", dir.path())
     };
     let settings = load(".").expect("good");
-    assert_eq!((settings.id.as_str(), settings.http_addr.port()), ("from-b", 1));
+    assert_eq!((settings.id.as_str(), settings.http_addr.tcp().unwrap().port()), ("from-b", 1));
     let names: Vec<&str> = settings.tasks.iter().map(|task| task.name.as_str()).collect();
     assert_eq!(names, ["one", "two"]);
 

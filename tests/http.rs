@@ -906,7 +906,7 @@ fn handle(snapshot: ClusterSnapshot) -> (Handle, Ends) {
 }
 
 fn settings(addr: SocketAddr, follower_requests: FollowerRequests) -> Settings {
-    Settings { addr, allowed_hosts: vec!["allowed.example".to_owned()], follower_requests, tls: None }
+    Settings { addr: addr.into(), allowed_hosts: vec!["allowed.example".to_owned()], follower_requests, tls: None }
 }
 
 impl Agent {
@@ -916,7 +916,7 @@ impl Agent {
         let shutdown = CancellationToken::new();
         let settings = settings("127.0.0.1:0".parse().unwrap(), mode);
         let server = http::serve(&settings, handle, forwarded, shutdown.clone()).unwrap();
-        Self { addr: server.addr(), cluster, health, requests, forward, shutdown, server, tasks }
+        Self { addr: server.addr().tcp().unwrap(), cluster, health, requests, forward, shutdown, server, tasks }
     }
 
     fn following() -> Self {

@@ -11,14 +11,15 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("task", &["cluster"]), // Only `cluster::Now`, see below.
     ("roster", &["task"]),
     ("state", &[]),
+    ("tls", &[]),
     ("store", &["cluster"]),
     ("guardian", &["cluster"]),
-    ("terraform", &["task"]),
-    ("source", &["cluster", "task"]),
+    ("terraform", &["task", "tls"]),
+    ("source", &["cluster", "task", "tls"]),
     ("runtime", &["cluster", "state", "task", "roster", "store", "guardian", "terraform", "source"]),
-    ("http", &["runtime", "cluster", "roster", "state", "task"]),
-    ("config", &["cluster", "http", "source", "task", "terraform"]),
-    ("cli", &["cluster", "source", "state", "task", "terraform", "runtime", "http", "config", "guardian"]),
+    ("http", &["runtime", "cluster", "roster", "state", "task", "tls"]),
+    ("config", &["cluster", "http", "source", "task", "terraform", "tls"]),
+    ("cli", &["cluster", "source", "state", "task", "terraform", "runtime", "http", "config", "guardian", "tls"]),
 ];
 
 /// Words that have no place in a pure room, outside comments.

@@ -17,6 +17,8 @@ use super::process;
 pub(crate) struct Shape {
     /// `gossip { profile }`.
     pub(crate) profile: String,
+    /// `gossip { settle }`.
+    pub(crate) settle: String,
     /// `gossip { expect }`.
     pub(crate) expect: usize,
     /// `gossip { join }`.
@@ -25,6 +27,8 @@ pub(crate) struct Shape {
     pub(crate) key: String,
     /// Program and arguments of the task; the agent's id is added.
     pub(crate) command: Vec<String>,
+    /// More of the configuration.
+    pub(crate) blocks: String,
 }
 
 /// See the module. Killed when dropped.
@@ -55,7 +59,7 @@ impl Agent {
 
     /// Writes its configuration.
     pub(crate) fn configure(&self, shape: &Shape) {
-        let Shape { profile, expect, join, key, command } = shape;
+        let Shape { profile, settle, expect, join, key, command, blocks } = shape;
         let dir = self.dir.display();
         let mut text = format!(
             r#"id          = "{id}"
@@ -71,7 +75,7 @@ high_availability {{
       join    = {join:?}
       expect  = {expect}
       profile = "{profile}"
-      settle  = "1h" # Nobody gives leadership back during a measurement.
+      settle  = "{settle}"
       encrypt = "{key}"
     }}
   }}
@@ -86,6 +90,7 @@ high_availability {{
             // Without a condition it runs once for every leader.
             write!(text, "\ntask {{\n  name    = \"mark\"\n  command = {words:?}\n}}\n").expect("text");
         }
+        text.push_str(blocks);
         std::fs::write(self.dir.join("quorate.hcl"), text).expect("write the configuration");
     }
 
@@ -127,11 +132,11 @@ high_availability {{
 
     /// SIGKILL for the guardian and the process, as when a host dies.
     pub(crate) fn die(&mut self) {
-        let mut pids = self.pids();
-        // The guardian first: it has a last word for an agent that dies before it.
-        pids.reverse();
-        for pid in pids {
-            process::signal(pid, Signal::KILL);
+        let pids = self.pids();
+        // Each would speak for the other.
+        pids.iter().take(1).for_each(|agent| process::signal(*agent, Signal::STOP));
+        for pid in pids.iter().rev() {
+            process::signal(*pid, Signal::KILL);
         }
     }
 
@@ -153,6 +158,23 @@ high_availability {{
         let text = self.get("/metrics").unwrap_or_default();
         let lines = text.lines().filter(|line| line.starts_with(&format!("quorate_{name}")) && line.contains(label));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// How long its log is.
+    pub(crate) fn log_length(&self) -> u64 {
+        std::fs::metadata(self.dir.join("log")).map_or(0, |log| log.len())
+    }
+
+    /// What it has logged beyond that length.
+    pub(crate) fn log_since(&self, length: u64) -> String {
+        let log = std::fs::read(self.dir.join("log")).unwrap_or_default();
+        String::from_utf8_lossy(log.get(usize::try_from(length).unwrap_or(0)..).unwrap_or_default()).into_owned()
+    }
+
+    /// Signals its guardian alone.
+    pub(crate) fn signal_guardian(&mut self, signal: Signal) {
+        self.pids();
+        process::signal(self.guardian.expect("a running guardian"), signal);
     }
 
     /// The end of its log, for errors.

@@ -48,10 +48,13 @@ impl Site {
         let words = [exe, PathBuf::from("mark"), record(dir.path())];
         let shape = Shape {
             profile: profile.to_owned(),
+            // Nobody gives leadership back during a measurement.
+            settle: "1h".to_owned(),
             expect: nodes,
             join: (0..nodes).map(|number| Net::gossip(number).to_string()).collect(),
             key: agent::new_key(),
             command: words.iter().map(|word| word.display().to_string()).collect(),
+            blocks: String::new(),
         };
         let http = ([127, 0, 0, 1], 8558).into();
         let agent = |number| {

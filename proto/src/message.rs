@@ -364,4 +364,14 @@ pub enum Body {
         /// How many commits the sender knows of; zero: another process with the same directory is alive.
         known: u64,
     },
+    /// U, leader or its guardian to all: "I do not act any more; my runs may still be ending" (R16). Frees the leases
+    /// granted to it, like [`Body::Release`], which follows when nothing runs. True for ever about this epoch and boot.
+    LeaseEnded {
+        /// Its epoch.
+        epoch: Epoch,
+        /// Whose lease.
+        holder: Process,
+        /// Its process has ended, as its guardian has seen (protocol-safety 7).
+        dead: bool,
+    },
 }

@@ -118,6 +118,7 @@ fn body() -> impl Strategy<Value = Body> {
             boot,
             known
         }),
+        (epoch(), process(), any::<bool>()).prop_map(|(epoch, holder, dead)| Body::LeaseEnded { epoch, holder, dead }),
     ]
 }
 

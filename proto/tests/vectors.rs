@@ -193,6 +193,7 @@ fn bodies() -> Vec<(String, Body)> {
         Body::Formed { proposal: proposal() },
         Body::Conflict { id: id("a"), instance: Instance([0x61; 16]) },
         Body::Amnesia { instance: Instance([0x61; 16]), boot: BootNonce([0xb0; 16]), known: 300 },
+        Body::LeaseEnded { epoch, holder: process("a"), dead: true },
     ]
     .into_iter()
     .map(|body| (name(&body), body))
@@ -218,6 +219,7 @@ fn name(body: &Body) -> String {
         Body::Formed { .. } => "Formed",
         Body::Conflict { .. } => "Conflict",
         Body::Amnesia { .. } => "Amnesia",
+        Body::LeaseEnded { .. } => "LeaseEnded",
     };
     format!("message/{name}")
 }

@@ -11,12 +11,12 @@ use super::output::complain;
 use super::tls::Trust;
 
 /// Where an agent is when nobody says.
-const DEFAULT: &str = "http://localhost:8558";
+pub(super) const DEFAULT: &str = "http://localhost:8558";
 
 /// Flags of commands that ask an agent.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Address {
-    /// Where the API of an agent is [default: http://localhost:8558] [env: QUORATE_HTTP_ADDR, CTS_ADDRESS]
+    /// Where the API of an agent is, also unix:///path [default: http://localhost:8558] [env: QUORATE_HTTP_ADDR, CTS_ADDRESS]
     #[arg(long, value_name = "URL")]
     http_addr: Option<String>,
     /// Deprecated, use -http-addr: another port of it

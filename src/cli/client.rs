@@ -1,26 +1,25 @@
-//! Talks to an agent's API, over TLS where its address says so.
+//! Talks to an agent's API: over TLS or a Unix socket where its address says so.
 
+use std::error::Error;
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde_json::Value;
-use ureq::Agent;
-use ureq::http::{Response, StatusCode};
-use ureq::tls::TlsConfig;
+use tokio::runtime::Runtime;
 
 use super::address::Address;
 use super::paint::clean_lines;
-use super::tls::{self, Trouble};
+use super::tls::told;
 use crate::http::reply::Failure;
+use crate::tls::{self, Probe, Trouble, causes};
 
 /// How long an answer may take: the agent itself gives commands up to 65 s.
 const PATIENCE: Duration = Duration::from_secs(75);
 
 /// The largest answer is a Terraform state of 16 MiB; a server that sends more is not ours.
-const ANSWER_MAX: u64 = 17 << 20;
-
-/// How long it may take to find out whether the other side speaks TLS.
-const PROBE: Duration = Duration::from_secs(5);
+const ANSWER_MAX: usize = 17 << 20;
 
 /// Why an agent gave no good answer.
 #[derive(Debug, thiserror::Error)]
@@ -33,14 +32,17 @@ pub(super) enum ClientError {
     /// Nothing is there, or not in time.
     #[error("cannot reach {0}: {1}")]
     Unreachable(String, String),
-    /// Neither `http` nor `https`.
-    #[error("{0}: an address of an agent begins with http:// or https://, such as http://localhost:8558")]
+    /// None of the three that there are.
+    #[error(
+        "{0}: an address of an agent begins with http://, https:// or unix://, such as http://localhost:8558 or \
+         unix:///run/quorate.sock"
+    )]
     Scheme(String),
     /// The files or settings for TLS cannot be used. Nothing was sent.
     #[error("{0}")]
     Setting(String),
     /// The two sides do not speak the same, or do not trust each other. Nothing was done.
-    #[error("cannot talk to {0}: {1}")]
+    #[error("cannot talk to {0}: {why}", why = told(*.1))]
     Tls(String, Trouble),
     /// The agent said no.
     #[error("request returned {} status code with error: {message}", .status.as_u16())]
@@ -69,8 +71,15 @@ impl ClientError {
 /// A client of one agent.
 #[derive(Debug)]
 pub(super) struct Client {
+    /// As people are told where it asks.
+    shown: String,
     base: String,
-    agent: Agent,
+    http: reqwest::Client,
+    runtime: Runtime,
+    probe: Option<Probe>,
+    /// A certificate is shown.
+    is_somebody: bool,
+    patience: Option<Duration>,
 }
 
 impl Client {
@@ -85,62 +94,85 @@ impl Client {
     }
 
     fn with(address: &Address, patience: Option<Duration>) -> Result<Self, ClientError> {
-        let base = base(&address.url()?)?;
-        let tls = if base.starts_with("https://") { tls::config(&address.trust()?)? } else { TlsConfig::default() };
-        Ok(Self { base, agent: agent(tls, patience) })
+        let place = Place::of(&address.url()?)?;
+        let setting = |why: &dyn std::fmt::Display| ClientError::Setting(why.to_string());
+        // Files that are not needed are not looked for.
+        let trust = if place.is_sealed() { address.trust()?.client() } else { tls::Client::default() };
+        let config = trust.config().map_err(|error| setting(&format!("{}: {}", error.path.display(), error.why)))?;
+        let is_somebody = trust.identity.is_some();
+        let probe = place.url().filter(|_| place.is_sealed()).and_then(|url| {
+            let host = url.host_str()?.to_owned();
+            Some(Probe::new(&host, url.port_or_known_default()?, &host, is_somebody, &config))
+        });
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(PATIENCE)
+            // Agents are near; a proxy of the environment is for the world outside.
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("quorate/", env!("CARGO_PKG_VERSION")))
+            .tls_backend_preconfigured(config);
+        if let Some(socket) = &place.socket {
+            builder = builder.unix_socket(socket.as_path());
+        }
+        let http = builder.build().map_err(|error| setting(&causes(&error)))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| setting(&error))?;
+        Ok(Self { shown: place.shown, base: place.base, http, runtime, probe, is_somebody, patience })
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Value, ClientError> {
-        self.answer(self.agent.get(self.url(path)).call())
+        self.answer(self.request(Method::GET, path))
     }
 
     pub(super) fn post(&self, path: &str) -> Result<Value, ClientError> {
-        self.answer(self.agent.post(self.url(path)).send_empty())
+        self.answer(self.request(Method::POST, path).header("content-length", 0))
     }
 
     pub(super) fn post_json(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
-        let request = self.agent.post(self.url(path)).content_type("application/json");
-        self.answer(request.send(body.to_string()))
+        self.answer(self.request(Method::POST, path).json(body))
     }
 
     pub(super) fn delete(&self, path: &str) -> Result<Value, ClientError> {
-        self.answer(self.agent.delete(self.url(path)).call())
+        self.answer(self.request(Method::DELETE, path))
     }
 
     pub(super) fn patch(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
-        let request = self.agent.patch(self.url(path)).content_type("application/json");
-        self.answer(request.send(body.to_string()))
+        self.answer(self.request(Method::PATCH, path).json(body))
     }
 
     /// An answer that is not ours to read: a Terraform state.
     pub(super) fn get_bytes(&self, path: &str) -> Result<Vec<u8>, ClientError> {
-        self.read(self.agent.get(self.url(path)).call())
+        self.read(self.request(Method::GET, path))
     }
 
     pub(super) fn put_bytes(&self, path: &str, body: &[u8]) -> Result<Value, ClientError> {
-        let request = self.agent.put(self.url(path)).content_type("application/json");
-        self.answer(request.send(body))
+        let request = self.request(Method::PUT, path).header("content-type", "application/json");
+        self.answer(request.body(body.to_vec()))
     }
 
     /// Reads a typed answer.
     pub(super) fn typed<T: serde::de::DeserializeOwned>(&self, value: &Value) -> Result<T, ClientError> {
-        T::deserialize(value).map_err(|error| ClientError::Strange(self.base.clone(), error.to_string()))
+        T::deserialize(value).map_err(|error| ClientError::Strange(self.shown.clone(), error.to_string()))
     }
 
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match self.patience {
+            Some(patience) => request.timeout(patience),
+            None => request,
+        }
     }
 
-    fn answer(&self, outcome: Result<Response<ureq::Body>, ureq::Error>) -> Result<Value, ClientError> {
-        serde_json::from_slice(&self.read(outcome)?)
-            .map_err(|error| ClientError::Strange(self.base.clone(), error.to_string()))
+    fn answer(&self, request: RequestBuilder) -> Result<Value, ClientError> {
+        serde_json::from_slice(&self.read(request)?)
+            .map_err(|error| ClientError::Strange(self.shown.clone(), error.to_string()))
     }
 
-    fn read(&self, outcome: Result<Response<ureq::Body>, ureq::Error>) -> Result<Vec<u8>, ClientError> {
-        let mut response = outcome.map_err(|error| self.unreachable(&error))?;
-        let status = response.status();
-        let body = response.body_mut().with_config().limit(ANSWER_MAX).read_to_vec();
-        let body = body.map_err(|error| self.unreachable(&error))?;
+    fn read(&self, request: RequestBuilder) -> Result<Vec<u8>, ClientError> {
+        let (status, body) = self.runtime.block_on(whole(request)).map_err(|error| match error {
+            Some(error) => self.unreachable(&error),
+            None => ClientError::Strange(self.shown.clone(), format!("its answer is larger than {ANSWER_MAX} bytes")),
+        })?;
         if status.is_success() {
             return Ok(body);
         }
@@ -151,55 +183,87 @@ impl Client {
         Err(ClientError::Refusal { status, message: clean_lines(message.trim()), request_id })
     }
 
-    fn unreachable(&self, error: &ureq::Error) -> ClientError {
-        let secure = self.base.starts_with("https://");
-        let trouble = match tls::trouble(error) {
+    fn unreachable(&self, error: &reqwest::Error) -> ClientError {
+        let shown = self.shown.clone();
+        let hung_up = !error.is_connect() && !error.is_timeout();
+        let trouble = match (tls::trouble(error, self.is_somebody), &self.probe) {
+            (None, Some(probe)) if hung_up => probe.reason(),
             // What is no HTTP may be TLS: then that is the reason, and it can be known.
-            None if !secure && tls::may_be_one_sided(error) && self.speaks_tls() => Some(Trouble::OnlyThey),
-            trouble => trouble,
+            (None, None) if hung_up && self.speaks_tls() => Some(Trouble::OnlyThey),
+            (trouble, _) => trouble,
         };
         if let Some(trouble) = trouble {
-            return ClientError::Tls(self.base.clone(), trouble);
+            return ClientError::Tls(shown, trouble);
         }
-        match error {
-            ureq::Error::Io(io) if io.kind() == ErrorKind::ConnectionRefused => ClientError::Refused(self.base.clone()),
-            ureq::Error::ConnectionFailed => ClientError::Refused(self.base.clone()),
-            ureq::Error::HostNotFound => {
-                ClientError::Unreachable(self.base.clone(), "there is no such host".to_owned())
-            }
-            ureq::Error::Io(io) => ClientError::Unreachable(self.base.clone(), io.to_string()),
-            error => ClientError::Unreachable(self.base.clone(), error.to_string()),
+        match io_kind(error) {
+            Some(ErrorKind::ConnectionRefused) => ClientError::Refused(shown),
+            _ if error.is_timeout() => ClientError::Unreachable(shown, "no answer in time".to_owned()),
+            _ => ClientError::Unreachable(shown, causes(error)),
         }
     }
 
     /// Whether a server of TLS is at this address, be it one we trust or not.
     fn speaks_tls(&self) -> bool {
-        let Some(rest) = self.base.strip_prefix("http://") else { return false };
-        let asked = agent(tls::anybody(), Some(PROBE)).get(format!("https://{rest}/v1/health")).call();
-        asked.map_or_else(|error| tls::trouble(&error).is_some_and(|it| it != Trouble::OnlyWe), |_| true)
+        let url = Url::parse(&self.shown).ok().filter(|url| url.scheme() == "http");
+        let probe = url.and_then(|url| Probe::for_anybody(url.host_str()?, url.port_or_known_default()?));
+        probe.is_some_and(|probe| probe.speaks_tls())
     }
 }
 
-/// With its scheme and without a slash at the end.
-fn base(address: &str) -> Result<String, ClientError> {
-    let base = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-    let base = base.trim_end_matches('/').to_owned();
-    let known = base.starts_with("http://") || base.starts_with("https://");
-    if known { Ok(base) } else { Err(ClientError::Scheme(base)) }
+/// Status and body. `Err(None)`: the body is larger than any of ours.
+async fn whole(request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), Option<reqwest::Error>> {
+    let mut response = request.send().await.map_err(Some)?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(Some)? {
+        if body.len() + chunk.len() > ANSWER_MAX {
+            return Err(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((response.status(), body))
 }
 
-fn agent(tls: TlsConfig, patience: Option<Duration>) -> Agent {
-    Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_connect(Some(PATIENCE))
-        .timeout_global(patience)
-        // Agents are near; a proxy of the environment is for the world outside.
-        .proxy(None)
-        .max_redirects(0)
-        .user_agent(concat!("quorate/", env!("CARGO_PKG_VERSION")))
-        .tls_config(tls)
-        .build()
-        .new_agent()
+/// Of the system's refusal within an error.
+fn io_kind(error: &reqwest::Error) -> Option<ErrorKind> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return Some(io.kind());
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// Where an agent is.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    /// As people wrote it, with its scheme and without a slash at the end.
+    shown: String,
+    /// What requests begin with.
+    base: String,
+    socket: Option<PathBuf>,
+}
+
+impl Place {
+    fn of(address: &str) -> Result<Self, ClientError> {
+        let shown = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+        if let Some(path) = shown.strip_prefix("unix://").filter(|path| !path.is_empty()) {
+            let socket = Some(PathBuf::from(path));
+            return Ok(Self { base: "http://localhost".to_owned(), socket, shown });
+        }
+        let shown = shown.trim_end_matches('/').to_owned();
+        let known = shown.starts_with("http://") || shown.starts_with("https://");
+        if known { Ok(Self { base: shown.clone(), socket: None, shown }) } else { Err(ClientError::Scheme(shown)) }
+    }
+
+    fn is_sealed(&self) -> bool {
+        self.base.starts_with("https://")
+    }
+
+    fn url(&self) -> Option<Url> {
+        Url::parse(&self.base).ok()
+    }
 }
 
 impl From<ClientError> for super::output::Failure {
@@ -214,10 +278,13 @@ mod tests {
 
     #[test]
     fn an_address_may_lack_its_scheme() {
+        let base = |address: &str| Place::of(address).map(|place| place.base);
         assert_eq!(base("10.0.0.1:8558").unwrap(), "http://10.0.0.1:8558");
         assert_eq!(base("http://a:1/").unwrap(), "http://a:1");
         assert_eq!(base("https://a:1").unwrap(), "https://a:1");
-        assert!(base("ftp://a:1").is_err());
+        assert!(base("ftp://a:1").is_err() && base("unix://").is_err());
+        let socket = Place::of("unix:///run/q.sock").unwrap();
+        assert_eq!((socket.shown.as_str(), socket.socket), ("unix:///run/q.sock", Some("/run/q.sock".into())));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use super::env::World;
 use super::exit::Exit;
 use super::output::{Failure, say};
+use super::preflight::{self, Obstacle, Uses};
 use crate::config::{self, Overrides, Program, Settings};
 use crate::task::spec::Work;
 use crate::terraform::binary::{self, BinaryError};
@@ -42,6 +43,11 @@ pub(super) fn run(command: ConfigCommand) -> ExitCode {
     }
     let world = World::read();
     let mut check = config::check(&args.config, &Overrides::default(), &world.env, &world.hostname, &world.cwd);
+    if let Some(settings) = &check.settings {
+        let uses = Uses { data_dir: true, listens: true };
+        let found = preflight::obstacles(settings, &world.env, uses);
+        check = check.on_machine(found.into_iter().map(Obstacle::finding).collect());
+    }
     check.terraform = check.settings.as_ref().and_then(|settings| program(settings, &world));
     let missing = check.terraform.as_ref().is_some_and(|program| program.needed && !program.found);
     let said = if args.json {

@@ -23,6 +23,7 @@ mod members;
 mod objects;
 mod output;
 mod paint;
+mod preflight;
 mod program;
 mod providers;
 mod registration;
@@ -76,7 +77,7 @@ enum Command {
     /// Read the configuration files of an agent again
     Reload(reload::ReloadArgs),
     /// Look at tasks, make and run them, enable and disable them
-    #[command(subcommand)]
+    #[command(subcommand, next_line_help = true)]
     Task(task::TaskCommand),
     /// Look at the Terraform state that the cluster keeps, take it out, put it in
     #[command(subcommand)]
@@ -148,7 +149,7 @@ fn help() -> String {
 fn refuse(error: &clap::Error, first: Option<&str>, program: Program) -> Exit {
     let text = program.named(&error.render().to_string());
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match output::say(&text) {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match output::say(&with_defaults(&text, first)) {
             Ok(()) => Exit::Ok,
             Err(failure) => failure.exit,
         },
@@ -171,6 +172,31 @@ fn refuse(error: &clap::Error, first: Option<&str>, program: Program) -> Exit {
             Exit::Flags
         }
     }
+}
+
+/// The help of a command about tasks, its defaults beside its flags: where CTS has them, and where scripts look for them.
+fn with_defaults(help: &str, group: Option<&str>) -> String {
+    if group != Some("task") {
+        return help.to_owned();
+    }
+    let line = |line: &str| {
+        let known = [("--auto-approve", "false"), ("--http-addr", address::DEFAULT), ("--ssl-verify", "true")];
+        let flag = known.iter().find(|(flag, _)| {
+            line.trim_start()
+                .strip_prefix(flag)
+                .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
+        });
+        match flag {
+            Some((flag, default)) => {
+                let indent = &line[..line.len() - line.trim_start().len()];
+                format!("{indent}{flag} [Default: {default}]\n")
+            }
+            None => {
+                line.replace(&format!(" [default: {}]", address::DEFAULT), "").replace(" [default: true]", "") + "\n"
+            }
+        }
+    };
+    help.lines().map(line).collect()
 }
 
 #[cfg(test)]

@@ -19,10 +19,11 @@ pub(super) struct Registered {
     rng: StdRng,
 }
 
-/// Registers in the background; `None`: it is not wanted. `port` is the API's.
+/// Registers in the background; `None`: it is not wanted. `port` is the API's; `None`: it has
+/// none, so Consul cannot check it by itself.
 pub(super) async fn register(
     settings: &Settings,
-    port: u16,
+    port: Option<u16>,
     is_tls: bool,
     seed: u64,
 ) -> Result<Option<Registered>, ConsulError> {

@@ -17,6 +17,7 @@ use super::exit::Exit;
 use super::logging;
 use super::objects::Objects;
 use super::output::{Failure, complain};
+use super::preflight::{self, Obstacle, Uses, chain};
 use super::providers;
 use super::registration;
 use super::reload::Files;
@@ -96,6 +97,7 @@ pub fn run(args: &StartArgs) -> ExitCode {
             return if none { Exit::Missing } else { Exit::Config }.into();
         }
     };
+    runtime::fail_stop::on_panic();
     let guards = logging::start(&settings.log);
     for warning in &settings.warnings {
         warn(warning);
@@ -104,6 +106,10 @@ pub fn run(args: &StartArgs) -> ExitCode {
     if let Some(why) = refused(&mode, &settings) {
         Failure::new(why).complain();
         return Exit::Config.into();
+    }
+    if let Some(exit) = stopped_by(&preflight::obstacles(&settings, &world.env, mode_uses(&mode))) {
+        drop(guards);
+        return exit.into();
     }
     let objects = Objects::new(settings.objects.clone(), settings.consul.is_some());
     let reload = Files::new(args.config.clone(), args.overrides(), &settings);
@@ -130,6 +136,23 @@ pub fn run(args: &StartArgs) -> ExitCode {
     };
     drop(guards);
     exit.into()
+}
+
+/// A daemon opens its data directory next, and says itself what is wrong with that. Once and inspect have one of their own.
+fn mode_uses(mode: &Mode) -> Uses {
+    Uses { data_dir: false, listens: *mode == Mode::Daemon }
+}
+
+/// Says all that is in the way; with which code that ends the start, if it does.
+fn stopped_by(obstacles: &[Obstacle]) -> Option<Exit> {
+    for obstacle in obstacles {
+        if obstacle.exit.is_some() {
+            tracing::error!("{}", obstacle.text);
+        } else {
+            tracing::warn!("{}", obstacle.text);
+        }
+    }
+    obstacles.iter().find_map(|obstacle| obstacle.exit)
 }
 
 /// From the settings to the end of the process.
@@ -171,14 +194,20 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
             " (there are no credentials)"
         }
     );
-    let registered =
-        match registration::register(&before, server.addr().port(), http.tls.is_some(), seed_of_retries()).await {
-            Ok(registered) => registered,
-            Err(error) => {
-                tracing::error!("{}", chain(&error));
-                None
-            }
-        };
+    let registered = match registration::register(
+        &before,
+        server.addr().tcp().map(|addr| addr.port()),
+        http.tls.is_some(),
+        seed_of_retries(),
+    )
+    .await
+    {
+        Ok(registered) => registered,
+        Err(error) => {
+            tracing::error!("{}", chain(&error));
+            None
+        }
+    };
     let stop_runs = CancellationToken::new();
     match http::state::serve_runs(agent.state.clone(), agent.credentials.clone(), stop_runs.clone()) {
         Ok(listener) => {
@@ -262,7 +291,7 @@ fn http_settings(settings: &config::Settings) -> http::Settings {
     let ha = settings.cluster.as_ref();
     let redirect = ha.is_some_and(|ha| ha.follower_requests == config::FollowerRequests::Redirect);
     http::Settings {
-        addr: settings.http_addr,
+        addr: settings.http_addr.clone(),
         allowed_hosts: ha.map(|ha| ha.instance_address.clone()).filter(|host| !host.is_empty()).into_iter().collect(),
         follower_requests: if redirect { http::FollowerRequests::Redirect } else { http::FollowerRequests::Forward },
         tls: settings.http_tls.clone(),
@@ -302,7 +331,8 @@ fn runtime_settings(
         cluster: settings.cluster.as_ref().map_or_else(single, |ha| ha.cluster.clone()),
         address: settings.cluster.as_ref().map_or_else(String::new, |ha| ha.instance_address.clone()),
         network,
-        api_addr: settings.http_addr,
+        // Others are not told of a socket, which is of this machine only.
+        api_addr: settings.http_addr.tcp().unwrap_or(std::net::SocketAddr::from(([127, 0, 0, 1], 0))),
         data_dir: settings.data_dir,
         tasks: settings.tasks,
         terraform: settings.terraform,
@@ -325,7 +355,7 @@ fn seeds() -> Seeds {
         instance: Instance(rand::random()),
         boot: BootNonce(rand::random()),
         session: rand::random(),
-        will_session: rand::random(),
+        last_words_session: rand::random(),
         core: rand::random(),
         tasks: rand::random(),
     }
@@ -345,21 +375,6 @@ fn warn(finding: &config::Diagnostic) {
     } else {
         tracing::warn!(place, help, "configuration: {}", finding.message);
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = format!("failed to {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        // Some errors name their cause in their own words.
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 impl StartArgs {
@@ -431,7 +446,7 @@ async fn sequence(mut settings: config::Settings, objects: Objects, mode: Mode) 
     settings.terraform = settings_of_driver;
     let own = std::env::temp_dir().join(format!("quorate-{}", std::process::id()));
     settings.data_dir.clone_from(&own);
-    settings.http_addr = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    settings.http_addr = std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into();
     let runtime = runtime::Settings { mode, ..runtime_settings(settings, objects, None) };
     let agent = match Agent::start(runtime, seeds()).await {
         Ok(agent) => agent,

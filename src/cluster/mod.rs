@@ -44,6 +44,17 @@ pub enum MessageError {
     Codec(#[from] codec::CodecError),
 }
 
+/// What a guardian may send for its dead agent, as plain bytes, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastWords {
+    /// As soon as the agent is dead.
+    pub lease_ended: Vec<u8>,
+    /// When nothing of its runs is left.
+    pub release: Vec<u8>,
+    /// Their receivers.
+    pub to: Vec<SocketAddr>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Cluster {
@@ -216,6 +227,12 @@ impl Cluster {
         self.settle(now);
     }
 
+    /// Gives the lease up for good, while runs may still be ending.
+    pub fn end_lease(&mut self, why: &str, now: Now) {
+        self.leadership.end_lease(why, now);
+        self.settle(now);
+    }
+
     /// The runs of a lost epoch have ended.
     pub fn runs_ended(&mut self, epoch: Epoch, now: Now) {
         self.leadership.runs_ended(epoch, now);
@@ -282,10 +299,10 @@ impl Cluster {
         self.leadership.durable()
     }
 
-    /// What a guardian may send when this agent has died and nothing of it runs: plain bytes and their receivers.
-    pub fn last_will(&self) -> Option<(Vec<u8>, Vec<SocketAddr>)> {
-        let (message, to) = self.leadership.last_will()?;
-        Some((control_bytes(&message)?, to))
+    /// What a guardian may send when this agent has died.
+    pub fn last_words(&self) -> Option<LastWords> {
+        let leadership::LastWords { lease_ended, release, to } = self.leadership.last_words()?;
+        Some(LastWords { lease_ended: control_bytes(&lease_ended)?, release: control_bytes(&release)?, to })
     }
 
     /// Counters of the gossip machine.
@@ -397,6 +414,7 @@ impl Cluster {
                 let peer = Peer {
                     instance: m.identity.instance,
                     addr: m.identity.gossip_addr,
+                    generation: m.identity.generation,
                     state: m.state,
                     alive_since: m.alive_since,
                 };

@@ -137,6 +137,13 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// This agent gave its claim up: another agent claims the same epoch and has the lower id.
+    ClaimGivenUp {
+        /// Which epoch.
+        epoch: Epoch,
+        /// Why.
+        why: String,
+    },
     /// While this agent leads: nothing that this agent started under that epoch runs any more.
     Released {
         /// Which epoch.

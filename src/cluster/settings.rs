@@ -84,14 +84,20 @@ const fn ms(n: u64) -> Duration {
 }
 
 impl Profile {
-    /// The timing of this profile. D = P + S, so that the lease tolerates the pauses that gossip does and is not
-    /// what a fail-over waits for; R = D / 4.
+    /// The timing of this profile. R = D / 4, and D is at most P + S, so that gossip has seen a death before the lease is
+    /// over. In `lan` D is shorter: it is what a fail-over after the death of a machine waits for.
     pub fn timing(self) -> Timing {
-        let (period, rtt, suspect, transmissions, gossip, buddy, reseed, retry, margin, settle) = match self {
-            Self::Local => (200, 60, 500, 30, 50, 50, 1_000, 40, 60, 2_000),
-            Self::Lan => (250, 80, 800, 20, 100, 100, 3_000, 60, 100, 10_000),
-            Self::Calm => (300, 100, 1_500, 20, 100, 50, 3_000, 80, 150, 15_000),
-            Self::Wan => (2_000, 500, 8_000, 20, 200, 200, 5_000, 400, 1_000, 60_000),
+        let (period, rtt, suspect, transmissions, gossip, buddy, reseed) = match self {
+            Self::Local => (200, 60, 500, 30, 50, 50, 1_000),
+            Self::Lan => (250, 80, 800, 20, 100, 100, 3_000),
+            Self::Calm => (300, 100, 1_500, 20, 100, 50, 3_000),
+            Self::Wan => (2_000, 500, 8_000, 20, 200, 200, 5_000),
+        };
+        let (grant, retry, margin, settle) = match self {
+            Self::Local => (period + suspect, 40, 60, 2_000),
+            Self::Lan => (840, 60, 100, 10_000),
+            Self::Calm => (period + suspect, 80, 150, 15_000),
+            Self::Wan => (period + suspect, 400, 1_000, 60_000),
         };
         Timing {
             gossip: GossipTiming {
@@ -104,8 +110,8 @@ impl Profile {
                 reseed_period: ms(reseed),
             },
             lease: LeaseTiming {
-                grant: ms(period + suspect),
-                renew: ms((period + suspect) / 4),
+                grant: ms(grant),
+                renew: ms(grant / 4),
                 retry: ms(retry),
                 start_margin: ms(margin),
                 settle: ms(settle),

@@ -19,6 +19,8 @@ pub struct Check {
     pub diagnostics: Vec<Finding>,
     /// What an operator of CTS would not expect of this configuration.
     pub differences: Vec<Finding>,
+    /// What stands between this configuration and a start on this machine.
+    pub machine: Vec<Finding>,
     /// The program that runs modules; `None`: not looked for.
     pub terraform: Option<Program>,
     /// What was resolved, when nothing is wrong.
@@ -85,10 +87,19 @@ impl Check {
             summary: settings.as_ref().map(Summary::from),
             diagnostics: rendered.iter().map(Finding::from).collect(),
             differences: Vec::new(),
+            machine: Vec::new(),
             terraform: None,
             settings,
             rendered,
         }
+    }
+
+    /// With what was found on this machine; an error there is one of the whole.
+    #[must_use]
+    pub fn on_machine(mut self, machine: Vec<Finding>) -> Self {
+        self.ok &= machine.iter().all(|finding| finding.severity != "error");
+        self.machine = machine;
+        self
     }
 
     pub(super) fn with_differences(self, differences: &[Diagnostic]) -> Self {
@@ -100,8 +111,9 @@ impl Check {
         let boxed = self.rendered.iter().filter(|diagnostic| !diagnostic.is_deprecated);
         let mut out: String = boxed.map(|diagnostic| diagnostic.render(colour, width) + "\n").collect();
         let old = self.diagnostics.iter().filter(|finding| finding.deprecated).collect();
-        list(&mut out, "deprecated in CTS, still read", old, width);
-        list(&mut out, "different from CTS", self.differences.iter().collect(), width);
+        list(&mut out, "deprecated in CTS, still read", NOWHERE, old, width);
+        list(&mut out, "different from CTS", NOWHERE, self.differences.iter().collect(), width);
+        list(&mut out, "on this machine", "", self.machine.iter().collect(), width);
         let count = |severity| self.diagnostics.iter().filter(|finding| finding.severity == severity).count();
         let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
         match &self.summary {
@@ -119,6 +131,9 @@ impl Check {
                     }
                 };
                 out = out + "\nThe configuration is good" + &odd + ".\n";
+                if !self.ok {
+                    out += "An agent cannot start with it here: see `on this machine` above.\n";
+                }
                 if self.terraform.as_ref().is_some_and(|program| program.needed && !program.found) {
                     out += "Its modules cannot run here: see `driver` above.\n";
                 }
@@ -129,8 +144,11 @@ impl Check {
     }
 }
 
-/// One finding a paragraph: where, what, and what to do.
-fn list(out: &mut String, title: &str, findings: Vec<&Finding>, width: usize) {
+/// The place of what is not in a file.
+const NOWHERE: &str = "(not configured)";
+
+/// One finding a paragraph: where (or how bad, without `unplaced`), what, and what to do.
+fn list(out: &mut String, title: &str, unplaced: &str, findings: Vec<&Finding>, width: usize) {
     if findings.is_empty() {
         return;
     }
@@ -138,7 +156,8 @@ fn list(out: &mut String, title: &str, findings: Vec<&Finding>, width: usize) {
     for finding in findings {
         let place = match (&finding.file, finding.line, finding.column) {
             (Some(file), Some(line), Some(column)) => format!("{file}:{line}:{column}"),
-            _ => "(not configured)".to_owned(),
+            _ if unplaced.is_empty() => finding.severity.to_owned(),
+            _ => unplaced.to_owned(),
         };
         *out = format!("{out}  {place}\n");
         *out += &wrapped(&finding.message, "      ", width);

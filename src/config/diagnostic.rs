@@ -40,12 +40,14 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// An old way to say it, still read.
     pub is_deprecated: bool,
+    /// A value is not of its type, and taken as CTS takes it.
+    pub is_weak: bool,
     labels: Vec<(Span, String)>,
 }
 
 impl Diagnostic {
     fn new(severity: Severity, message: impl Into<String>) -> Self {
-        Self { severity, message: message.into(), help: None, is_deprecated: false, labels: Vec::new() }
+        Self { severity, message: message.into(), help: None, is_deprecated: false, is_weak: false, labels: Vec::new() }
     }
 
     pub(super) fn error(message: impl Into<String>) -> Self {
@@ -59,6 +61,11 @@ impl Diagnostic {
     /// A warning about an old way to say something.
     pub(super) fn deprecated(message: impl Into<String>) -> Self {
         Self { is_deprecated: true, ..Self::warning(message) }
+    }
+
+    /// A warning about a value that is not of its type and taken all the same.
+    pub(super) fn weak(message: impl Into<String>) -> Self {
+        Self { is_weak: true, ..Self::warning(message) }
     }
 
     pub(super) fn note(message: impl Into<String>) -> Self {

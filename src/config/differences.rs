@@ -38,12 +38,12 @@ fn modules(settings: &Settings) -> bool {
 }
 
 fn api(raw: &RawRoot, settings: &Settings, found: &mut Vec<Diagnostic>) {
-    if raw.http_addr.is_none() && settings.http_addr.ip() == HTTP_ADDR.ip() {
+    let Some(addr) = settings.http_addr.tcp() else { return };
+    if raw.http_addr.is_none() && addr.ip() == HTTP_ADDR.ip() {
         let message = format!(
-            "the API listens on {} only: CTS listens on all interfaces, and whoever reaches it controls every task",
-            settings.http_addr
+            "the API listens on {addr} only: CTS listens on all interfaces, and whoever reaches it controls every task"
         );
-        let help = format!("http_addr = \"0.0.0.0:{}\" is as in CTS", settings.http_addr.port());
+        let help = format!("http_addr = \"0.0.0.0:{}\" is as in CTS", addr.port());
         found.push(different(raw.port.as_ref().map(|port| &port.key), message, help));
     }
 }

@@ -25,6 +25,7 @@ mod json;
 mod overrides;
 mod raw;
 mod read;
+mod repeated;
 mod resolve;
 mod settings;
 mod source;
@@ -133,8 +134,9 @@ fn resolve(
             Format::Hcl | Format::Plain => hcl1::parse(file),
         };
         match parsed {
-            Ok(object) => {
+            Ok(mut object) => {
                 templates::refuse(&object, &mut problems);
+                repeated::settle(&mut object, &mut problems);
                 raw.absorb(RawRoot::from_object(&object, "", &mut problems));
             }
             Err(problem) => {
@@ -157,3 +159,5 @@ fn resolve(
 mod consul_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod typing_tests;

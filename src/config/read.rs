@@ -1,15 +1,15 @@
 //! A tree to raw blocks: one typed field after the other, gathering every mistake.
 //!
-//! Strings, numbers and booleans turn into each other where the text allows it, a single value is a list of one, and
-//! a whole number for a duration counts nanoseconds. Keys match without regard to case. A key that nothing reads is
-//! refused, with the nearest known name.
+//! Strings, numbers and booleans turn into each other where the text allows it, a single value is a list of one, a list of
+//! one is a single value, and a whole number for a duration counts nanoseconds: as in CTS, with a warning. Keys match
+//! without regard to case. A key that nothing reads is refused, with the nearest known name.
 
 mod labelled;
 mod many;
 mod scalar;
 
 use super::diagnostic::{Diagnostic, Problems};
-use super::source::Span;
+use super::source::{Format, Span};
 use super::tree::{Entry, Kind, Object, Value};
 
 pub(super) use labelled::Labelled;
@@ -27,6 +27,9 @@ pub(super) struct Spanned<T> {
 
 /// What a value in a file can become.
 pub(super) trait Read: Sized {
+    /// A list is a value of its own. For what is none, a list of none counts as not given.
+    const TAKES_LISTS: bool = false;
+
     /// Reads one value; `path` names it for people (`task.buffer_period`). `None`: a problem was added.
     fn read(value: &Value, path: &str, problems: &mut Problems) -> Option<Self>;
 
@@ -74,8 +77,30 @@ pub(super) fn mismatch<T>(
     None
 }
 
+/// A value of another type that CTS takes all the same: `meaning` says as what. The command line has texts only.
+fn taken(value: &Value, path: &str, expected: &str, meaning: &str, help: &str, problems: &mut Problems) {
+    if value.span.file.format == Format::Plain {
+        return;
+    }
+    let name = path.rsplit('.').next().unwrap_or(path);
+    let message = format!("`{name}` must be {expected}, found {}: {meaning}", value.what());
+    problems.add(Diagnostic::weak(message).at(&value.span, meaning).help(help));
+}
+
+/// The item of a list of one, which is said; any other value as it is.
+fn only<'a>(value: &'a Value, path: &str, expected: &str, problems: &mut Problems) -> &'a Value {
+    let Kind::List(items) = &value.kind else { return value };
+    let [item] = items.as_slice() else { return value };
+    if !matches!(item.kind, Kind::List(_) | Kind::Object(_)) {
+        taken(value, path, expected, "its only item is taken", "write it without the brackets", problems);
+    }
+    item
+}
+
 /// Kept as it is: for what is passed on, or not looked into.
 impl Read for Value {
+    const TAKES_LISTS: bool = true;
+
     fn read(value: &Value, _: &str, _: &mut Problems) -> Option<Self> {
         Some(value.clone())
     }
@@ -120,9 +145,19 @@ pub(super) fn field<T: Read>(
     problems: &mut Problems,
 ) -> (Option<Spanned<T>>, bool) {
     let null = |entry: &&Entry| !matches!(entry.value.kind, Kind::Null);
-    let entries: Vec<&Entry> =
+    let mut entries: Vec<&Entry> =
         object.entries.iter().filter(|entry| entry.key.eq_ignore_ascii_case(key)).filter(null).collect();
     let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    if !T::TAKES_LISTS {
+        entries.retain(|entry| {
+            let is_empty = matches!(&entry.value.kind, Kind::List(items) if items.is_empty());
+            if is_empty {
+                let message = format!("`{key}` is an empty list: it counts as not given");
+                problems.add(Diagnostic::weak(message).at(&entry.value.span, "nothing").help("remove it"));
+            }
+            !is_empty
+        });
+    }
     let read = T::collect(&entries, &path, problems);
     let broken = read.is_none() && !entries.is_empty();
     (read, broken)

@@ -8,6 +8,7 @@ use quorate_proto::MemberId;
 
 use super::diagnostic::Diagnostic;
 use super::task_object::ObjectContext;
+use crate::http::Addr;
 use crate::http::tls::Tls;
 use crate::source::{consul, vault};
 use crate::{cluster, task, terraform};
@@ -27,7 +28,7 @@ pub struct Settings {
     /// Who this agent is.
     pub id: MemberId,
     /// Where the API listens.
-    pub http_addr: SocketAddr,
+    pub http_addr: Addr,
     /// `None`: the API speaks plain HTTP.
     pub http_tls: Option<Tls>,
     /// Where the promise and the replicated state live; absolute.

@@ -15,21 +15,25 @@ use super::read::Read as _;
 use super::resolve::{World, one_task};
 use super::source::{self, Format, SourceFile};
 use super::task_object::{ObjectContext, to_object};
-use super::{Report, hcl1, json as json_text};
+use super::{Diagnostic, Report, hcl1, json as json_text, repeated};
 use crate::terraform;
 
-/// Reads the one task of a file. `Err`: what is wrong, for people; relative paths start at `cwd`.
-pub fn task_file(path: &Path, cwd: &Path) -> Result<Value, String> {
+/// Reads the one task of a file: the object, and what is odd about the text, for people. `Err`: what is wrong; relative
+/// paths start at `cwd`.
+pub fn task_file(path: &Path, cwd: &Path) -> Result<(Value, Vec<Diagnostic>), String> {
     let mut problems = Problems::default();
     let files = source::collect(&[path.to_owned()], cwd, &mut problems);
     let mut raw = RawRoot::default();
     for file in &files {
         match parse(file) {
-            Ok(object) => raw.absorb(RawRoot::from_object(&object, "", &mut problems)),
+            Ok(mut object) => {
+                repeated::settle(&mut object, &mut problems);
+                raw.absorb(RawRoot::from_object(&object, "", &mut problems));
+            }
             Err(problem) => problems.add(problem),
         }
     }
-    refuse(problems)?;
+    let mut odd = warnings(problems)?;
     let tasks = raw.task.as_ref().map(|tasks| tasks.value.0.as_slice()).unwrap_or_default();
     let name = path.display();
     let block = match tasks {
@@ -50,7 +54,7 @@ pub fn task_file(path: &Path, cwd: &Path) -> Result<Value, String> {
     let world = World { env: &env, hostname: "", cwd };
     let mut problems = Problems::default();
     let spec = one_task(block, &RawRoot::default(), &context, &world, &mut problems);
-    refuse(problems)?;
+    odd.extend(warnings(problems)?);
     let mut object = to_object(&spec, &context);
     if let Some(module) = &task.module {
         object["module"] = json!(module.value);
@@ -59,19 +63,22 @@ pub fn task_file(path: &Path, cwd: &Path) -> Result<Value, String> {
     if task.buffer_period.as_ref().is_some_and(|it| it.value.enabled.as_ref().is_some_and(|enabled| !enabled.value)) {
         object["buffer_period"] = json!({"enabled": false});
     }
-    Ok(object)
+    // The rest (the module's place, the providers) is the server's to judge.
+    odd.retain(|finding| finding.is_weak);
+    Ok((object, odd))
 }
 
-fn parse(file: &Arc<SourceFile>) -> Result<super::tree::Object, super::Diagnostic> {
+fn parse(file: &Arc<SourceFile>) -> Result<super::tree::Object, Diagnostic> {
     match file.format {
         Format::Json => json_text::parse(file),
         Format::Hcl | Format::Plain => hcl1::parse(file),
     }
 }
 
-fn refuse(problems: Problems) -> Result<(), String> {
+/// What is odd; `Err` when something is wrong.
+fn warnings(problems: Problems) -> Result<Vec<Diagnostic>, String> {
     if !problems.any_error() {
-        return Ok(());
+        return Ok(problems.into_sorted());
     }
     Err(Report { diagnostics: problems.into_sorted() }.to_string())
 }
@@ -121,7 +128,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("t.hcl"), text).unwrap();
         std::fs::write(dir.path().join("v.tfvars"), "n = 8080\n").unwrap();
-        task_file(Path::new("t.hcl"), dir.path())
+        task_file(Path::new("t.hcl"), dir.path()).map(|(object, _)| object)
     }
 
     #[test]

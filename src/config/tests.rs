@@ -13,12 +13,12 @@ fn over(text: &str, overrides: &Overrides) -> Result<Settings, Report> {
     load_text("test.hcl", text, overrides, &env, "host", Path::new("/srv"))
 }
 
-fn good(text: &str) -> Settings {
+pub(super) fn good(text: &str) -> Settings {
     over(text, &Overrides::default()).unwrap_or_else(|report| panic!("{report}"))
 }
 
 /// The findings, a line each.
-fn bad(text: &str) -> Vec<String> {
+pub(super) fn bad(text: &str) -> Vec<String> {
     let report = over(text, &Overrides::default()).expect_err("refused");
     report.diagnostics.iter().map(ToString::to_string).collect()
 }
@@ -52,7 +52,7 @@ fn the_documented_cluster_is_the_default_cluster() {
 fn nothing_configured_is_a_single_agent_on_loopback() {
     let settings = good("# nothing");
     assert_eq!(settings.id.as_str(), "cts-host");
-    assert_eq!(settings.http_addr, HTTP_ADDR);
+    assert_eq!(settings.http_addr, HTTP_ADDR.into());
     assert_eq!(settings.data_dir, Path::new("/srv/quorate-data"));
     assert_eq!(settings.cluster, None);
     assert!(settings.tasks.is_empty());
@@ -181,7 +181,7 @@ fn the_command_line_wins_over_the_file() {
     };
     let text = format!("id = \"a\"\nport = 1\nlog_level = \"warn\"\n{}", gossip("join = [\"x:1\"] settle = \"30s\""));
     let settings = over(&text, &flags).expect("good");
-    assert_eq!((settings.id.as_str(), settings.http_addr.port()), ("cts-09", 9000));
+    assert_eq!((settings.id.as_str(), settings.http_addr.tcp().unwrap().port()), ("cts-09", 9000));
     assert_eq!(settings.log.level, LogLevel::Warn);
     let ha = settings.cluster.expect("a cluster");
     assert_eq!(ha.cluster.seeds, ["127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:9003"]);
@@ -291,7 +291,6 @@ fn what_is_wrong_is_named() {
             "default check address must include scheme (http or https)",
         ),
         ("consul {}\nconsul {}".to_owned(), "only one 'consul' block can be configured"),
-        ("port = 1\nport = 2".to_owned(), "`port` is given twice"),
         ("port = 99999".to_owned(), "`port` must be a whole number from 0 to 65535, found a number"),
         (
             "port = 1\nhttp_addr = \"127.0.0.1:2\"".to_owned(),

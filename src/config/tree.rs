@@ -50,7 +50,7 @@ impl Value {
         }
     }
 
-    /// As JSON. A key that occurs again becomes a list, as repeated blocks do.
+    /// As JSON. A block that occurs again becomes a list; of anything else there is one ([`super::repeated`]).
     pub(super) fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;
         match &self.kind {

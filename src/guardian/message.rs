@@ -82,14 +82,16 @@ pub struct Datagram {
     pub bytes: Vec<u8>,
 }
 
-/// What to send when the agent has died and nothing of its runs is left.
+/// What to send when the agent has died.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
 #[bincode(crate = "quorate_proto::bincode_derive")]
 pub struct OnDeath {
     /// Address to send from, if it can be had (the port is always a fresh one: the agent's own may be in use again).
     pub from: Option<IpAddr>,
-    /// Each is sent three times, in case one is lost. None: send nothing.
-    pub datagrams: Vec<Datagram>,
+    /// To send as soon as the agent is dead, when runs are still ending then.
+    pub lease_ended: Vec<Datagram>,
+    /// To send when nothing of its runs is left. Each is sent three times, in case one is lost. None: send nothing.
+    pub release: Vec<Datagram>,
 }
 
 /// From the agent.

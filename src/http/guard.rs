@@ -18,10 +18,11 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// For a listener on `addr`. `allowed` are further names for one on the loopback.
-    pub(super) fn new(addr: SocketAddr, allowed: &[String]) -> Self {
+    /// For a listener on `addr`; `None`: a Unix socket, which no browser reaches. `allowed` are further names for one on the
+    /// loopback.
+    pub(super) fn new(addr: Option<SocketAddr>, allowed: &[String]) -> Self {
         let allowed = allowed.iter().map(|name| host_of(name).to_ascii_lowercase()).collect();
-        Self { loopback: addr.ip().to_canonical().is_loopback(), allowed }
+        Self { loopback: addr.is_some_and(|addr| addr.ip().to_canonical().is_loopback()), allowed }
     }
 
     /// `Err`: refuse with 403 and this text.
@@ -82,7 +83,7 @@ mod tests {
     use super::*;
 
     fn guard(addr: &str) -> Guard {
-        Guard::new(addr.parse().unwrap(), &["agent.example:8558".to_owned()])
+        Guard::new(addr.parse().ok(), &["agent.example:8558".to_owned()])
     }
 
     fn allows(guard: &Guard, method: Method, host: &str, origin: Option<&str>) -> bool {

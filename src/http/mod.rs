@@ -27,6 +27,7 @@ mod error;
 mod forward;
 mod guard;
 mod limits;
+pub mod listen;
 mod patch;
 mod readiness;
 mod reload;
@@ -39,7 +40,6 @@ mod tasks;
 pub mod tls;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 
 use actix_web::rt::System;
 use actix_web::{App, HttpServer, web};
@@ -47,6 +47,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use self::forward::serve_forwarded;
+pub use self::listen::Addr;
+use self::listen::Listener;
 pub use self::tasks::answer;
 use crate::runtime::handle::{Forwarded, Handle};
 
@@ -64,7 +66,7 @@ pub enum FollowerRequests {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where to listen; port 0 takes a free one.
-    pub addr: SocketAddr,
+    pub addr: Addr,
     /// Host names, besides those of the loopback, by which clients may call a listener on the loopback.
     pub allowed_hosts: Vec<String>,
     /// See there.
@@ -80,7 +82,7 @@ pub enum ServeError {
     #[error("listen for HTTP on {addr}: choose another with http_addr or -http-addr")]
     Bind {
         /// What was asked for.
-        addr: SocketAddr,
+        addr: Addr,
         /// Why not.
         #[source]
         source: io::Error,
@@ -96,19 +98,25 @@ pub enum ServeError {
 /// A running API.
 #[derive(Debug)]
 pub struct Server {
-    addr: SocketAddr,
+    addr: Addr,
     stopped: oneshot::Receiver<io::Result<()>>,
 }
 
 impl Server {
     /// Where it listens, the port resolved.
-    pub fn addr(&self) -> SocketAddr {
-        self.addr
+    pub fn addr(&self) -> &Addr {
+        &self.addr
     }
 
-    /// Waits until it has stopped: at most five seconds after the shutdown was asked for.
+    /// Waits until it has stopped: at most five seconds after the shutdown was asked for. A socket goes with it.
     pub async fn stopped(self) -> io::Result<()> {
-        self.stopped.await.unwrap_or_else(|_| Err(io::Error::other("the HTTP thread ended without a word")))
+        let outcome =
+            self.stopped.await.unwrap_or_else(|_| Err(io::Error::other("the HTTP thread ended without a word")));
+        if let Addr::Unix(path) = &self.addr {
+            // Gone already when the server took it along.
+            drop(std::fs::remove_file(path));
+        }
+        outcome
     }
 }
 
@@ -130,13 +138,12 @@ pub fn serve(
     shutdown: CancellationToken,
 ) -> Result<Server, ServeError> {
     let tls = settings.tls.as_ref().map(tls::Tls::load).transpose()?;
-    let bind = |source| ServeError::Bind { addr: settings.addr, source };
-    let listener = TcpListener::bind(settings.addr).map_err(bind)?;
-    let addr = listener.local_addr().map_err(bind)?;
+    let bind = |source| ServeError::Bind { addr: settings.addr.clone(), source };
+    let (listener, addr) = Listener::bind(&settings.addr).map_err(bind)?;
     let face = Face {
         handle,
         follower_requests: settings.follower_requests,
-        guard: guard::Guard::new(addr, &settings.allowed_hosts),
+        guard: guard::Guard::new(addr.tcp(), &settings.allowed_hosts),
         shutdown,
     };
     let (report, stopped) = oneshot::channel();
@@ -156,7 +163,7 @@ pub fn serve(
 
 async fn run(
     face: Face,
-    listener: TcpListener,
+    listener: Listener,
     tls: Option<rustls::ServerConfig>,
     forwarded: mpsc::Receiver<Forwarded>,
 ) -> io::Result<()> {
@@ -177,9 +184,10 @@ async fn run(
         .shutdown_timeout(limits::DRAIN.as_secs())
         .on_connect(|connection, _| limits::bound_silence(connection))
         .disable_signals();
-    let server = match tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
-        None => server.listen(listener)?,
+    let server = match (listener, tls) {
+        (Listener::Tcp(listener), Some(tls)) => server.listen_rustls_0_23(listener, tls)?,
+        (Listener::Tcp(listener), None) => server.listen(listener)?,
+        (Listener::Unix(listener), _) => server.listen_uds(listener)?,
     };
     let server = server.run();
     let control = server.handle();

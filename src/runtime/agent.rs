@@ -195,7 +195,7 @@ impl Agent {
         );
         cluster.handle_address_book(opened.peers, now);
         let (view, views) = watch::channel(Arc::new(cluster.view().clone()));
-        let (last_will, last_wills) = watch::channel(Vec::new());
+        let (last_words, newest_last_words) = watch::channel(core::LastWords::default());
         let core = Core {
             cluster,
             socket,
@@ -209,8 +209,8 @@ impl Agent {
             fetch,
             installs: 0,
             view,
-            last_will,
-            will_sealer: Sealer::new(&name, key.as_ref(), seed.will_session),
+            last_words,
+            last_words_sealer: Sealer::new(&name, key.as_ref(), seed.last_words_session),
             metrics: metrics.clone(),
             counted: Stats::default(),
         };
@@ -257,6 +257,7 @@ impl Agent {
             },
             underway: Underway::default(),
             leashes: Leashes::default(),
+            workspaces: tokio::sync::RwLock::new(()),
         });
         let (consul, consul_queue) = watches(settings.consul.as_ref(), &seed).await?;
         let (finished, finished_queue) = mpsc::unbounded_channel();
@@ -320,7 +321,7 @@ impl Agent {
             hang_up,
             failed: failed_queue,
             guardian: guardian_notices,
-            last_will: last_wills,
+            last_words: newest_last_words,
             shutdown: shutdown.clone(),
             consul: consul_queue,
         };
@@ -358,7 +359,7 @@ pub struct Seeds {
     /// Of the datagrams of this process.
     pub session: [u8; 8],
     /// Of the datagrams its guardian may send.
-    pub will_session: [u8; 8],
+    pub last_words_session: [u8; 8],
     /// For the cluster core.
     pub core: [u8; 32],
     /// For the task room.

@@ -101,6 +101,8 @@ pub enum Command {
     },
     /// Nothing runs any more.
     RunsStopped,
+    /// Give the lease up for good, for this reason; runs may still be ending.
+    EndLease(String),
     /// Nothing of the lost epoch runs any more.
     RunsEnded(Epoch),
     /// Remove a voter that leaves for good.
@@ -143,6 +145,18 @@ pub enum Notice {
     Left,
 }
 
+/// Sealed datagrams and their receivers.
+pub type Datagrams = Vec<(SocketAddr, Vec<u8>)>;
+
+/// What a guardian sends for its dead agent; nothing unless the agent leads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LastWords {
+    /// As soon as the agent is dead.
+    pub lease_ended: Datagrams,
+    /// When nothing of its runs is left.
+    pub release: Datagrams,
+}
+
 /// Everything the thread needs.
 pub struct Core {
     /// The machine.
@@ -169,10 +183,10 @@ pub struct Core {
     pub installs: u64,
     /// To everybody who looks.
     pub view: watch::Sender<Arc<View>>,
-    /// Sealed release datagrams for the guardian, renewed while leading.
-    pub last_will: watch::Sender<Vec<(SocketAddr, Vec<u8>)>>,
-    /// Makes the guardian's sealer: another session, so that no nonce is used twice.
-    pub will_sealer: Sealer,
+    /// What the guardian sends when this process has died, renewed while leading.
+    pub last_words: watch::Sender<LastWords>,
+    /// Seals them: another session, so that no nonce is used twice.
+    pub last_words_sealer: Sealer,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// What of the gossip machine is counted already.
@@ -312,6 +326,7 @@ impl Core {
             }
             Command::StepDown { why, leaving } => self.cluster.step_down(&why, leaving, now),
             Command::RunsStopped => self.cluster.runs_stopped(now),
+            Command::EndLease(why) => self.cluster.end_lease(&why, now),
             Command::RunsEnded(epoch) => self.cluster.runs_ended(epoch, now),
             Command::RemoveVoter(id, reply) => {
                 drop(reply.send(self.cluster.remove_voter(&id, now).map_err(str::to_owned)));
@@ -365,7 +380,7 @@ impl Core {
                     let journal =
                         runs.filter_map(|(k, (_, v))| Some((k.clone(), v.as_ref()?.inline()?.to_vec()))).collect();
                     let released = self.cluster.released().clone();
-                    self.renew_last_will();
+                    self.renew_last_words();
                     drop(self.notices.send(Notice::Led { lease, journal, released }));
                 }
                 Output::Event(event) => drop(self.notices.send(Notice::Event(event))),
@@ -397,21 +412,25 @@ impl Core {
         let changed = self.view.borrow().index != self.cluster.view().index;
         if changed {
             self.view.send_replace(Arc::new(self.cluster.view().clone()));
-            self.renew_last_will();
+            self.renew_last_words();
         }
         self.count_gossip();
     }
 
-    /// What the guardian sends when this process has died: sealed now, because the key dies with the process.
-    fn renew_last_will(&mut self) {
-        let Some((plain, to)) = self.cluster.last_will() else {
-            if !self.last_will.borrow().is_empty() {
-                self.last_will.send_replace(Vec::new());
+    /// Sealed now, because the key dies with the process.
+    fn renew_last_words(&mut self) {
+        let Some(words) = self.cluster.last_words() else {
+            if *self.last_words.borrow() != LastWords::default() {
+                self.last_words.send_replace(LastWords::default());
             }
             return;
         };
-        let sealed = to.into_iter().filter_map(|addr| Some((addr, self.will_sealer.seal_plain(&plain).ok()?)));
-        self.last_will.send_replace(sealed.collect());
+        let sealer = &mut self.last_words_sealer;
+        let mut seal = |plain: &[u8]| {
+            words.to.iter().filter_map(|to| Some((*to, sealer.seal_plain(plain).ok()?))).collect::<Datagrams>()
+        };
+        let words = LastWords { lease_ended: seal(&words.lease_ended), release: seal(&words.release) };
+        self.last_words.send_replace(words);
     }
 
     fn transmit(&mut self, to: SocketAddr, plain: &[u8]) {

@@ -6,9 +6,11 @@
 pub mod address;
 pub mod agent;
 pub mod blobs;
+pub mod check;
 pub mod clock;
 pub mod control;
 pub mod core;
+pub mod fail_stop;
 pub mod fetch;
 pub mod handle;
 mod history;

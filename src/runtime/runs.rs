@@ -8,6 +8,7 @@ mod exec;
 mod fingerprint;
 mod leash;
 mod module;
+mod prepare;
 mod underway;
 
 use std::ffi::OsString;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use quorate_proto::message::Entry;
 use quorate_proto::{Epoch, MemberId};
-use tokio::sync::{OnceCell, mpsc, oneshot, watch};
+use tokio::sync::{OnceCell, RwLock, mpsc, oneshot, watch};
 use tracing::{debug, info};
 
 pub(super) use self::exec::Exits;
@@ -55,6 +56,8 @@ pub(super) struct Runner {
     pub(super) state: StateOfRuns,
     pub(super) underway: Underway,
     pub(super) leashes: Leashes,
+    /// Held while the directory of a task is written: by runs together, alone by what prepares disabled tasks.
+    pub(super) workspaces: RwLock<()>,
 }
 
 /// What runs need for Terraform's state.

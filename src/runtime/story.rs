@@ -25,6 +25,7 @@ pub(super) fn tell(event: &Event) {
         Event::Granted { epoch, by } => info!(%epoch, %by, "claim granted"),
         Event::GrantGiven { epoch, to } => info!(%epoch, %to, "granted a claim"),
         Event::ClaimFailed { epoch, why } => info!(%epoch, why, "claim failed"),
+        Event::ClaimGivenUp { epoch, why } => info!(%epoch, why, "claim given up"),
         Event::LeaseGained(lease) => info!(epoch = %lease.epoch(), "this agent leads"),
         Event::LeaseExtended(lease) => debug!(epoch = %lease.epoch(), "lease extended"),
         Event::LeaseSuspended { epoch } => {

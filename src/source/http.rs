@@ -1,10 +1,13 @@
-//! The HTTP client that Consul and Vault are asked with: connections, certificates, and errors in words.
+//! The HTTP client that Consul and Vault are asked with: connections, sockets, certificates, and errors in words.
 
 use std::path::{Path, PathBuf};
 
-use reqwest::{Certificate, Identity, Url};
+use reqwest::Url;
 
 use super::consul::settings::{Tls, Transport};
+use crate::tls::{self, Authorities, FileError, Probe};
+
+pub(super) use crate::tls::causes;
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -13,90 +16,89 @@ pub(super) enum HttpError {
     #[error("{0}")]
     Settings(String),
     /// A file of the TLS settings.
-    #[error("cannot read {}: {why}", .path.display())]
-    File { path: PathBuf, why: std::io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The name of the server could not be looked up.
     #[error("{0}")]
     Unreachable(String),
 }
 
-/// A client for the server at `base`, whose host becomes the TLS server name if one is set (port `port` if it has none).
-pub(super) async fn client(
-    tls: &Tls,
-    transport: &Transport,
-    base: &mut Url,
-    port: u16,
-) -> Result<reqwest::Client, HttpError> {
-    // Refused when the program has installed it already, which is as good.
-    drop(rustls::crypto::ring::default_provider().install_default());
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// What requests are made of. With a socket its host is only a name.
+    pub(super) base: Url,
+    /// The Unix socket, when it is one.
+    pub(super) socket: Option<PathBuf>,
+}
+
+/// The path of `unix:///run/x.sock`; `None`: the address is another one.
+pub(super) fn socket_of(address: &str) -> Option<&Path> {
+    Some(Path::new(address.strip_prefix("unix://")?))
+}
+
+/// A client, and the probe that finds out why a server of TLS hung up.
+#[derive(Debug, Clone)]
+pub(super) struct Http {
+    pub(super) client: reqwest::Client,
+    pub(super) probe: Option<Probe>,
+}
+
+/// A client for the server at `place`, whose host becomes the TLS server name if one is set (port `port` if it has none).
+pub(super) async fn client(tls: &Tls, transport: &Transport, place: &mut Place, port: u16) -> Result<Http, HttpError> {
     let idle = match (transport.max_idle_conns, transport.max_idle_conns_per_host) {
         _ if transport.disable_keep_alives => 0,
         (0, per_host) => per_host,
         (all, per_host) => all.min(per_host),
     };
+    let config = client_tls(tls).config()?;
+    let base = &mut place.base;
+    let (host, port) = (base.host_str().unwrap_or_default().to_owned(), base.port_or_known_default().unwrap_or(port));
+    let name = tls.server_name.as_deref().filter(|name| !name.is_empty());
+    let is_sealed = place.socket.is_none() && base.scheme() == "https";
+    let probe = is_sealed.then(|| Probe::new(&host, port, name.unwrap_or(&host), tls.cert.is_some(), &config));
     let mut builder = reqwest::Client::builder()
         .connect_timeout(transport.dial_timeout)
         .tcp_keepalive(transport.dial_keep_alive)
         .pool_idle_timeout(transport.idle_conn_timeout)
         .pool_max_idle_per_host(idle)
         .redirect(reqwest::redirect::Policy::limited(3))
-        .tls_danger_accept_invalid_certs(!tls.verify);
-    let authorities = authorities(tls)?;
-    if !authorities.is_empty() {
-        builder = builder.tls_certs_only(authorities);
-    }
-    if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
-        let mut pem = read(cert)?;
-        pem.push(b'\n');
-        pem.extend(read(key)?);
-        let identity = Identity::from_pem(&pem).map_err(|why| HttpError::Settings(format!("cert and key: {why}")))?;
-        builder = builder.identity(identity);
-    }
-    if let Some(name) = tls.server_name.as_ref().filter(|name| !name.is_empty()) {
+        .tls_backend_preconfigured(config);
+    if let Some(name) = name {
         // The name takes the host's place, so that it is what is asked for and verified; the address stays.
-        let (host, port) =
-            (base.host_str().unwrap_or_default().to_owned(), base.port_or_known_default().unwrap_or(port));
-        let found = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await;
-        let addresses: Vec<_> = found.map_err(|error| HttpError::Unreachable(error.to_string()))?.collect();
-        base.set_host(Some(name)).map_err(|why| HttpError::Settings(format!("tls server_name {name:?}: {why}")))?;
-        builder = builder.resolve_to_addrs(name, &addresses);
-    }
-    builder.build().map_err(|error| HttpError::Settings(causes(&error)))
-}
-
-fn authorities(tls: &Tls) -> Result<Vec<Certificate>, HttpError> {
-    let mut found = Vec::new();
-    if let Some(file) = &tls.ca_cert {
-        found.extend(certificates(file)?);
-    } else if let Some(dir) = &tls.ca_path {
-        let failed = |why| HttpError::File { path: dir.clone(), why };
-        for entry in std::fs::read_dir(dir).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if path.is_file() {
-                found.extend(certificates(&path)?);
-            }
+        named(base, name)?;
+        if place.socket.is_none() {
+            let found = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await;
+            let addresses: Vec<_> = found.map_err(|error| HttpError::Unreachable(error.to_string()))?.collect();
+            builder = builder.resolve_to_addrs(name, &addresses);
         }
     }
-    Ok(found)
-}
-
-fn certificates(path: &Path) -> Result<Vec<Certificate>, HttpError> {
-    let wrong = |why| HttpError::Settings(format!("{}: {why}", path.display()));
-    Certificate::from_pem_bundle(&read(path)?).map_err(wrong)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, HttpError> {
-    std::fs::read(path).map_err(|why| HttpError::File { path: path.to_owned(), why })
-}
-
-/// An error with all that caused it, without the address that was asked: a path may tell more than it should.
-pub(super) fn causes(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let gap = if text.is_empty() { "" } else { ": " };
-        text = format!("{text}{gap}{error}");
-        cause = error.source();
+    if let Some(socket) = &place.socket {
+        builder = builder.unix_socket(socket.as_path());
     }
-    if text.is_empty() { "the request failed".to_owned() } else { text }
+    let client = builder.build().map_err(|error| HttpError::Settings(causes(&error)))?;
+    Ok(Http { client, probe })
+}
+
+/// Whether [`client`] would be made of these settings and their files, but for the name of the server.
+pub(super) fn check(tls: &Tls, place: &mut Place) -> Result<(), HttpError> {
+    client_tls(tls).config()?;
+    if let Some(name) = tls.server_name.as_deref().filter(|name| !name.is_empty()) {
+        named(&mut place.base, name)?;
+    }
+    Ok(())
+}
+
+fn named(base: &mut Url, name: &str) -> Result<(), HttpError> {
+    base.set_host(Some(name)).map_err(|why| HttpError::Settings(format!("tls server_name {name:?}: {why}")))
+}
+
+/// The settings as the TLS room has them. A file of authorities is preferred to a directory, as in CTS.
+pub(super) fn client_tls(tls: &Tls) -> tls::Client {
+    let file = tls.ca_cert.clone().map(Authorities::File);
+    tls::Client {
+        verify: tls.verify,
+        authorities: file.or_else(|| tls.ca_path.clone().map(Authorities::Directory)),
+        identity: tls.cert.clone().zip(tls.key.clone()),
+    }
 }

@@ -40,6 +40,24 @@ impl Lock {
     }
 }
 
+impl Lock {
+    /// Whether it could be taken now: held for that long, if there is one. `None`: nobody has ever been here.
+    pub(super) fn look(data_dir: &Path) -> Result<Option<Self>, OpenError> {
+        let path = data_dir.join(FILE);
+        let failed = |source: io::Error| OpenError::Io { path: path.clone(), source };
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: data_dir.to_owned(), pid: pid_in(&file) }),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+}
+
 fn pid_in(file: &File) -> Option<u32> {
     let mut text = String::new();
     file.take(16).read_to_string(&mut text).ok()?;

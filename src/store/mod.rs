@@ -119,7 +119,9 @@ impl Store {
         unix_ms: u64,
         wrap: impl Fn(FileBackend) -> B,
     ) -> Result<(Self, Opened), OpenError> {
-        make_directory(data_dir).map_err(|source| OpenError::Io { path: data_dir.to_owned(), source })?;
+        check_directory(data_dir)
+            .and_then(|()| make_directory(data_dir))
+            .map_err(|source| OpenError::Io { path: data_dir.to_owned(), source })?;
         let lock = Lock::take(data_dir)?;
         let path = data_dir.join(FILE);
         let at = |cause: Cause| cause.at(&path);
@@ -128,10 +130,7 @@ impl Store {
         if fresh {
             create(data_dir, &path, id, instance_if_new).map_err(at)?;
         }
-        let seen = examine(&path).map_err(at)?;
-        if seen.durable.id != *id {
-            return Err(OpenError::OtherId { path, stored: seen.durable.id, given: id.clone() });
-        }
+        let seen = of_agent(&path, id)?;
         let witness = Witness::open(data_dir).map_err(|e| at(e.into()))?;
         if witness.commits() > seen.commits {
             let what = format!("it holds {} commits of {}", seen.commits, witness.commits());
@@ -169,6 +168,17 @@ impl Store {
         store.put(records).map_err(|e| OpenError::Write { path, source: e })?;
         durable.commits = store.commits;
         Ok((store, Opened { durable, generation, fresh, peers, damaged }))
+    }
+
+    /// Whether [`Self::open`] would take this directory now. Nothing is made or changed.
+    pub fn check(data_dir: &Path, id: &MemberId) -> Result<(), OpenError> {
+        check_directory(data_dir).map_err(|source| OpenError::Io { path: data_dir.to_owned(), source })?;
+        let _lock = Lock::look(data_dir)?;
+        let path = data_dir.join(FILE);
+        if path.try_exists().map_err(|source| OpenError::Io { path: path.clone(), source })? {
+            of_agent(&path, id)?;
+        }
+        Ok(())
     }
 
     /// The files of large values.
@@ -304,6 +314,35 @@ fn compact(db: &mut Database, path: &Path) -> Result<(), Cause> {
 }
 
 /// Makes the directory for its owner only. One that exists keeps its mode: it may be somebody's mount point.
+/// Reads everything, and that it is this agent's.
+fn of_agent(path: &Path, id: &MemberId) -> Result<Contents, OpenError> {
+    let seen = examine(path).map_err(|cause| cause.at(path))?;
+    if seen.durable.id == *id {
+        return Ok(seen);
+    }
+    Err(OpenError::OtherId { path: path.to_owned(), stored: seen.durable.id, given: id.clone() })
+}
+
+/// Whether files could be made in a directory: it is there, or could be made. Nothing is.
+pub fn check_directory(path: &Path) -> io::Result<()> {
+    let mut nearest = path;
+    while let Err(error) = nearest.metadata() {
+        let above = nearest.parent().filter(|above| !above.as_os_str().is_empty());
+        match above {
+            Some(above) if error.kind() == io::ErrorKind::NotFound => nearest = above,
+            _ => return Err(error),
+        }
+    }
+    if !nearest.is_dir() {
+        if nearest == path {
+            return Err(rustix::io::Errno::NOTDIR.into());
+        }
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is no directory", nearest.display())));
+    }
+    let access = rustix::fs::access(nearest, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
+    access.map_err(|error| io::Error::new(io::Error::from(error).kind(), format!("{}: {error}", nearest.display())))
+}
+
 fn make_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());

@@ -88,17 +88,8 @@ async fn resolve_within<F>(
 where
     F: Future<Output = Result<Value, String>>,
 {
-    let mut lookups = BTreeSet::new();
+    let lookups = lookups(settings, has_vault)?;
     let mut resolved = settings.clone();
-    each_text(&mut resolved, &mut |text| {
-        if let Some(nodes) = parse::template(text)? {
-            parse::lookups(&nodes, &mut lookups);
-        }
-        Ok(())
-    })?;
-    if !has_vault && lookups.iter().any(|lookup| matches!(lookup, Lookup::Secret(_))) {
-        return Err(DynamicError::NoVault);
-    }
     let one = async |lookup: Lookup| match tokio::time::timeout(limit, fetch(lookup.clone())).await {
         Ok(Ok(value)) => Ok((lookup, value)),
         Ok(Err(why)) => Err(DynamicError::Fetch(lookup, why)),
@@ -113,6 +104,21 @@ where
         Ok(())
     })?;
     Ok(resolved)
+}
+
+/// What the templates ask for. Nobody is asked.
+pub fn lookups(settings: &Settings, has_vault: bool) -> Result<BTreeSet<Lookup>, DynamicError> {
+    let mut lookups = BTreeSet::new();
+    each_text(&mut settings.clone(), &mut |text| {
+        if let Some(nodes) = parse::template(text)? {
+            parse::lookups(&nodes, &mut lookups);
+        }
+        Ok(())
+    })?;
+    if !has_vault && lookups.iter().any(|lookup| matches!(lookup, Lookup::Secret(_))) {
+        return Err(DynamicError::NoVault);
+    }
+    Ok(lookups)
 }
 
 type Visit<'a> = dyn FnMut(&mut String) -> Result<(), String> + 'a;

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::binary::OLDEST;
 use super::version::Version;
+use crate::tls;
 
 /// Where releases come from, unless a mirror is named.
 pub const RELEASES: &str = "https://releases.hashicorp.com";
@@ -101,16 +102,19 @@ fn platform() -> Result<String, InstallError> {
 }
 
 fn client(base: &str) -> Result<reqwest::Client, InstallError> {
-    // Refused when the program has installed it already, which is as good.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    let failed = |why: String| InstallError::Download { url: base.to_owned(), why };
+    let tls = tls::Client::default().config().map_err(|error| failed(error.to_string()))?;
     let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT);
-    builder.build().map_err(|error| InstallError::Download { url: base.to_owned(), why: error.to_string() })
+    builder.tls_backend_preconfigured(tls).build().map_err(|error| failed(error.to_string()))
 }
 
 async fn get(http: &reqwest::Client, url: &str) -> Result<Vec<u8>, InstallError> {
     let failed = |error: reqwest::Error| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        InstallError::Download { url: url.to_owned(), why: format!("{}{cause}", error.without_url()) }
+        let why = tls::explain(&error).unwrap_or_else(|| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            format!("{}{cause}", error.without_url())
+        });
+        InstallError::Download { url: url.to_owned(), why }
     };
     let mut answer = http.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
     let mut body = Vec::new();

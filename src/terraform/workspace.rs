@@ -118,7 +118,22 @@ pub fn write(
     settings: &Settings,
     state: &Chosen,
 ) -> Result<Written, WorkspaceError> {
-    let files = files(task, work, inputs, binary, settings, state)?;
+    put(dir, files(task, work, inputs, binary, settings, state)?)
+}
+
+/// As [`write()`], but what Consul has to say is left out: for a task that is disabled.
+pub fn prepare(
+    dir: &Path,
+    task: &TaskSpec,
+    work: &TerraformWork,
+    binary: &Binary,
+    settings: &Settings,
+    state: &Chosen,
+) -> Result<Written, WorkspaceError> {
+    put(dir, without_data(task, work, binary, settings, state)?)
+}
+
+fn put(dir: &Path, files: Vec<(&'static str, Option<String>)>) -> Result<Written, WorkspaceError> {
     let directory = Directory::open(dir)?;
     let mut changed = BTreeSet::new();
     for (name, text) in files {
@@ -142,6 +157,18 @@ pub(super) fn files(
     settings: &Settings,
     state: &Chosen,
 ) -> Result<Vec<(&'static str, Option<String>)>, WorkspaceError> {
+    let mut files = without_data(task, work, binary, settings, state)?;
+    files.push((TFVARS, Some(header(task).to_text() + &rendered::body(task, inputs)?.to_text())));
+    Ok(files)
+}
+
+fn without_data(
+    task: &TaskSpec,
+    work: &TerraformWork,
+    binary: &Binary,
+    settings: &Settings,
+    state: &Chosen,
+) -> Result<Vec<(&'static str, Option<String>)>, WorkspaceError> {
     if let Some(why) = state.refusal(&binary.version) {
         return Err(WorkspaceError::Backend(why));
     }
@@ -155,7 +182,6 @@ pub(super) fn files(
         ("providers.auto.tfvars", text(tfvars::providers(&parts))),
         ("variables.module.tf", (!parts.variables.is_empty()).then(|| variables::own(&parts)).and_then(text)),
         ("variables.auto.tfvars", (!parts.variables.is_empty()).then(|| tfvars::own(&parts)).and_then(text)),
-        (TFVARS, text(rendered::body(task, inputs)?)),
     ])
 }
 

@@ -33,3 +33,13 @@ pub(crate) fn issue(dir: &Path, authority: &Authority, name: &str, purpose: Use)
     fs::write(dir.join(format!("{name}.pem")), params.signed_by(&key, authority).unwrap().pem()).unwrap();
     fs::write(dir.join(format!("{name}.key")), key.serialize_pem()).unwrap();
 }
+
+/// Writes a pair that vouches for itself and says `CA:TRUE`, as `openssl req -x509` makes it.
+pub(crate) fn own(dir: &Path, name: &str) {
+    let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "own");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let own = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    fs::write(dir.join(format!("{name}.pem")), own.pem()).unwrap();
+    fs::write(dir.join(format!("{name}.key")), own.key().serialize_pem()).unwrap();
+}

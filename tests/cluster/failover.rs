@@ -70,6 +70,58 @@ fn an_agent_that_loses_its_guardian_ends_and_its_run_is_waited_for() {
 }
 
 #[test]
+fn a_leader_that_is_killed_again_and_again_is_followed_by_its_release_every_time() {
+    let mut site = Site::new(3, "lan", "1h", vec![Task::ticking("tick")]);
+    site.found();
+    let mut leader = 0;
+    for round in 0..8_usize {
+        let next = usize::from(leader == 0);
+        // A panic ends with SIGABRT, the OOM killer sends SIGKILL, and a guardian can be killed as well.
+        match round % 4 {
+            0 | 1 => site[leader].signal(Signal::KILL),
+            2 => site[leader].signal(Signal::ABORT),
+            _ => site[leader].find_guardian().expect("a guardian").signal(Signal::KILL),
+        }
+        site.wait_leader(next, &[next, 2]);
+        site.wait_all_ran(next);
+        site[leader].wait_end();
+        site.start(leader);
+        let id = site[next].id.clone();
+        for number in 0..3 {
+            site.wait_view(number, "all are alive and follow the new leader", |view| {
+                view.leader.as_ref() == Some(&id) && view.members.iter().filter(|member| member.healthy).count() == 3
+            });
+        }
+        // A voter that has just restarted waits until leases from before are surely over.
+        eventually("the agent that came back takes part", || {
+            site[leader].door().get("/readyz").is_some_and(|answer| answer.status == 200)
+        });
+        leader = next;
+    }
+    for number in 0..3 {
+        let log = site[number].log();
+        // No claim had to wait until a promise had run out.
+        assert!(!log.contains("did not grant it in time"), "a{}: {}", number + 1, tail(&log, 60));
+    }
+    site.end();
+}
+
+#[test]
+fn a_panic_of_any_thread_ends_the_process() {
+    if std::env::var_os("QUORATE_TEST_PANICS").is_some() {
+        quorate::runtime::fail_stop::on_panic();
+        drop(std::thread::spawn(|| panic!("on purpose")).join());
+        std::process::exit(0);
+    }
+    let test = ["--exact", "failover::a_panic_of_any_thread_ends_the_process", "--nocapture"];
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let ended = command.args(test).env("QUORATE_TEST_PANICS", "1").output().unwrap();
+    let text = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended.status), Some(6), "{text}");
+    assert!(text.contains("on purpose"), "{text}");
+}
+
+#[test]
 fn a_leader_asked_to_stop_interrupts_its_run_and_hands_over() {
     let long = Task { stubborn: true, ..Task::long("long") };
     let mut site = Site::new(3, "lan", "3200ms", vec![long, Task::once("one")]);

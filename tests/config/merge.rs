@@ -95,7 +95,7 @@ service { name = "web" }"#;
  "task": [{"name": "second", "module": "m/y", "condition": {"members": {}}}]}"#;
     let settings = merged(&[("a.hcl", a), ("b.json", b)]);
     assert_eq!(settings.log.level.as_str(), "debug");
-    assert_eq!(settings.http_addr.port(), 8502);
+    assert_eq!(settings.http_addr.tcp().unwrap().port(), 8502);
     let consul = settings.consul.unwrap();
     assert_eq!((consul.address.as_str(), consul.token.as_str()), ("b:8500", "secret-a"));
     assert_eq!((consul.transport.dial_timeout.as_secs(), consul.transport.max_idle_conns), (2, 7));
@@ -144,7 +144,7 @@ fn files_come_in_the_order_of_the_flags_and_directories_in_the_order_of_names() 
     let port = |sources: &[&str]| {
         let sources: Vec<PathBuf> = sources.iter().map(PathBuf::from).collect();
         let loaded = config::load(&sources, &Overrides::default(), &BTreeMap::new(), "host", dir.path());
-        loaded.unwrap_or_else(|report| panic!("{report}")).http_addr.port()
+        loaded.unwrap_or_else(|report| panic!("{report}")).http_addr.tcp().unwrap().port()
     };
     assert_eq!(port(&["conf"]), 3, "9-a comes after 10-b");
     assert_eq!(port(&["conf", "own.hcl"]), 5);

@@ -38,7 +38,7 @@ async fn an_agent_registers_itself_and_goes_away_again() {
         client: quorate::source::consul::Client::new(&consul.settings()).await.unwrap(),
         settings: Registration::default(),
         id: "cts-01".to_owned(),
-        port: 8558,
+        port: Some(8558),
         is_tls: false,
         cluster: Some("edge".to_owned()),
     };

@@ -72,6 +72,15 @@ fn enable_inspect_run_and_disable() {
     let place = Place::new(&consul);
     let agent = place.ready(&task("edge", "addresses", &format!("{API}\n enabled = false")));
     assert_eq!((agent.status("edge"), agent.events("edge").len()), ("unknown".to_owned(), 0));
+    // Its directory is there to be looked at; nothing has run in it, and no data has been put there.
+    until("its directory is prepared", || {
+        ["main.tf", "variables.tf", "terraform.tfvars.tmpl", "providers.auto.tfvars"]
+            .iter()
+            .all(|file| place.of("edge", file).exists())
+    });
+    let main = std::fs::read_to_string(place.of("edge", "main.tf")).unwrap();
+    assert!(main.contains("backend \"consul\"") && main.contains("module \"edge\""), "{main}");
+    assert!(!place.of("edge", "terraform.tfvars").exists() && !place.of("edge", ".terraform").exists());
     let (status, body) = agent.enable("edge", true, "?run=inspect");
     assert_eq!(status, 200, "{body}");
     assert_eq!(body["inspect"]["changes_present"], true);

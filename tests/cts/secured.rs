@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::certificates::{Use, authority, issue};
+use crate::certificates::{Use, authority, issue, own};
 use crate::harness::{Consul, Place, free_port, task, until};
 
 const API: &str = "condition \"services\" {\n names = [\"api\"]\n }";
@@ -116,12 +116,53 @@ fn all_goes_by_mutual_tls_and_a_token_with_few_rights() {
 }
 
 #[test]
+fn a_consul_whose_certificate_is_trusted_by_itself_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    own(dir.path(), "server");
+    let https = free_port();
+    let file = |name: &str| json!(dir.path().join(name));
+    let (cert, key) = (file("server.pem"), file("server.key"));
+    let consul = Consul::start_with(&format!("ports {{ https = {https} }} cert_file = {cert} key_file = {key}"), None);
+    consul.register("api", "api-1", "10.0.0.1");
+    let mut place = Place::new(&consul);
+    place.consul = format!("localhost:{https}");
+    place.more = format!("tls {{\n    enabled = true\n    ca_cert = {cert}\n  }}");
+    let (code, log) = place.start(&task("edge", "addresses", API), &["-once"]);
+    assert_eq!((code, place.resources("edge")), (0, vec!["api-1".to_owned()]), "{log}");
+}
+
+#[test]
+fn a_consul_on_a_socket_serves_all_that_one_on_a_port_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = format!("unix://{}", dir.path().join("consul.sock").display());
+    let consul = Consul::start_with(&format!("addresses {{ http = \"127.0.0.1 {socket}\" }}"), None);
+    consul.register("api", "api-1", "10.0.0.1");
+    let mut place = Place::new(&consul);
+    place.consul.clone_from(&socket);
+    place.driver.push_str("id = \"cts-01\"\n");
+    let agent = place.ready(&task("edge", "addresses", API));
+    assert_eq!((agent.status("edge"), place.resources("edge")), ("successful".to_owned(), vec!["api-1".to_owned()]));
+    // Terraform's own state goes by the same address, as CTS writes it.
+    let main = fs::read_to_string(place.of("edge", "main.tf")).unwrap();
+    assert!(main.contains(&format!("address = {socket:?}")), "{main}");
+    assert_eq!(consul.keys("consul-terraform-sync/"), ["consul-terraform-sync/terraform-env:edge"]);
+    until("it is registered", || consul.get("agent/services").get("cts-01").is_some());
+    let mark = agent.mark("edge");
+    consul.register("api", "api-2", "10.0.0.2");
+    mark.wait(1);
+    assert_eq!(place.resources("edge"), ["api-1", "api-2"]);
+    assert!(agent.interrupt().success());
+    assert!(consul.get("agent/services").get("cts-01").is_none(), "a clean stop takes it away");
+}
+
+#[test]
 fn what_keeps_it_out_is_said() {
     let secured = Secured::start();
     let tasks = task("edge", "addresses", API);
-    for (authority, identity, words) in
-        [("other.pem", true, "UnknownIssuer"), ("ca.pem", false, "no client certificate is configured")]
-    {
+    for (authority, identity, words) in [
+        ("other.pem", true, "certificate signed by unknown authority"),
+        ("ca.pem", false, "certificate required; no client certificate is configured"),
+    ] {
         let identity = if identity { secured.identity() } else { String::new() };
         let place = secured.place(authority, &identity);
         let (code, log) = place.start(&tasks, &["-once"]);
@@ -132,7 +173,7 @@ fn what_keeps_it_out_is_said() {
     let place = secured.place("other.pem", &secured.identity());
     let agent = place.serve(&tasks);
     until("the status says so", || {
-        agent.get("cluster/tasks")["consul"]["faults"].to_string().contains("UnknownIssuer")
+        agent.get("cluster/tasks")["consul"]["faults"].to_string().contains("signed by unknown authority")
     });
     assert_eq!(agent.status("edge"), "unknown");
 }

@@ -4,6 +4,7 @@
 use std::process::Output;
 
 use super::agent::{Agent, Place, eventually};
+use super::certificates::own;
 use super::tls::place;
 
 const SERVER: &str = "tls {\n  cert = \"server.pem\"\n  key = \"server.key\"\n}\n";
@@ -108,6 +109,74 @@ fn tls_to_an_agent_without_it_is_said() {
     let out = ask(&place, &agent, &["task", "list", "-ca-cert=ca.pem"], &[]);
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.code() == Some(11) && said.contains("HTTP response to HTTPS client"), "{said}");
+}
+
+#[test]
+fn certificates_that_are_trusted_by_themselves_may_be_authorities() {
+    let place = place();
+    for name in ["server", "client", "stranger"] {
+        own(&place.path(""), name);
+    }
+    place.file("ca.pem", std::fs::read(place.path("server.pem")).unwrap());
+    std::fs::create_dir_all(place.path("clients")).unwrap();
+    for authority in ["ca_cert = \"client.pem\"", "ca_path = \"clients\""] {
+        place.file("clients/one.pem", std::fs::read(place.path("client.pem")).unwrap());
+        let agent = start(&place, &MUTUAL.replace("ca_cert = \"ca.pem\"", authority));
+        let said = |authority: &str, identity: &[&str]| {
+            let out = ask(&place, &agent, &[&["task", "list", authority], identity].concat(), &[]);
+            (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+        };
+        assert_eq!(said("-ca-cert=ca.pem", &IDENTITY).0, Some(0), "{authority}");
+        // The same name, another key: on both sides.
+        let (code, text) = said("-ca-cert=stranger.pem", &IDENTITY);
+        assert!(code == Some(11) && text.contains("certificate signed by unknown authority"), "{text}");
+        let (code, text) = said("-ca-cert=ca.pem", &["-client-cert=stranger.pem", "-client-key=stranger.key"]);
+        assert!(code == Some(11) && text.contains("does not trust the client's certificate"), "{text}");
+        for _ in 0..10 {
+            let (code, text) = said("-ca-cert=ca.pem", &[]);
+            assert!(code == Some(11) && text.contains("certificate required"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn every_command_says_what_the_other_side_speaks() {
+    let place = place();
+    place.file("task.hcl", TASK.replace("NAME", "made"));
+    let beside = Place::new();
+    let (sealed, plain) = (start(&place, SERVER), beside.start(""));
+    let to_sealed = format!("-http-addr=http://localhost:{}", sealed.addr.port());
+    let to_plain = format!("-http-addr=https://localhost:{}", plain.addr.port());
+    for command in [
+        &["status"][..],
+        &["members"],
+        &["leave", "a1"],
+        &["step-down"],
+        &["reload"],
+        &["task", "list"],
+        &["task", "show", "there"],
+        &["task", "create", "-auto-approve", "-task-file=task.hcl"],
+        &["task", "enable", "-auto-approve", "there"],
+        &["task", "disable", "there"],
+        &["task", "delete", "-auto-approve", "there"],
+        &["task", "run", "there"],
+        &["state", "list"],
+    ] {
+        let position = command.iter().position(|word| word.starts_with('-') || *word == "there" || *word == "a1");
+        for (address, words) in [
+            (to_sealed.as_str(), "sent an HTTP request to an HTTPS server"),
+            (to_plain.as_str(), "gave HTTP response to HTTPS client"),
+        ] {
+            let mut args = command.to_vec();
+            args.splice(
+                position.unwrap_or(command.len())..position.unwrap_or(command.len()),
+                [address, "-ca-cert=ca.pem"],
+            );
+            let out = place.run(&args);
+            let said = String::from_utf8_lossy(&out.stderr);
+            assert!(!out.status.success() && said.contains(words), "{args:?}: {out:?}");
+        }
+    }
 }
 
 fn start(place: &Place, server: &str) -> Agent {

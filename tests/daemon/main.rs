@@ -12,6 +12,7 @@ mod commands_tls;
 mod input;
 mod large;
 mod process;
+mod socket;
 mod syslog;
 mod tasks;
 mod tls;

@@ -211,3 +211,35 @@ fn quiet(agent: &Agent, name: &str) -> Value {
         (task["activity"]["state"] != "running").then(|| task["events"][0]["id"].clone())
     })
 }
+
+#[test]
+fn a_task_file_is_typed_as_weakly_as_a_configuration_and_stray_arguments_are_ignored() {
+    let place = Place::new();
+    let agent = place.start("");
+    agent.ready();
+    let address = format!("-http-addr=http://{}", agent.addr);
+    place.file(
+        "task.hcl",
+        "task {\n  name = [\"made\"]\n  enabled = \"true\"\n  description = 7\n  description = 8\n  command = [\"true\"]\n  \
+         condition \"schedule\" { cron = [\"0 0 1 1 *\"] }\n}\n",
+    );
+    let out = place.run(&["task", "create", &address, "-auto-approve", "-task-file=task.hcl", "stray", "more"]);
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{out:?}");
+    for words in [
+        "this command takes no arguments, these are ignored: stray, more",
+        "task.hcl:2:10: warning: `name` must be a string, found a list: its only item is taken",
+        "`enabled` must be true or false, found a string: it is read as true",
+        "`description` is given twice: the last one counts",
+        "`description` must be a string, found a number: its digits are taken",
+        "`cron` must be a string, found a list",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(agent.get("/v1/tasks/made")["task"]["description"], "8");
+    // The API itself is typed, as CTS's.
+    let body =
+        r#"{"task": {"name": ["typed"], "command": ["true"], "condition": {"schedule": {"cron": "0 0 1 1 *"}}}}"#;
+    let (status, body) = agent.post("/v1/tasks", body);
+    assert!(status == 400 && body.to_string().contains("value must be a string"), "{status} {body}");
+}

@@ -77,7 +77,11 @@ async fn be_an_agent(script: &str) {
     let length = Duration::from_millis(var(LEASE_MS).unwrap().parse().unwrap());
     let mut agent = Agent::start(containment);
     let to = var(PEER).unwrap().parse().unwrap();
-    agent.guardian.on_death(OnDeath { from: None, datagrams: vec![Datagram { to, bytes: SEALED.to_vec() }] });
+    agent.guardian.on_death(OnDeath {
+        from: None,
+        lease_ended: Vec::new(),
+        release: vec![Datagram { to, bytes: SEALED.to_vec() }],
+    });
     say(format!("guardian {}", agent.guardian.pid()));
     agent.spawn(shell(script), &lease(1, length)).await.unwrap();
     let mut renewal = tokio::time::interval(length / 8);

@@ -43,7 +43,9 @@ pub(crate) enum Slip {
     /// The successor does not wait for an unfinished run.
     NoWait,
     /// The guardian sends the release when the agent dies, not when nothing of it runs.
-    EarlyWill,
+    EarlyRelease,
+    /// The guardian says that the lease has ended while the agent lives.
+    EarlyDeath,
     /// The lease is not checked again between the journal and the start (R15).
     NoCheck,
     /// The run starts before its journal entry is on a majority.

@@ -1,6 +1,6 @@
 //! Runs: the driver's journal of one task, and the guardian that outlives the agent (protocol-safety 7).
 //!
-//! The journal is production's (`runtime::journal`), and so are the lease, the release and the last will. The few
+//! The journal is production's (`runtime::journal`), and so are the lease, the release and the last words. The few
 //! moves between them are the driver's: written here as `runtime` makes them, since those need a real process.
 
 use std::net::SocketAddr;
@@ -27,7 +27,10 @@ pub(crate) struct Guard {
     /// On the host's clock.
     deadline: Option<u64>,
     pub(crate) run: Option<Run>,
-    pub(crate) will: Option<(Message, Vec<SocketAddr>)>,
+    /// To be sent when nothing of it runs, or as soon as the agent is dead.
+    pub(crate) release: Option<Message>,
+    pub(crate) lease_ended: Option<Message>,
+    to: Vec<SocketAddr>,
 }
 
 /// A living run.
@@ -46,12 +49,12 @@ pub(crate) fn fence(disk: &Durable) -> Option<Epoch> {
 
 impl Guard {
     pub(crate) fn new(boot: u8) -> Self {
-        Self { boot, agent_lives: true, deadline: None, run: None, will: None }
+        Self { boot, agent_lives: true, deadline: None, run: None, release: None, lease_ended: None, to: Vec::new() }
     }
 
     /// Whether anything can still come of it.
     pub(crate) fn matters(&self) -> bool {
-        self.run.is_some() || self.will.is_some()
+        self.run.is_some() || self.release.is_some()
     }
 
     fn interrupt(&mut self, at: u64) {
@@ -134,9 +137,12 @@ impl Host {
         self.guard().interrupt(clock);
     }
 
-    pub(crate) fn renew_will(&mut self) {
-        let will = self.machine.last_will();
-        self.guard().will = will;
+    pub(crate) fn renew_last_words(&mut self) {
+        let words = self.machine.last_words();
+        let guard = self.guard();
+        let (release, lease_ended, to) =
+            words.map_or((None, None, Vec::new()), |words| (Some(words.release), Some(words.lease_ended), words.to));
+        (guard.release, guard.lease_ended, guard.to) = (release, lease_ended, to);
     }
 
     fn enter(&mut self, epoch: Epoch, finished: bool) -> bool {
@@ -183,9 +189,15 @@ impl Host {
                 }
             }
             Input::RunDies(guard) => self.guards[*guard].run = None,
-            Input::SendWill(guard) => {
-                let Some((message, to)) = self.guards[*guard].will.take() else { return };
-                for to in to {
+            Input::TellOfDeath(guard) => {
+                let Some(message) = self.guards[*guard].lease_ended.take() else { return };
+                for to in self.guards[*guard].to.clone() {
+                    self.transmit(config, to, message.clone(), &mut outcome.sent);
+                }
+            }
+            Input::SendRelease(guard) => {
+                let Some(message) = self.guards[*guard].release.take() else { return };
+                for to in self.guards[*guard].to.clone() {
                     self.transmit(config, to, message.clone(), &mut outcome.sent);
                 }
                 // A datagram to the agent that runs here now is no use to it: its own lease has another boot nonce.

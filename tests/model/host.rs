@@ -15,7 +15,7 @@ use quorate::cluster::output::{Event, Ticket, WriteId};
 use quorate::cluster::view::MemberState;
 use quorate::cluster::{Durable, Now};
 use quorate_proto::message::{Body, Commits, Entry, Header, Message, Process, VOTERS_KEY, Value, Voter, Voters};
-use quorate_proto::{BootNonce, ClusterId, Epoch, Seq, Stamp, codec};
+use quorate_proto::{BootNonce, ClusterId, Epoch, Generation, Seq, Stamp, codec};
 
 use crate::config::{Clocks, Config, FAST, SLOW, address, agent_at, instance, member, seed_name};
 use crate::guard::{Guard, fence};
@@ -151,7 +151,8 @@ impl Host {
         let peer = |agent: usize| {
             let state = if self.sees >> agent & 1 == 1 { MemberState::Alive } else { MemberState::Down };
             let instance = instance(agent, self.instances[agent]);
-            (member(agent), Peer { instance, addr: address(agent), state, alive_since: Duration::ZERO })
+            let (addr, generation) = (address(agent), Generation(0));
+            (member(agent), Peer { instance, addr, generation, state, alive_since: Duration::ZERO })
         };
         let peers = (0..self.instances.len()).filter(|agent| *agent != self.id).map(peer).collect();
         let now = self.now();
@@ -162,7 +163,7 @@ impl Host {
         let now = self.now();
         match input {
             Input::Message(envelope) => {
-                if let Body::Release { holder, .. } = &envelope.message.body
+                if let Body::Release { holder, .. } | Body::LeaseEnded { holder, .. } = &envelope.message.body
                     && self.granted.as_ref().is_some_and(|(to, _)| to == holder)
                 {
                     self.granted = None;
@@ -212,7 +213,7 @@ impl Host {
                 let refused = self.machine.remove_voter(&member(*agent), now);
                 assert_ne!(refused, Err("this agent does not lead"));
             }
-            Input::StartRun | Input::RunEnds | Input::RunDies(_) | Input::SendWill(_) => {
+            Input::StartRun | Input::RunEnds | Input::RunDies(_) | Input::TellOfDeath(_) | Input::SendRelease(_) => {
                 self.run_input(input, config, outcome);
             }
         }
@@ -298,7 +299,7 @@ impl Host {
         self.writes_settled();
         self.open = self.machine.lease(self.now()).map(|lease| lease.epoch());
         if config.runs {
-            self.renew_will();
+            self.renew_last_words();
         }
         self.hash = self.fingerprint();
     }

@@ -51,7 +51,9 @@ pub(crate) enum Input {
     RunEnds,
     /// An interrupted run obeys before it is killed.
     RunDies(usize),
-    SendWill(usize),
+    /// The guardian of a dead agent says so, while its run may live.
+    TellOfDeath(usize),
+    SendRelease(usize),
 }
 
 impl Input {
@@ -71,7 +73,8 @@ impl Input {
             Self::Propose(value) => 1_000 + u64::from(*value),
             Self::Remove(agent) => 2_000 + *agent as u64,
             Self::RunDies(guard) => 3_000 + *guard as u64,
-            Self::SendWill(guard) => 4_000 + *guard as u64,
+            Self::SendRelease(guard) => 4_000 + *guard as u64,
+            Self::TellOfDeath(guard) => 5_000 + *guard as u64,
             Self::Advise { sees, instances } => hash64(&("advise", sees, instances)),
         }
     }

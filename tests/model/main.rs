@@ -1,6 +1,6 @@
 //! The production machine under a model checker (`stateright`): every behaviour within small bounds, not only random ones.
 //!
-//! What runs is `cluster::leadership::Leadership` itself, its registers, lease and last will, and `runtime::journal`.
+//! What runs is `cluster::leadership::Leadership` itself, its registers, lease and last words, and `runtime::journal`.
 //! `host` drives one machine as a driver must (outputs in order, a disk that forgets what was not synced), `guard` adds
 //! the runs and their guardian, `world` makes the model of them, `ghost` holds the invariants, `models` the bounds,
 //! `mutations` takes each rule away and must be told. A message that was sent stays deliverable for ever: lost, late,

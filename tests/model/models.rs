@@ -8,10 +8,14 @@ mod voters;
 
 use quorate_proto::message::Body;
 
-pub(crate) use self::core::{core, disks, hand_over, minority, network, restarts, stale, succession, unseen};
+pub(crate) use self::core::{
+    contention, core, disks, given_up, hand_over, minority, network, restarts, stale, succession, unseen,
+};
 pub(crate) use self::founding::{founding, founding_loss, founding_split, founding_twice};
 pub(crate) use self::lease::{lease, pauses, renewed, slow_election, take_over};
-pub(crate) use self::runs::{rivals, runs, runs_handed_over, runs_late, runs_orphaned, runs_paused, runs_start};
+pub(crate) use self::runs::{
+    rivals, runs, runs_handed_over, runs_late, runs_orphaned, runs_paused, runs_start, runs_told,
+};
 pub(crate) use self::voters::{growth, growth_in_time, removal, window};
 use crate::config::Config;
 use crate::input::Input;
@@ -26,6 +30,10 @@ fn no_renewals(body: &Body) -> bool {
 fn only_data(body: &Body) -> bool {
     use Body::{Ack, Claim, Grant, Pull, Values, Write};
     matches!(body, Claim { .. } | Grant { .. } | Pull { .. } | Values { .. } | Write { .. } | Ack { .. })
+}
+
+fn claims(body: &Body) -> bool {
+    only_data(body) || matches!(body, Body::Refuse { .. } | Body::Release { .. })
 }
 
 fn leases(body: &Body) -> bool {
@@ -48,6 +56,8 @@ fn advise(agent: usize, sees: u8, agents: usize) -> Play {
 pub(crate) fn all() -> Vec<Config> {
     vec![
         core(),
+        contention(),
+        given_up(),
         network(),
         disks(),
         succession(),
@@ -70,6 +80,7 @@ pub(crate) fn all() -> Vec<Config> {
         restarts(),
         runs(),
         runs_orphaned(),
+        runs_told(),
         runs_start(),
         runs_handed_over(),
         runs_paused(),

@@ -48,6 +48,7 @@ mutations! {
     a_fence_never_falls: StaleEpochIsRefused in models::runs_late() => ["I8"];
     own_promise_first: OwnPromiseFirst in models::disks() => ["I1", "I2"];
     pre_claim_first: PreClaimFirst in models::restarts() => ["R5"];
+    a_claim_given_up_is_over: GivenUpIsOver in models::given_up() => ["I6"];
     merge_over_quorum: MergeOverQuorum in models::unseen() => ["I4"];
     write_back: WriteBack in models::minority() => ["I5"];
     majority: Majority in models::disks() => ["I1", "I3", "I4"];
@@ -72,10 +73,11 @@ macro_rules! slips {
 
 slips! {
     the_successor_waits: NoWait in models::runs_orphaned() => ["I9"];
-    the_will_is_sent_when_nothing_runs: EarlyWill in models::runs_orphaned() => ["I9"];
+    the_release_is_sent_when_nothing_runs: EarlyRelease in models::runs_orphaned() => ["I9"];
     the_lease_is_checked_again: NoCheck in models::runs_late() => ["I9"];
     the_journal_comes_first: JournalLater in models::runs_start() => ["I9"];
     a_hand_over_waits_for_runs: HandOverAlive in models::runs_handed_over() => ["I9"];
     a_release_is_of_one_agent: AnyRelease in models::rivals() => ["I9"];
+    the_guardian_tells_of_a_death_that_it_saw: EarlyDeath in models::runs_handed_over() => ["I6", "I9"];
     the_guardian_has_a_deadline: NoDeadline in models::runs_paused() => ["I9"];
 }

@@ -250,9 +250,13 @@ impl World {
                 } else if guard.run.is_some() {
                     can(Input::RunEnds, None);
                 }
-                let may_send = guard.run.is_none() || config.slip == Slip::EarlyWill;
-                if !guard.agent_lives && guard.will.is_some() && may_send {
-                    can(Input::SendWill(number), None);
+                let may_release = guard.run.is_none() || config.slip == Slip::EarlyRelease;
+                if !guard.agent_lives && guard.release.is_some() && may_release {
+                    can(Input::SendRelease(number), None);
+                }
+                let may_tell = !guard.agent_lives || config.slip == Slip::EarlyDeath;
+                if guard.run.is_some() && guard.lease_ended.is_some() && may_tell {
+                    can(Input::TellOfDeath(number), None);
                 }
             }
         }

@@ -10,7 +10,7 @@ use super::super::address::Address;
 use super::super::client::{Client, ClientError};
 use super::super::env::World;
 use super::super::exit::Exit;
-use super::super::output::{Failure, pretty, say};
+use super::super::output::{Failure, complain, pretty, say};
 use super::super::paint::clean;
 use super::ask::{Approval, indented};
 use crate::config::task_file;
@@ -25,6 +25,9 @@ pub(in super::super) struct CreateArgs {
     /// File with one task block, written as in a configuration (.hcl or .json)
     #[arg(long, value_name = "FILE")]
     task_file: Option<PathBuf>,
+    /// Taken and ignored, as in CTS
+    #[arg(value_name = "ARGUMENT", hide = true)]
+    stray: Vec<String>,
 }
 
 /// What `POST` with `run=inspect` answers.
@@ -51,8 +54,16 @@ pub(super) fn create(args: &CreateArgs) -> Result<(), Failure> {
             "unable to create request\nno task file provided\nFor additional help try 'quorate task create --help'";
         return Err(Failure::with(Exit::Missing, text));
     };
-    let task = task_file(file, &World::read().cwd)
+    if !args.stray.is_empty() {
+        let stray = clean(&args.stray.join(", "));
+        complain(&format!("==> Warning: this command takes no arguments, these are ignored: {stray}"));
+    }
+    let (task, odd) = task_file(file, &World::read().cwd)
         .map_err(|why| Failure::with(Exit::Config, format!("unable to read task file\n{why}")))?;
+    for finding in odd {
+        let help = finding.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        complain(&format!("==> {finding}{help}"));
+    }
     let name = task.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let shown = clean(&name);
     let request = json!({"task": task});

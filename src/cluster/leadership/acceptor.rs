@@ -227,6 +227,13 @@ impl Acceptor {
         lease
     }
 
+    /// The own claim of this epoch is given up: nothing need wait for the lease that went with it, not even after a
+    /// restart. Never anybody else's promise.
+    pub(crate) fn give_up(&mut self, epoch: Epoch, me: &Process) -> Vec<Change> {
+        let ours = self.promised() == epoch && self.holder() == Some(me);
+        if ours { vec![self.record(epoch, me, Duration::ZERO)] } else { Vec::new() }
+    }
+
     /// The holder no longer acts: its lease is over (R16). Says whether it was the lease granted here.
     pub(crate) fn release(&mut self, epoch: Epoch, holder: &Process, now: Duration) -> bool {
         let ours = self.promised() == epoch && self.holder() == Some(holder);

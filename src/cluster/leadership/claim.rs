@@ -7,7 +7,6 @@ use std::time::Duration;
 use quorate_proto::message::{Body, Process, RefuseReason, Register, Round};
 use quorate_proto::{BootNonce, Epoch, Instance, MemberId, Stamp};
 
-use super::quorum::Quorum;
 use super::registers::{self, Registers};
 use super::{After, Leadership, Role, Rule, holder_length, is_here, millis, surely_over};
 use crate::cluster::Now;
@@ -41,13 +40,15 @@ impl Rounds {
 /// Asks whether a majority would grant an epoch. Changes nothing anywhere.
 #[derive(Debug, Clone, Hash)]
 pub(super) struct PreClaiming {
-    epoch: Epoch,
-    round: Round,
+    pub(super) epoch: Epoch,
+    pub(super) round: Round,
     why: String,
     until: Duration,
     next_send: Duration,
     yes: BTreeSet<MemberId>,
     no: BTreeMap<MemberId, Duration>,
+    /// Voters that were told of a release which they had not heard.
+    pub(super) told: BTreeSet<MemberId>,
 }
 
 /// One answer to a claim.
@@ -183,7 +184,8 @@ impl Leadership {
         let round = self.next_round();
         let until = now.mono + self.timing.retry * 4;
         let next_send = now.mono + self.timing.retry;
-        self.role = Role::PreClaiming(PreClaiming { epoch, round, why, until, next_send, yes, no: BTreeMap::new() });
+        let (no, told) = (BTreeMap::new(), BTreeSet::new());
+        self.role = Role::PreClaiming(PreClaiming { epoch, round, why, until, next_send, yes, no, told });
         self.send_pre_claim();
     }
 
@@ -212,7 +214,7 @@ impl Leadership {
     }
 
     /// R4: promises to itself; the claim leaves when that is on disk.
-    fn claim(&mut self, epoch: Epoch, now: Now) {
+    pub(super) fn claim(&mut self, epoch: Epoch, now: Now) {
         let me = self.me.clone();
         match self.acceptor.promise(epoch, &me, self.timing.grant, now.mono) {
             Ok((_, changes)) => {
@@ -339,19 +341,6 @@ impl Leadership {
             }
         }
         self.check_won(now);
-    }
-
-    /// Everybody whose grant may count: the voters known here, and those of a newer set that a grant has brought. Without
-    /// the latter, a set of which only this claimant's grantors know could never elect anybody.
-    fn electorate(&self) -> Quorum {
-        let newer = match &self.role {
-            Role::Claiming(c) => registers::voters(&c.merged).map(|(_, voters)| voters),
-            Role::PreClaiming(_) | Role::Leading(_) | Role::Follower => None,
-        };
-        match (self.mode, self.acceptor.voters(), newer) {
-            (LeadershipMode::Quorum, Some((_, known)), Some(newer)) => Quorum::joint(known, &newer),
-            _ => self.quorum(),
-        }
     }
 
     /// R7: a majority, counted by distinct voter with the instance named in the highest-stamped voter set seen.

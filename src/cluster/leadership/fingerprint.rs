@@ -35,6 +35,8 @@ impl Clone for Leadership {
             known_leader: self.known_leader.clone(),
             last_leader_end: self.last_leader_end,
             released: self.released.clone(),
+            heard_release: self.heard_release.clone(),
+            went_first: self.went_first,
             last_release: self.last_release.clone(),
             strangers: self.strangers.clone(),
             boots: self.boots.clone(),
@@ -77,6 +79,8 @@ impl Hash for Leadership {
             leaderless_since,
             known_leader,
             released,
+            heard_release,
+            went_first,
             strangers,
             releasing,
             retired,
@@ -116,7 +120,7 @@ impl Hash for Leadership {
         (peers, withdrawn, named_successor, leavers, absent, flaps).hash(state);
         (backoff_until, leaderless_since, known_leader, released, strangers).hash(state);
         (releasing, retired, pulling, next_round, ended).hash(state);
-        (blobs, full, lost).hash(state);
+        (blobs, full, lost, heard_release, went_first).hash(state);
         for (after, since) in after.values().zip(persisting.values()) {
             (after, since).hash(state);
         }

@@ -133,9 +133,15 @@ impl Leadership {
                 let lease = Duration::from_millis(u64::from(lease_ms));
                 self.handle_grant(addr, from, header.voters, epoch, round, lease, index, now);
             }
-            Body::Refuse { epoch, promised, remaining_ms, reason, .. } => {
+            Body::Refuse { epoch, promised, holder, remaining_ms, reason, .. } => {
                 let remaining = Duration::from_millis(u64::from(remaining_ms));
-                self.handle_refuse(from, epoch, promised, remaining, reason, now);
+                self.acceptor.hear(promised);
+                let waits = matches!(reason, RefuseReason::LeaseRuns | RefuseReason::Quiet);
+                let passed_on = waits && self.pass_release_on(addr, from, promised);
+                let epochs = (epoch, promised);
+                if !passed_on && !self.settle_contention(from, epochs, holder.as_ref(), (reason, remaining), now) {
+                    self.handle_refuse(from, epoch, promised, remaining, reason, now);
+                }
             }
             Body::Renew { epoch, round, committed } => self.handle_renew(addr, from, epoch, round, committed, now),
             Body::Renewed { .. } => self.handle_renewed(from, &body, now),
@@ -144,6 +150,7 @@ impl Leadership {
             Body::Release { epoch, holder, successor, leaving } => {
                 self.handle_release(epoch, &holder, successor, leaving, now);
             }
+            Body::LeaseEnded { epoch, holder, dead } => self.handle_lease_ended(epoch, &holder, dead, now),
             Body::Pull { epoch, round, have } => self.handle_pull(addr, from, epoch, round, &have),
             Body::Values { epoch, round, registers, complete } => {
                 self.handle_values(addr, from, epoch, round, registers, complete, now);
@@ -174,7 +181,10 @@ impl Leadership {
     fn handle_pre_claim(&mut self, addr: SocketAddr, header: &Header, epoch: Epoch, round: Round, now: Now) {
         let verdict = self.judge(header, epoch, now);
         match verdict {
-            Ok(()) => self.send(addr, Body::PreGrant { epoch, round }),
+            Ok(()) => {
+                self.let_go_first(&header.from.id, epoch, now);
+                self.send(addr, Body::PreGrant { epoch, round });
+            }
             Err(refusal) => self.refuse(addr, epoch, round, refusal),
         }
     }
@@ -198,6 +208,9 @@ impl Leadership {
         round: Round,
         now: Now,
     ) {
+        if self.may_claim(header) {
+            self.give_way_to(&header.from.id, epoch, now);
+        }
         if let Err(refusal) = self.judge(header, epoch, now) {
             self.refuse(addr, epoch, round, refusal);
             return;
@@ -355,7 +368,6 @@ impl Leadership {
         reason: RefuseReason,
         now: Now,
     ) {
-        self.acceptor.hear(promised);
         match &self.role {
             Role::Leading(leading) if leading.epoch() == epoch && promised > epoch => {
                 self.lose(&format!("{} has promised the newer epoch {promised}", from.id), now);

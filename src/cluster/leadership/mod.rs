@@ -21,24 +21,34 @@ mod acceptor;
 mod amnesia;
 mod blobs;
 mod claim;
+mod clock_rates;
+mod contention;
+mod disk;
+mod electorate;
 #[cfg(feature = "mutations")]
 mod fingerprint;
 mod founding;
-mod full;
+mod hand_over;
+mod known_leader;
 mod lead;
 pub mod lease;
 mod messages;
+mod outputs;
 mod quorum;
 pub mod registers;
+mod release;
+mod renewal;
 pub mod rules;
+mod succession;
+mod views;
 mod voters;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use quorate_proto::message::{Body, Commits, Header, Message, Process, Put, Round, Voter, Voters};
-use quorate_proto::{BlobHash, BootNonce, Epoch, Instance, MemberId, Seq};
+use quorate_proto::message::{Body, Commits, Message, Process, Put, Round};
+use quorate_proto::{BlobHash, BootNonce, Epoch, Generation, Instance, MemberId, Seq};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -49,8 +59,10 @@ use self::claim::{Claiming, PreClaiming};
 use self::founding::FoundingMachine;
 use self::lead::Leading;
 pub use self::lease::Lease;
-use self::quorum::Quorum;
+use self::release::Releasing;
+pub use self::release::{LastWords, Released};
 pub use self::rules::{Rule, Rules};
+use self::succession::Withdrawal;
 use crate::cluster::Now;
 use crate::cluster::durable::{Change, Durable};
 use crate::cluster::output::{Event, Ticket, WriteId};
@@ -70,6 +82,8 @@ pub struct Peer {
     pub instance: Instance,
     /// Where to send.
     pub addr: SocketAddr,
+    /// Number of its process in gossip: a later start has a higher one.
+    pub generation: Generation,
     /// Its state.
     pub state: MemberState,
     /// Since when it has been alive without interruption (monotonic clock).
@@ -111,10 +125,6 @@ pub enum Output {
     /// Tell.
     Event(Event),
 }
-
-/// Who released which epoch: nothing of theirs runs any more under it. The agent belongs to it, because a claim that came
-/// to nothing is released as well, while the runs of whoever won the same epoch live on.
-pub type Released = BTreeSet<(Epoch, MemberId)>;
 
 /// What this agent is at the moment.
 #[derive(Debug, Clone, Hash)]
@@ -185,6 +195,10 @@ pub struct Leadership {
     last_leader_end: Option<Duration>,
     /// Who released which epoch, as far as heard.
     released: Released,
+    /// The last release that ended a lease granted here: voters that have not heard it are told.
+    heard_release: Option<Body>,
+    /// The highest epoch for which a lower id was let go first.
+    went_first: Epoch,
     /// Who released last, and how.
     last_release: Option<(MemberId, &'static str)>,
     /// Instances that use a voter's name without being it.
@@ -215,13 +229,6 @@ pub struct Leadership {
     ended: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Withdrawal {
-    boot: BootNonce,
-    /// `None`: until it comes as another process.
-    until: Option<Duration>,
-}
-
 /// A pull that waits for its answer: only that one is believed to come from the leader.
 #[derive(Debug, Clone, Hash)]
 struct Pulling {
@@ -241,13 +248,6 @@ struct Stranger {
     since: Duration,
     /// The voter was heard long after that.
     both_live: bool,
-}
-
-#[derive(Debug, Clone, Hash)]
-struct Releasing {
-    body: Body,
-    next: Duration,
-    left: u8,
 }
 
 impl Leadership {
@@ -285,6 +285,8 @@ impl Leadership {
             known_leader: None,
             last_leader_end: None,
             released: Released::new(),
+            heard_release: None,
+            went_first: Epoch(0),
             last_release: None,
             strangers: BTreeMap::new(),
             boots: BTreeMap::new(),
@@ -324,6 +326,7 @@ impl Leadership {
             }
         }
         self.peers = peers;
+        self.forget_withdrawals_of_the_past();
         self.note_absent(now);
         self.advance(now);
     }
@@ -440,80 +443,6 @@ impl Leadership {
         (!matches!(self.role, Role::Leading(_))).then(|| (self.acceptor.lease_until(), "lease of the leader ends"))
     }
 
-    /// The lease in hand: only while this agent is an active leader.
-    pub fn lease(&self, now: Now) -> Option<Lease> {
-        match &self.role {
-            Role::Leading(leading) => leading.lease().filter(|lease| lease.is_live(Duration::ZERO, now)),
-            Role::Follower | Role::PreClaiming(_) | Role::Claiming(_) => None,
-        }
-    }
-
-    /// Who is known to have released which epoch, with nothing of theirs left running.
-    pub fn released(&self) -> &Released {
-        &self.released
-    }
-
-    /// Who released a lease last, and how, for people.
-    pub fn last_release(&self) -> Option<&(MemberId, &'static str)> {
-        self.last_release.as_ref()
-    }
-
-    /// Who holds a live lease, as this agent knows it.
-    pub fn leader(&self) -> Option<&MemberId> {
-        self.known_leader.as_ref()
-    }
-
-    /// Highest epoch seen.
-    pub fn epoch(&self) -> Epoch {
-        self.acceptor.highest()
-    }
-
-    /// The voters as this agent knows them.
-    pub fn voters(&self) -> Vec<Voter> {
-        match self.mode {
-            LeadershipMode::Quorum => self.acceptor.voters().map_or(Vec::new(), |(_, voters)| voters.0.clone()),
-            LeadershipMode::Alive => self.alive_as_voters().0,
-        }
-    }
-
-    /// Whether the founding is over.
-    pub fn is_formed(&self) -> bool {
-        self.acceptor.durable.cluster.is_some()
-    }
-
-    /// What the durable state is, including what is not on disk yet. For the simulator's checkers and the views.
-    pub fn durable(&self) -> &Durable {
-        &self.acceptor.durable
-    }
-
-    /// Whether this member has followed the promised epoch from its beginning, or has caught up with it since.
-    pub fn has_caught_up(&self) -> bool {
-        self.acceptor.applied() > Seq(0)
-    }
-
-    /// Why there is no leader, or what the founding waits for; empty when all is well.
-    pub fn reason(&self) -> &str {
-        &self.reason
-    }
-
-    /// Loud problems, for people.
-    pub fn alarms(&self) -> impl Iterator<Item = &String> {
-        self.alarms.values()
-    }
-
-    /// This process.
-    pub fn process(&self) -> &Process {
-        &self.me
-    }
-
-    /// The release that a guardian may send for this process once it is dead and nothing of it runs
-    /// (protocol-safety 7), with everybody it goes to. `None` unless this agent leads.
-    pub fn last_will(&self) -> Option<(Message, Vec<SocketAddr>)> {
-        let Role::Leading(leading) = &self.role else { return None };
-        let body = Body::Release { epoch: leading.epoch(), holder: self.me.clone(), successor: None, leaving: true };
-        Some((Message { header: self.header(), body }, self.reachable()))
-    }
-
     // Inside.
 
     /// Everything that time or a change can set off, until nothing more happens.
@@ -529,193 +458,6 @@ impl Leadership {
         self.explain(now);
     }
 
-    fn watch_lease(&mut self, now: Now) {
-        self.withdrawn.retain(|_, w| w.until.is_none_or(|until| until > now.mono));
-        if self.named_successor.as_ref().is_some_and(|(_, until)| *until <= now.mono) {
-            self.named_successor = None;
-        }
-        let runs = self.acceptor.lease_until() > now.mono;
-        match (runs, self.leaderless_since) {
-            (true, _) => self.leaderless_since = None,
-            (false, None) => self.leaderless_since = Some(now.mono),
-            (false, Some(_)) => {}
-        }
-    }
-
-    /// A disk that hangs longer than a lease cannot hold a leader (protocol-safety 10).
-    fn watch_disk(&mut self, now: Now) {
-        if self.full.is_some() {
-            return; // It is known why: leadership is being handed over.
-        }
-        let oldest = self.persisting.values().min().copied();
-        if oldest.is_some_and(|t| now.mono >= t + self.timing.grant) && matches!(self.role, Role::Leading(_)) {
-            self.lose("the disk did not answer for longer than a lease", now);
-        }
-    }
-
-    /// Tells about a change of the leader as known here.
-    fn follow_leader(&mut self, now: Now) {
-        let leader = match &self.role {
-            Role::Leading(leading) => leading.is_active().then(|| self.me.id.clone()),
-            Role::Follower | Role::PreClaiming(_) | Role::Claiming(_) => {
-                let held = self.acceptor.lease_until() > now.mono;
-                let holder = self.acceptor.holder().filter(|_| held).map(|p| p.id.clone());
-                holder.filter(|id| *id != self.me.id)
-            }
-        };
-        if leader == self.known_leader {
-            return;
-        }
-        let gap = leader.as_ref().and(self.last_leader_end).map(|end| now.mono.saturating_sub(end));
-        if leader.is_none() {
-            self.last_leader_end = Some(now.mono);
-        }
-        if self.last_release.as_ref().is_some_and(|(holder, _)| Some(holder) == leader.as_ref()) {
-            self.last_release = None; // It leads again: how it ended before is no news when it ends next.
-        }
-        if leader.is_some() {
-            // Somebody took over: whoever gave up for that is a candidate again if this one falls, and nobody waits for a
-            // successor that has come. When leadership goes back is a matter of `settle`.
-            self.withdrawn.retain(|_, w| w.until.is_none());
-            self.named_successor = None;
-        }
-        self.known_leader.clone_from(&leader);
-        self.event(Event::LeaderChanged { leader, epoch: self.acceptor.highest(), gap });
-    }
-
-    fn explain(&mut self, now: Now) {
-        self.reason = if let Some(text) = self.founding.reason() {
-            text
-        } else if self.known_leader.is_some() {
-            String::new()
-        } else {
-            self.explain_no_leader(now)
-        };
-    }
-
-    fn explain_no_leader(&self, now: Now) -> String {
-        let voters = self.voters();
-        let here = |v: &&Voter| v.id == self.me.id || self.peers.get(&v.id).is_some_and(|p| is_here(p.state));
-        let alive: Vec<&Voter> = voters.iter().filter(here).collect();
-        let needed = self.quorum().needed(voters.len());
-        if alive.len() < needed {
-            let missing: Vec<&str> = voters.iter().filter(|v| !here(v)).map(|v| v.id.as_str()).collect();
-            return format!(
-                "no quorum: {} of {} voters are here, {needed} are needed; missing: {}",
-                alive.len(),
-                voters.len(),
-                missing.join(", ")
-            );
-        }
-        if let Some(why) = &self.full {
-            return why.clone();
-        }
-        if self.acceptor.quiet_until() > now.mono {
-            return "waiting until leases granted before the restart are surely over".to_owned();
-        }
-        match &self.role {
-            Role::PreClaiming(_) | Role::Claiming(_) => "this agent asks the voters for an epoch".to_owned(),
-            Role::Leading(_) => "this agent won an epoch and recovers the agreed state".to_owned(),
-            Role::Follower => match self.first_in_line() {
-                Some(id) if id == self.me.id => "this agent is next in line".to_owned(),
-                Some(id) => format!("waiting for {id}, the lowest id alive, to claim"),
-                None => "no voter is alive".to_owned(),
-            },
-        }
-    }
-
-    /// Stores changes; what follows happens when they are on disk.
-    fn persist(&mut self, changes: Vec<Change>, after: Vec<After>, now: Now) {
-        let (early, after): (Vec<_>, Vec<_>) = after.into_iter().partition(|after| !self.must_wait(after));
-        for after in early {
-            self.handle_after(after, now);
-        }
-        if changes.is_empty() {
-            // Nothing new, but what it repeats may still be on its way to the disk.
-            if let Some(mut newest) = self.after.last_entry() {
-                newest.get_mut().extend(after);
-            } else {
-                for after in after {
-                    self.handle_after(after, now);
-                }
-            }
-            return;
-        }
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket += 1;
-        self.after.insert(ticket, after);
-        self.persisting.insert(ticket, now.mono);
-        self.output(Output::Persist { ticket, changes });
-    }
-
-    /// R2 and R4: everything waits, unless the simulator took the rule away.
-    fn must_wait(&self, after: &After) -> bool {
-        self.rules.keep(match after {
-            After::Promised(_) | After::Grant { .. } => Rule::PromiseIsDurable,
-            After::Claim(_) => Rule::OwnPromiseFirst,
-            After::Ack { .. } | After::OwnAck { .. } | After::CaughtUp { .. } => Rule::WriteIsDurable,
-            After::Accepted | After::Formed => return true,
-        })
-    }
-
-    fn handle_after(&mut self, after: After, now: Now) {
-        match after {
-            After::Promised(number) => self.acceptor.handle_durable(number),
-            After::Grant { to, claimant, epoch, round, asked } => {
-                self.grant(to, &claimant, epoch, round, asked, now);
-            }
-            After::Claim(epoch) => self.send_claim_first(epoch, now),
-            After::Ack { to, epoch, seq } => {
-                self.acceptor.handle_applied(epoch, seq);
-                self.send(to, Body::Ack { epoch, seq });
-            }
-            After::CaughtUp { epoch, upto } => self.acceptor.handle_caught_up(epoch, upto),
-            After::OwnAck { epoch, seq } => {
-                self.acceptor.handle_applied(epoch, seq);
-                self.handle_own_ack(epoch, seq, now);
-            }
-            After::Accepted => self.handle_accepted(now),
-            After::Formed => self.handle_formed_durable(),
-        }
-    }
-
-    /// The newest promise, once it is on disk.
-    fn promised(&self) -> After {
-        After::Promised(self.acceptor.promise_number())
-    }
-
-    fn header(&self) -> Header {
-        Header {
-            cluster: self.acceptor.durable.cluster,
-            from: self.me.clone(),
-            voters: self.acceptor.voters_stamp(),
-            commits: self.commits,
-        }
-    }
-
-    fn send(&mut self, to: SocketAddr, body: Body) {
-        let message = Message { header: self.header(), body };
-        self.output(Output::Send { to, message });
-    }
-
-    fn event(&mut self, event: Event) {
-        let last = matches!(event, Event::Fatal { .. });
-        self.output(Output::Event(event));
-        self.ended |= last;
-    }
-
-    fn output(&mut self, output: Output) {
-        if !self.ended {
-            self.outputs.push_back(output);
-        }
-    }
-
-    fn alarm(&mut self, key: &str, text: String) {
-        if self.alarms.insert(key.to_owned(), text.clone()).as_ref() != Some(&text) {
-            self.event(Event::Alarm { text });
-        }
-    }
-
     fn next_round(&mut self) -> Round {
         self.next_round += 1;
         Round(self.next_round)
@@ -724,84 +466,6 @@ impl Leadership {
     /// A random part of a renewal interval: so that two claimants do not collide for ever.
     fn jitter(&mut self) -> Duration {
         self.timing.renew.mul_f64(self.rng.random_range(0.0..1.0))
-    }
-
-    /// Every member that may be reached: known to membership and not gone for good.
-    fn reachable(&self) -> Vec<SocketAddr> {
-        let others = self.peers.iter().filter(|(id, _)| **id != self.me.id);
-        others.filter(|(_, peer)| peer.state != MemberState::Left).map(|(_, peer)| peer.addr).collect()
-    }
-
-    /// Where the other voters are, as far as known, whatever gossip thinks of their health.
-    fn voter_addrs(&self, quorum: &Quorum) -> Vec<(MemberId, SocketAddr)> {
-        let known = |v: &&Voter| Some((v.id.clone(), self.peers.get(&v.id)?.addr));
-        let voters = quorum.voters();
-        voters.iter().filter(|v| v.id != self.me.id).filter_map(known).collect()
-    }
-
-    /// The voter set and arithmetic in force here.
-    fn quorum(&self) -> Quorum {
-        match self.mode {
-            LeadershipMode::Alive => Quorum::at_least(&self.alive_as_voters(), 1),
-            LeadershipMode::Quorum => {
-                let nobody = Voters(Vec::new());
-                self.majority(self.acceptor.voters().map_or(&nobody, |(_, voters)| voters))
-            }
-        }
-    }
-
-    fn majority(&self, voters: &Voters) -> Quorum {
-        if self.rules.keep(Rule::Majority) {
-            Quorum::majority(voters)
-        } else {
-            Quorum::at_least(voters, voters.0.len() / 2)
-        }
-    }
-
-    fn alive_as_voters(&self) -> Voters {
-        let mut all: BTreeMap<&MemberId, Instance> =
-            self.peers.iter().filter(|(_, peer)| is_here(peer.state)).map(|(id, peer)| (id, peer.instance)).collect();
-        all.insert(&self.me.id, self.me.instance);
-        Voters(all.into_iter().map(|(id, instance)| Voter { id: id.clone(), instance }).collect())
-    }
-
-    fn is_voter(&self) -> bool {
-        self.voters().iter().any(|v| v.id == self.me.id && v.instance == self.me.instance)
-    }
-
-    /// Voters that may lead now, lowest id first (the rule of Omega). Those that gave leadership up lately count only when
-    /// there is nobody else: better they than nobody.
-    fn candidates(&self) -> Vec<MemberId> {
-        let willing = self.candidates_but(|id| self.withdrawn.contains_key(id));
-        if !willing.is_empty() {
-            return willing;
-        }
-        self.candidates_but(|id| self.withdrawn.get(id).is_some_and(|w| w.until.is_none()))
-    }
-
-    fn candidates_but(&self, excluded: impl Fn(&MemberId) -> bool) -> Vec<MemberId> {
-        let last_holder = self.acceptor.holder().map(|p| p.id.clone());
-        let may = |v: &Voter| {
-            if excluded(&v.id) {
-                return false;
-            }
-            if v.id == self.me.id {
-                return true;
-            }
-            match self.peers.get(&v.id).map(|p| p.state) {
-                Some(MemberState::Alive) => true,
-                // Its lease has ended here and it does not answer probes: not worth waiting for its funeral.
-                Some(MemberState::Suspect) => last_holder.as_ref() != Some(&v.id),
-                Some(MemberState::Down | MemberState::Left) | None => false,
-            }
-        };
-        let mut ids: Vec<MemberId> = self.voters().iter().filter(|v| may(v)).map(|v| v.id.clone()).collect();
-        ids.sort();
-        ids
-    }
-
-    fn first_in_line(&self) -> Option<MemberId> {
-        self.candidates().into_iter().next()
     }
 }
 

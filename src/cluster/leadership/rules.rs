@@ -20,6 +20,8 @@ pub enum Rule {
     OwnPromiseFirst,
     /// R5: an epoch is claimed only after a majority would grant it.
     PreClaimFirst,
+    /// Section 12: a claim that was given up is never acted on.
+    GivenUpIsOver,
     /// R8: merge over the granting quorum.
     MergeOverQuorum,
     /// R8: write back before acting.

@@ -138,11 +138,12 @@ impl From<&TaskSpec> for TaskSummary {
 impl Summary {
     pub(super) fn write(&self, out: &mut String) -> std::fmt::Result {
         let (scheme, clients) = match self.http_tls {
-            "off" => ("http", ""),
-            "on" => ("https", ""),
-            _ => ("https", " (clients show a certificate)"),
+            _ if self.http_addr.starts_with("unix://") => ("", ""),
+            "off" => ("http://", ""),
+            "on" => ("https://", ""),
+            _ => ("https://", " (clients show a certificate)"),
         };
-        writeln!(out, "agent    {}, API on {scheme}://{}{clients}", self.id, self.http_addr)?;
+        writeln!(out, "agent    {}, API on {scheme}{}{clients}", self.id, self.http_addr)?;
         writeln!(out, "         data in {}", self.data_dir)?;
         writeln!(out, "         tasks in {}", self.working_dir)?;
         match &self.cluster {

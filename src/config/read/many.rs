@@ -2,16 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use super::{Read, Spanned, mismatch, spanned};
+use super::{Read, Spanned, mismatch, spanned, taken};
 use crate::config::diagnostic::Problems;
 use crate::config::tree::{Entry, Kind, Value};
 
 /// A list; a single value is a list of one. Later files replace it.
 impl<T: Read> Read for Vec<Spanned<T>> {
+    const TAKES_LISTS: bool = true;
+
     fn read(value: &Value, path: &str, problems: &mut Problems) -> Option<Self> {
         let items = match &value.kind {
             Kind::List(items) => items.as_slice(),
-            _ => std::slice::from_ref(value),
+            Kind::Object(_) => std::slice::from_ref(value),
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) => {
+                taken(value, path, "a list", "it is read as a list of one", "write it in brackets: [..]", problems);
+                std::slice::from_ref(value)
+            }
         };
         let read: Vec<_> = items
             .iter()
@@ -26,6 +32,8 @@ impl<T: Read> Read for Vec<Spanned<T>> {
 
 /// A map. Repeated blocks and later files add to it, key by key.
 impl<T: Read> Read for BTreeMap<String, Spanned<T>> {
+    const TAKES_LISTS: bool = true;
+
     fn read(value: &Value, path: &str, problems: &mut Problems) -> Option<Self> {
         match &value.kind {
             Kind::Object(object) => {
@@ -65,6 +73,8 @@ impl<T: Read> Read for BTreeMap<String, Spanned<T>> {
 pub(in crate::config) struct Many<T>(pub(in crate::config) Vec<Spanned<T>>);
 
 impl<T: Read> Read for Many<T> {
+    const TAKES_LISTS: bool = true;
+
     fn read(value: &Value, path: &str, problems: &mut Problems) -> Option<Self> {
         Vec::read(value, path, problems).map(Self)
     }

@@ -73,6 +73,6 @@ fn refused(error: &TlsError, tls: &RawApiTls, cert: &Spanned<String>) -> Diagnos
         TlsError::Pair { .. } => {
             diagnostic.at(&cert.span, "and this one").help("configure the two that were made together")
         }
-        TlsError::File { .. } => diagnostic.help("paths are relative to the directory in which the agent is started"),
+        TlsError::File(_) => diagnostic.help("paths are relative to the directory in which the agent is started"),
     }
 }

@@ -10,6 +10,7 @@ mod cluster;
 mod condition;
 mod consul;
 mod driver;
+mod http_addr;
 mod inert;
 mod policy;
 mod provider;
@@ -23,7 +24,6 @@ mod variables;
 mod work;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 
 use quorate_proto::MemberId;
@@ -31,9 +31,8 @@ use quorate_proto::MemberId;
 use super::diagnostic::{Diagnostic, Problems};
 use super::raw::RawRoot;
 use super::read::{Spanned, nearest};
-use super::settings::{HTTP_ADDR, HTTP_PORT, LogFormat, LogLevel, LogSettings, Settings};
+use super::settings::{LogFormat, LogLevel, LogSettings, Settings};
 use super::task_object::ObjectContext;
-use crate::http::tls::Tls;
 
 pub(super) use buffer::api as api_buffer;
 pub(super) use provider::is_template;
@@ -70,7 +69,7 @@ pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems
     inert::notices(raw, problems);
     service::blocks(raw, problems);
     let http_tls = api_tls::api_tls(raw, world, problems);
-    let http_addr = http_addr(raw, http_tls.as_ref(), problems);
+    let http_addr = http_addr::http_addr(raw, http_tls.as_ref(), world, problems);
     let cluster = cluster::high_availability(raw, world, problems);
     let working_dir = world.path(raw.working_dir.as_ref().map_or("sync-tasks", |dir| &dir.value));
     let mut terraform = driver::terraform(raw, world, problems);
@@ -179,39 +178,4 @@ fn choice<T: Copy>(
             .help(near.unwrap_or_else(|| format!("use one of: {}", known.join(", ")))),
     );
     default
-}
-
-/// `http_addr` and `port`. The port alone moves only the port, as in CTS; an address with a port must agree with it.
-fn http_addr(raw: &RawRoot, tls: Option<&Tls>, problems: &mut Problems) -> SocketAddr {
-    let port = raw.port.as_ref().map_or(HTTP_PORT, |port| port.value);
-    let Some(text) = &raw.http_addr else { return SocketAddr::new(HTTP_ADDR.ip(), port) };
-    let trimmed = text.value.trim_start_matches("http://");
-    let addr = match address::socket(trimmed, IpAddr::V4(Ipv4Addr::LOCALHOST), port) {
-        Ok(addr) => addr,
-        Err(why) => {
-            problems.add(
-                Diagnostic::error(format!("`http_addr` {:?} {why}", text.value))
-                    .at(&text.span, "expected an IP address and a port")
-                    .help(format!("for example \"{HTTP_ADDR}\", or \"0.0.0.0:{HTTP_PORT}\" for all interfaces")),
-            );
-            return HTTP_ADDR;
-        }
-    };
-    if let Some(port) = raw.port.as_ref().filter(|port| port.value != addr.port() && port.span.file == text.span.file) {
-        problems.add(
-            Diagnostic::error(format!("`port` {} and `http_addr` {addr} name different ports", port.value))
-                .at(&port.span, "one port here")
-                .at(&text.span, "another one here")
-                .help("keep one of the two"),
-        );
-    }
-    // Who shows a certificate is known.
-    if !addr.ip().is_loopback() && tls.is_none_or(|tls| tls.clients.is_none()) {
-        problems.add(
-            Diagnostic::warning(format!("the API listens on {addr} without credentials"))
-                .at(&text.span, "who reaches this address can control every task")
-                .help("followers forward requests to the leader, so 127.0.0.1 serves the whole cluster"),
-        );
-    }
-    addr
 }

@@ -32,7 +32,14 @@ pub(super) fn timing(gossip: &RawGossip, profile: Profile, head: &Span, problems
         buddy_period: or(&raw.buddy_period, base.gossip.buddy_period),
         reseed_period: or(&raw.reseed_period, base.gossip.reseed_period),
     };
-    let grant = or(&raw.grant, swim.probe_period.saturating_add(swim.suspect_to_down));
+    let detection = |swim: &GossipTiming| swim.probe_period.saturating_add(swim.suspect_to_down);
+    let same = detection(&swim) == detection(&base.gossip);
+    // The same share of P + S as in the profile.
+    let share = base.lease.grant.div_duration_f64(detection(&base.gossip));
+    let millis =
+        |millis: f64| Duration::try_from_secs_f64((millis * 1_000.0).round() / 1_000.0).unwrap_or(Duration::MAX);
+    let follows = if same { base.lease.grant } else { millis(detection(&swim).as_secs_f64() * share) };
+    let grant = or(&raw.grant, follows);
     let lease = LeaseTiming {
         grant,
         renew: or(&raw.renew, grant / 4),

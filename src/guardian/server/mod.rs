@@ -80,6 +80,7 @@ struct Server {
     cgroups: Option<Cgroups>,
     looked: Now,
     on_death: OnDeath,
+    lease_ended: Option<Release>,
     release: Option<Release>,
     child_ended: UnixStream,
     timer: OwnedFd,
@@ -121,6 +122,7 @@ impl Server {
             cgroups,
             looked: clock::now(),
             on_death: OnDeath::default(),
+            lease_ended: None,
             release: None,
             child_ended,
             timer,
@@ -148,11 +150,11 @@ impl Server {
 
     /// For whoever looks for the reason later. Nothing depends on this process any more, so it may wait for the reader.
     fn say_last_word(&self) {
-        if self.gone_since.is_none() || self.stopped_with_agent == 0 && self.on_death.datagrams.is_empty() {
+        if self.gone_since.is_none() || self.stopped_with_agent == 0 && self.on_death.release.is_empty() {
             return;
         }
         let end = if self.agent_dead { "died" } else { "closed the connection" };
-        let told = if self.release.is_some() { self.on_death.datagrams.len() } else { 0 };
+        let told = if self.release.is_some() { self.on_death.release.len() } else { 0 };
         let stopped = self.stopped_with_agent;
         say(&format!("the agent {end}; runs stopped: {stopped}, nothing is left of them; agents told: {told}"));
     }
@@ -435,6 +437,7 @@ impl Server {
                 return Next::Exit;
             }
         }
+        let told = self.tell_of_death(now);
         let phases = self.runs.values().filter_map(|run| run.phase.poll_timeout(run.has_main(), now));
         let deadlines = self.runs.values().filter(|run| run.phase == Phase::Running).map(|run| run.ends.left(now));
         let look = self
@@ -442,11 +445,20 @@ impl Server {
             .values()
             .any(|run| run.cgroup.is_none())
             .then(|| LOOK_PERIOD.saturating_sub(now.since(self.looked)));
-        Next::In(phases.map(|(after, _why)| after).chain(deadlines).chain(look).min())
+        Next::In(phases.map(|(after, _why)| after).chain(deadlines).chain(look).chain(told).min())
+    }
+
+    /// The agent is dead and runs are still ending: the others need not wait for its lease. How long until it is said again.
+    fn tell_of_death(&mut self, now: Now) -> Option<Duration> {
+        if !self.agent_dead || self.runs.is_empty() {
+            return None;
+        }
+        let lease_ended = self.lease_ended.get_or_insert_with(|| Release::begin(now));
+        lease_ended.advance(self.on_death.from, &self.on_death.lease_ended, now)
     }
 
     fn after_death(&mut self, since: Now, now: Now) -> Next {
-        if self.on_death.datagrams.is_empty() {
+        if self.on_death.release.is_empty() {
             return Next::Exit;
         }
         if !self.agent_dead {
@@ -455,7 +467,9 @@ impl Server {
             return if left.is_zero() { Next::Exit } else { Next::In(Some(left)) };
         }
         let release = self.release.get_or_insert_with(|| Release::begin(now));
-        release.advance(&self.on_death, now).map_or(Next::Exit, |after| Next::In(Some(after)))
+        release
+            .advance(self.on_death.from, &self.on_death.release, now)
+            .map_or(Next::Exit, |after| Next::In(Some(after)))
     }
 }
 

@@ -74,10 +74,10 @@ pub fn serve_runs(
     shutdown: CancellationToken,
 ) -> Result<RunListener, ServeError> {
     let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let bind = |source| ServeError::Bind { addr: wanted, source };
+    let bind = |source| ServeError::Bind { addr: wanted.into(), source };
     let listener = TcpListener::bind(wanted).map_err(bind)?;
     let addr = listener.local_addr().map_err(bind)?;
-    let desk = Desk { service, credentials, guard: Guard::new(addr, &[]), shutdown };
+    let desk = Desk { service, credentials, guard: Guard::new(Some(addr), &[]), shutdown };
     let (report, stopped) = oneshot::channel();
     std::thread::Builder::new()
         .name("state".to_owned())

@@ -26,7 +26,7 @@ use crate::cluster::{Event, View};
 use crate::guardian::{self, Datagram, Guardian, OnDeath};
 use crate::roster::{Differs, Roster};
 use crate::runtime::control::Control;
-use crate::runtime::core::{Command, Notice};
+use crate::runtime::core::{Command, Datagrams, LastWords, Notice};
 use crate::runtime::handle::{ChangeError, ClusterSnapshot, Health, Plan, ReloadReport, Request, TasksSnapshot};
 use crate::runtime::journal::{self, Unfinished};
 use crate::runtime::metrics::Metrics;
@@ -58,7 +58,7 @@ pub(super) struct Queues {
     pub(super) hang_up: mpsc::Receiver<()>,
     pub(super) failed: mpsc::UnboundedReceiver<String>,
     pub(super) guardian: mpsc::Receiver<guardian::Notice>,
-    pub(super) last_will: watch::Receiver<Vec<(SocketAddr, Vec<u8>)>>,
+    pub(super) last_words: watch::Receiver<LastWords>,
     pub(super) shutdown: CancellationToken,
     pub(super) consul: mpsc::UnboundedReceiver<Update>,
 }
@@ -212,11 +212,12 @@ impl Loop {
                     }
                     None => return self.end(Err("the guardian is gone".to_owned())).await,
                 },
-                changed = queues.last_will.changed() => {
+                changed = queues.last_words.changed() => {
                     if changed.is_ok() {
-                        let datagrams = queues.last_will.borrow_and_update().clone();
-                        let datagrams = datagrams.into_iter().map(|(to, bytes)| Datagram { to, bytes }).collect();
-                        self.guardian.on_death(OnDeath { from: self.from, datagrams });
+                        let words = queues.last_words.borrow_and_update().clone();
+                        let datagrams = |all: Datagrams| all.into_iter().map(|(to, bytes)| Datagram { to, bytes }).collect();
+                        let (lease_ended, release) = (datagrams(words.lease_ended), datagrams(words.release));
+                        self.guardian.on_death(OnDeath { from: self.from, lease_ended, release });
                     }
                 }
                 () = queues.shutdown.cancelled(), if self.stopping.is_none() => self.begin_stop().await,

@@ -5,10 +5,14 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::cycle::Loop;
+use crate::cluster::leadership::Lease;
 use crate::cluster::view::MemberState;
 use crate::runtime::clock;
 use crate::runtime::core::Command;
 use crate::runtime::settings::SUCCESSOR_WAIT;
+
+/// How long the thread of the core lives on to repeat what it has to tell the others.
+const RELEASE_IS_SENT: Duration = Duration::from_millis(250);
 
 /// The hand-over under way.
 pub(super) struct HandOver {
@@ -86,24 +90,51 @@ impl Loop {
     }
 
     pub(super) async fn end(mut self, result: Result<(), String>) -> Result<(), String> {
-        if let Err(why) = &result {
-            error!(why, "the agent stops");
-            // Neither a vote nor a renewal leaves an agent that is about to end, however long its runs take to.
-            self.command(Command::Halt).await;
-            self.lose(why);
-        }
-        if self.orphaned {
-            // Being a subreaper too, this agent has inherited what the guardian left.
-            let (guardian, grace) = (self.guardian.clone(), self.running.values().max().copied().unwrap_or_default());
-            let swept = tokio::task::spawn_blocking(move || guardian.sweep_orphans(grace)).await;
-            match swept {
-                Ok(Ok(killed)) => warn!(killed, "ended what the lost guardian left"),
-                Ok(Err(error)) => error!(%error, "could not end what the lost guardian left"),
-                Err(error) => error!(%error, "could not end what the lost guardian left"),
+        match &result {
+            Err(why) if self.orphaned => {
+                error!(why, "the agent stops");
+                self.end_without_guardian(why).await;
             }
-        } else {
-            self.guardian.bye().await;
+            Err(why) => {
+                error!(why, "the agent stops");
+                // Neither a vote nor a renewal leaves an agent that is about to end, however long its runs take to.
+                self.command(Command::Halt).await;
+                self.lose(why);
+                self.guardian.bye().await;
+            }
+            Ok(()) => self.guardian.bye().await,
         }
         result
+    }
+
+    /// Nothing can be started or watched any more. The lease is given up at once; the runs are ended here; the others are
+    /// told when nothing is left of them.
+    async fn end_without_guardian(&mut self, why: &str) {
+        let epoch = self.lease.borrow().as_ref().map(Lease::epoch);
+        self.command(Command::EndLease(why.to_owned())).await;
+        self.lose(why);
+        // Being a subreaper too, this agent has inherited what the guardian left.
+        let (guardian, grace) = (self.guardian.clone(), self.running.values().max().copied().unwrap_or_default());
+        let swept = tokio::task::spawn_blocking(move || guardian.sweep_orphans(grace)).await;
+        let ended = match swept {
+            Ok(Ok(0)) => true,
+            Ok(Ok(killed)) => {
+                warn!(killed, "ended what the lost guardian left");
+                true
+            }
+            Ok(Err(error)) => {
+                error!(%error, "could not end what the lost guardian left");
+                false
+            }
+            Err(error) => {
+                error!(%error, "could not end what the lost guardian left");
+                false
+            }
+        };
+        if let Some(epoch) = epoch.filter(|_| ended) {
+            self.command(Command::RunsEnded(epoch)).await;
+        }
+        tokio::time::sleep(RELEASE_IS_SENT).await;
+        self.command(Command::Halt).await;
     }
 }

@@ -125,9 +125,18 @@ impl Loop {
         self.differences.clear();
         if self.mode == Mode::Daemon {
             self.watch();
+            self.prepare_disabled();
         }
         let unfinished = found.unfinished.into_iter().filter(|it| !self.is_over(&it.task)).collect();
         self.take_over(found.epoch, unfinished);
+    }
+
+    /// Writes the directories of disabled tasks, off this loop.
+    fn prepare_disabled(&self) {
+        let (runner, tasks) = (self.runner.clone(), self.roster.tasks());
+        if tasks.iter().any(|task| !task.enabled) {
+            tokio::spawn(async move { runner.prepare_disabled(tasks).await });
+        }
     }
 
     /// Writes records on a majority; `then` is answered when they are there.
@@ -195,6 +204,7 @@ impl Loop {
         let changed = difference.added.iter().chain(&difference.changed);
         self.tasks.handle_reload(changed, clock::now(), clock::wall());
         self.watch();
+        self.prepare_disabled();
         self.publish();
         let (acknowledged, answer) = oneshot::channel();
         self.keep(epoch, &writes, Some(acknowledged));

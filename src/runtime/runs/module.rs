@@ -74,6 +74,7 @@ impl Runner {
                 workspace::write(&dir, &spec, &work, &inputs, &binary, &settings, &state)
                     .map(|_| fresh::is_initialised(&dir, workspace, &binary))
             };
+            let _together = self.workspaces.read().await;
             tokio::task::spawn_blocking(write).await.map_err(|e| fail(&e))?
         };
         let initialised = prepared.map_err(|e| fail(&e))?;

@@ -11,7 +11,8 @@ use super::Settings;
 use super::answer::{Content, parse};
 use super::error::ConsulError;
 use super::request::Endpoint;
-use crate::source::http::{self, HttpError, causes};
+use crate::source::http::{self, Http, HttpError, Place, causes, socket_of};
+use crate::tls::Trouble;
 
 /// Largest answer that is read: a prefix of KV may be large, 5,000 instances of 500 services are about 10 MiB.
 const ANSWER_MAX: usize = 128 * 1024 * 1024;
@@ -33,7 +34,7 @@ pub(crate) struct Reply {
 /// A client with its token.
 #[derive(Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    http: Http,
     base: Url,
     address: String,
     token: String,
@@ -56,16 +57,13 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// Reads the certificates. Does not connect yet.
     pub async fn new(settings: &Settings) -> Result<Self, ConsulError> {
-        let mut base = base(settings)?;
+        let mut place = place(settings)?;
         let tls = settings.tls.clone().unwrap_or_default();
-        let http = http::client(&tls, &settings.transport, &mut base, 8500).await.map_err(|error| match error {
-            HttpError::Settings(why) => ConsulError::Settings(why),
-            HttpError::File { path, why } => ConsulError::File { path, why: why.to_string() },
-            HttpError::Unreachable(why) => ConsulError::Unreachable { address: settings.address.clone(), why },
-        })?;
+        let http = http::client(&tls, &settings.transport, &mut place, 8500).await;
+        let http = http.map_err(|error| refused(error, settings))?;
         Ok(Self {
             http,
-            base,
+            base: place.base,
             address: settings.address.clone(),
             token: settings.token.clone(),
             auth: settings.auth.clone(),
@@ -74,6 +72,14 @@ impl Client {
             is_nobody: settings.tls.as_ref().is_some_and(|tls| tls.cert.is_none()),
             has_answered: Arc::default(),
         })
+    }
+
+    /// Whether [`Self::new`] would take these settings and their files. Nobody is asked.
+    pub fn check(settings: &Settings) -> Result<(), ConsulError> {
+        let mut place = place(settings)?;
+        let tls = settings.tls.clone().unwrap_or_default();
+        let checked = http::check(&tls, &mut place);
+        checked.map_err(|error| refused(error, settings))
     }
 
     /// Asks; with `index`, waits until something has changed beyond it.
@@ -85,7 +91,7 @@ impl Client {
         }
         let timeout = if index.is_some() { BLOCKING_MAX } else { PLAIN_MAX };
         let request = self.request(Method::GET, url).timeout(timeout);
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let response = self.send(request).await?;
         self.has_answered.store(true, Ordering::Relaxed);
         let status = response.status();
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
@@ -119,7 +125,7 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let response = self.send(request).await?;
         let status = response.status();
         let body = self.body(response, &Endpoint::Leader).await?;
         if status.is_success() { Ok(()) } else { Err(refusal(status, &body)) }
@@ -134,7 +140,7 @@ impl Client {
     }
 
     fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
-        let mut request = self.http.request(method, url);
+        let mut request = self.http.client.request(method, url);
         if !self.token.is_empty() {
             request = request.header("X-Consul-Token", &self.token);
         }
@@ -156,38 +162,70 @@ impl Client {
         Ok(body)
     }
 
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, ConsulError> {
+        match request.send().await {
+            Ok(response) => Ok(response),
+            Err(error) => {
+                let reason = self.reason(&error).await;
+                Err(self.unreachable_for(&error, reason))
+            }
+        }
+    }
+
+    /// Why a server of TLS that has never answered hung up. Only asked when the error does not tell.
+    async fn reason(&self, error: &reqwest::Error) -> Option<Trouble> {
+        if let Some(trouble) = crate::tls::trouble(error, !self.is_nobody) {
+            return Some(trouble);
+        }
+        let hung_up = !error.is_connect() && !error.is_timeout();
+        let probe = self.http.probe.clone().filter(|_| hung_up && !self.has_answered.load(Ordering::Relaxed))?;
+        tokio::task::spawn_blocking(move || probe.reason()).await.ok().flatten()
+    }
+
     fn unreachable(&self, error: &reqwest::Error) -> ConsulError {
-        let mut why = causes(error);
-        // A server that asks for a certificate may just hang up: with TLS 1.3 its reason and the end of the connection race.
-        let hung_up = !error.is_connect() && !error.is_timeout() || why.contains("fatal alert");
-        if self.is_nobody && hung_up && !self.has_answered.load(Ordering::Relaxed) {
-            why.push_str(
-                "; no client certificate is configured (`cert` and `key` in the `tls` block), Consul may ask for one",
-            );
+        self.unreachable_for(error, crate::tls::trouble(error, !self.is_nobody))
+    }
+
+    fn unreachable_for(&self, error: &reqwest::Error, reason: Option<Trouble>) -> ConsulError {
+        let mut why = reason.map_or_else(|| causes(error), |trouble| trouble.to_string());
+        if self.is_nobody && reason == Some(Trouble::Unknown) {
+            why.push_str("; no client certificate is configured (`cert` and `key` in the `tls` block)");
         }
         ConsulError::Unreachable { address: self.address.clone(), why }
     }
 }
 
-/// Where the configured address points, its scheme by TLS when it names none, as CTS does.
-fn base(settings: &Settings) -> Result<Url, ConsulError> {
+fn refused(error: HttpError, settings: &Settings) -> ConsulError {
+    match error {
+        HttpError::Settings(why) => ConsulError::Settings(why),
+        HttpError::File(file) => ConsulError::File { path: file.path, why: file.why },
+        HttpError::Unreachable(why) => ConsulError::Unreachable { address: settings.address.clone(), why },
+    }
+}
+
+/// Where the configured address points, its scheme by TLS when it names none, as CTS does. TLS goes over a socket too.
+fn place(settings: &Settings) -> Result<Place, ConsulError> {
     let address = settings.address.trim_end_matches('/');
     let wrong = |why: String| ConsulError::Settings(format!("address {address:?}: {why}"));
-    if address.starts_with("unix:") {
-        return Err(wrong("sockets are not supported; name a host and a port".to_owned()));
-    }
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
-    let text = if address.contains("://") { address.to_owned() } else { format!("{scheme}://{address}") };
-    let url = Url::parse(&text).map_err(|why| wrong(why.to_string()))?;
-    match url.scheme() {
-        "http" if settings.tls.is_some() => {
-            let mut url = url;
-            url.set_scheme("https").map_err(|()| wrong("cannot be used with TLS".to_owned()))?;
-            Ok(url)
-        }
-        "http" | "https" => Ok(url),
-        other => Err(wrong(format!("the scheme {other:?} is unknown; use http or https"))),
+    let socket = socket_of(&settings.address);
+    if socket.is_some_and(|path| path.as_os_str().is_empty()) {
+        return Err(wrong("the path of the socket is missing, as in unix:///run/consul.sock".to_owned()));
     }
+    let text = match socket {
+        Some(_) => format!("{scheme}://localhost"),
+        None if address.contains("://") => address.to_owned(),
+        None => format!("{scheme}://{address}"),
+    };
+    let mut base = Url::parse(&text).map_err(|why| wrong(why.to_string()))?;
+    match base.scheme() {
+        "http" if settings.tls.is_some() => {
+            base.set_scheme("https").map_err(|()| wrong("cannot be used with TLS".to_owned()))?;
+        }
+        "http" | "https" => {}
+        other => return Err(wrong(format!("the scheme {other:?} is unknown; use http, https or unix"))),
+    }
+    Ok(Place { base, socket: socket.map(ToOwned::to_owned) })
 }
 
 fn refusal(status: StatusCode, body: &[u8]) -> ConsulError {
@@ -204,13 +242,17 @@ mod tests {
     fn the_scheme_follows_the_tls_settings() {
         let at = |address: &str, tls: bool| {
             let tls = tls.then(Tls::default);
-            base(&Settings { address: address.to_owned(), tls, ..Settings::default() }).map(|url| url.to_string())
+            place(&Settings { address: address.to_owned(), tls, ..Settings::default() }).map(|at| at.base.to_string())
         };
         assert_eq!(at("localhost:8500", false).unwrap(), "http://localhost:8500/");
         assert_eq!(at("localhost:8501", true).unwrap(), "https://localhost:8501/");
         assert_eq!(at("http://c:8501/", true).unwrap(), "https://c:8501/");
         assert_eq!(at("https://c:8501/", false).unwrap(), "https://c:8501/");
-        assert!(at("unix:///run/consul.sock", false).unwrap_err().to_string().contains("sockets"));
+        assert_eq!(at("unix:///run/consul.sock", false).unwrap(), "http://localhost/");
+        assert_eq!(at("unix:///run/consul.sock", true).unwrap(), "https://localhost/");
+        let settings = Settings { address: "unix:///run/consul.sock".to_owned(), ..Settings::default() };
+        assert_eq!(place(&settings).unwrap().socket, Some("/run/consul.sock".into()));
+        assert!(at("unix://", false).unwrap_err().to_string().contains("path of the socket is missing"));
         assert!(at("ftp://c", false).unwrap_err().to_string().contains("ftp"));
     }
 

@@ -22,8 +22,8 @@ pub struct Registrar {
     pub settings: Registration,
     /// Service id of this agent, unique in Consul.
     pub id: String,
-    /// Port of its API.
-    pub port: u16,
+    /// Port of its API; `None`: it listens on a Unix socket, so there is nothing that Consul could ask.
+    pub port: Option<u16>,
     /// Whether its API speaks TLS.
     pub is_tls: bool,
     /// Name of the cluster: becomes the tag `cts-cluster:<name>`. None: a single agent.
@@ -71,17 +71,20 @@ impl Registrar {
         let tags: Vec<String> = std::iter::once("cts".to_owned())
             .chain(self.cluster.as_ref().map(|name| format!("cts-cluster:{name}")))
             .collect();
-        let mut body = json!({"ID": self.id, "Name": settings.service_name, "Tags": tags, "Port": self.port});
+        let mut body = json!({"ID": self.id, "Name": settings.service_name, "Tags": tags});
+        if let Some(port) = self.port {
+            body["Port"] = json!(port);
+        }
         if !settings.address.is_empty() {
             body["Address"] = json!(settings.address);
         }
         if !settings.namespace.is_empty() {
             body["Namespace"] = json!(settings.namespace);
         }
-        if settings.default_check {
-            let scheme = if self.is_tls { "https" } else { "http" };
-            let own = format!("{scheme}://localhost:{}", self.port);
-            let base = if settings.check_address.is_empty() { &own } else { &settings.check_address };
+        let scheme = if self.is_tls { "https" } else { "http" };
+        let own = self.port.map(|port| format!("{scheme}://localhost:{port}"));
+        let configured = Some(settings.check_address.clone()).filter(|address| !address.is_empty());
+        if let Some(base) = configured.or(own).filter(|_| settings.default_check) {
             body["Check"] = json!({
                 "CheckID": format!("{}-health", self.id),
                 "Name": "CTS Health Status",
@@ -106,7 +109,7 @@ mod tests {
     async fn registrar(settings: Registration, cluster: Option<&str>) -> Registrar {
         let client = Client::new(&Settings::default()).await.unwrap();
         let cluster = cluster.map(ToOwned::to_owned);
-        Registrar { client, settings, id: "cts-01".into(), port: 8558, is_tls: false, cluster }
+        Registrar { client, settings, id: "cts-01".into(), port: Some(8558), is_tls: false, cluster }
     }
 
     #[tokio::test]
@@ -131,6 +134,8 @@ mod tests {
         let body = registrar(settings.clone(), None).await.body();
         assert_eq!((&body["Address"], &body["Namespace"]), (&json!("cts.example.com"), &json!("ops")));
         assert_eq!(body["Check"]["HTTP"], "https://cts.example.com:8558/v1/health");
+        let socket = Registrar { port: None, ..registrar(Registration::default(), None).await }.body();
+        assert!(socket.get("Port").is_none() && socket.get("Check").is_none(), "{socket}");
         let none = registrar(Registration { default_check: false, ..settings }, None).await.body();
         assert!(none.get("Check").is_none());
     }

@@ -6,7 +6,8 @@ use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
 
 use super::Settings;
-use crate::source::http::{self, HttpError, causes};
+use crate::source::http::{self, Http, HttpError, Place, causes, socket_of};
+use crate::tls::{self, Trouble};
 
 /// Largest answer that is read.
 const ANSWER_MAX: usize = 1024 * 1024;
@@ -26,7 +27,7 @@ pub enum VaultError {
         /// Which.
         path: std::path::PathBuf,
         /// Why not.
-        why: std::io::Error,
+        why: String,
     },
     /// It cannot be reached. Retrying is sensible.
     #[error("cannot reach Vault at {address}: {why}")]
@@ -61,8 +62,11 @@ pub enum VaultError {
 
 /// A client with its token.
 pub struct Client {
-    http: reqwest::Client,
+    http: Http,
     base: Url,
+    address: String,
+    /// No certificate is shown.
+    is_nobody: bool,
     namespace: String,
     token: String,
 }
@@ -77,15 +81,27 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// Reads the certificates, and unwraps the token if it is a wrapping token.
     pub async fn connect(settings: &Settings) -> Result<Self, VaultError> {
-        let text = settings.address.trim_end_matches('/');
-        let mut base = Url::parse(text).map_err(|why| VaultError::Settings(format!("address {text:?}: {why}")))?;
-        let http = http_client(settings, &mut base).await?;
-        let namespace = settings.namespace.clone();
-        let mut client = Self { http, base, namespace, token: settings.token.clone() };
+        let mut place = place(settings)?;
+        let http = http::client(&settings.tls, &settings.transport, &mut place, 8200).await;
+        let http = http.map_err(|error| refused(error, settings))?;
+        let mut client = Self {
+            http,
+            base: place.base,
+            address: settings.address.clone(),
+            is_nobody: settings.tls.cert.is_none(),
+            namespace: settings.namespace.clone(),
+            token: settings.token.clone(),
+        };
         if settings.unwrap_token {
             client.token = client.unwrapped().await?;
         }
         Ok(client)
+    }
+
+    /// Whether [`Self::connect`] would take these settings and their files. Nobody is asked.
+    pub fn check(settings: &Settings) -> Result<(), VaultError> {
+        let mut place = place(settings)?;
+        http::check(&settings.tls, &mut place).map_err(|error| refused(error, settings))
     }
 
     async fn unwrapped(&self) -> Result<String, VaultError> {
@@ -145,11 +161,11 @@ impl Client {
     }
 
     async fn once(&self, method: Method, url: Url, path: &str) -> Result<Value, VaultError> {
-        let unreachable = |error: &reqwest::Error| VaultError::Unreachable {
-            address: self.base.as_str().to_owned(),
-            why: causes(error),
+        let unreachable = |error: &reqwest::Error, reason: Option<Trouble>| VaultError::Unreachable {
+            address: self.address.clone(),
+            why: reason.map_or_else(|| causes(error), |trouble| trouble.to_string()),
         };
-        let mut request = self.http.request(method.clone(), url).header("X-Vault-Request", "true");
+        let mut request = self.http.client.request(method.clone(), url).header("X-Vault-Request", "true");
         if !self.token.is_empty() {
             request = request.header("X-Vault-Token", &self.token);
         }
@@ -159,10 +175,13 @@ impl Client {
         if method == Method::PUT {
             request = request.json(&json!({}));
         }
-        let mut response = request.send().await.map_err(|error| unreachable(&error))?;
+        let mut response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return Err(unreachable(&error, self.reason(&error).await)),
+        };
         let status = response.status();
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error, None))? {
             if body.len() + chunk.len() > ANSWER_MAX {
                 return Err(VaultError::Answer { path: path.to_owned(), why: "it is longer than 1 MiB" });
             }
@@ -180,14 +199,39 @@ impl Client {
         }
         answer.ok_or(VaultError::Answer { path: path.to_owned(), why: "it is no JSON" })
     }
+
+    /// Why a server of TLS hung up, when the error does not tell.
+    async fn reason(&self, error: &reqwest::Error) -> Option<Trouble> {
+        if let Some(trouble) = tls::trouble(error, !self.is_nobody) {
+            return Some(trouble);
+        }
+        let probe = self.http.probe.clone().filter(|_| !error.is_connect() && !error.is_timeout())?;
+        tokio::task::spawn_blocking(move || probe.reason()).await.ok().flatten()
+    }
 }
 
-async fn http_client(settings: &Settings, base: &mut Url) -> Result<reqwest::Client, VaultError> {
-    http::client(&settings.tls, &settings.transport, base, 8200).await.map_err(|error| match error {
+/// Where the configured address points: an URL, or a Unix socket, on which plain HTTP is spoken.
+fn place(settings: &Settings) -> Result<Place, VaultError> {
+    let text = settings.address.trim_end_matches('/');
+    let wrong = |why: String| VaultError::Settings(format!("address {text:?}: {why}"));
+    let socket = socket_of(&settings.address);
+    if socket.is_some_and(|path| path.as_os_str().is_empty()) {
+        return Err(wrong("the path of the socket is missing, as in unix:///run/vault.sock".to_owned()));
+    }
+    let base = Url::parse(if socket.is_some() { "http://localhost" } else { text });
+    let base = base.map_err(|why| wrong(why.to_string()))?;
+    match base.scheme() {
+        "http" | "https" => Ok(Place { base, socket: socket.map(ToOwned::to_owned) }),
+        other => Err(wrong(format!("the scheme {other:?} is unknown; use http, https or unix"))),
+    }
+}
+
+fn refused(error: HttpError, settings: &Settings) -> VaultError {
+    match error {
         HttpError::Settings(why) => VaultError::Settings(why),
-        HttpError::File { path, why } => VaultError::File { path, why },
+        HttpError::File(file) => VaultError::File { path: file.path, why: file.why },
         HttpError::Unreachable(why) => VaultError::Unreachable { address: settings.address.clone(), why },
-    })
+    }
 }
 
 #[cfg(test)]

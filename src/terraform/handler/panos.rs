@@ -9,6 +9,8 @@ use std::time::Duration;
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use crate::tls;
+
 /// Comment of the commit, as CTS writes it: operators filter their logs by it.
 const COMMENT: &str = "Consul-Terraform-Sync Commit";
 /// Code of "there is nothing to commit" for administrators with a role of their own.
@@ -67,8 +69,9 @@ impl Panos {
 
     /// Commits and waits until the device says that it is done.
     pub(super) async fn commit(&self, retries: u32, wait: Duration) -> Result<(), String> {
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let builder = reqwest::Client::builder().timeout(self.timeout).tls_danger_accept_invalid_certs(!self.verify);
+        let tls = tls::Client { verify: self.verify, ..tls::Client::default() };
+        let tls = tls.config().map_err(|error| format!("panos commit: {error}"))?;
+        let builder = reqwest::Client::builder().timeout(self.timeout).tls_backend_preconfigured(tls);
         let http = builder.build().map_err(|error| format!("panos commit: {error}"))?;
         let mut tried = 0;
         loop {
@@ -115,8 +118,10 @@ impl Panos {
 
     async fn ask(&self, http: &reqwest::Client, form: &[(&str, &str)]) -> Result<Answer, String> {
         let failed = |error: reqwest::Error| {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            format!("{}{cause}", error.without_url())
+            tls::explain(&error).unwrap_or_else(|| {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                format!("{}{cause}", error.without_url())
+            })
         };
         let mut response = http.post(&self.url).form(form).send().await.map_err(failed)?;
         let status = response.status();

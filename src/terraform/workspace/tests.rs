@@ -427,3 +427,21 @@ fn settings() -> Settings {
         ..Settings::default()
     }
 }
+
+#[test]
+fn a_task_that_is_disabled_has_its_files_and_no_data() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("edge");
+    let (task, work) = (task(Condition::None, false), work());
+    prepare(&dir, &task, &work, &binary(), &settings(), &Chosen::default()).unwrap();
+    let mut names: Vec<_> =
+        std::fs::read_dir(&dir).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    for name in ["main.tf", "providers.auto.tfvars", "terraform.tfvars.tmpl", "variables.tf"] {
+        assert!(names.iter().any(|found| found == name), "{name}: {names:?}");
+    }
+    assert!(!names.iter().any(|name| name == "terraform.tfvars"), "{names:?}");
+    // The first run adds the data and changes nothing else.
+    let written = write(&dir, &task, &work, &inputs(), &binary(), &settings(), &Chosen::default()).unwrap();
+    assert_eq!(written.changed.into_iter().collect::<Vec<_>>(), ["terraform.tfvars"]);
+}

@@ -122,7 +122,10 @@ impl Agent {
 
     /// SIGKILL to its guardian and to itself: nobody is left to say a word.
     pub(crate) fn kill_with_guardian(&mut self) {
-        self.find_guardian().expect("a guardian").signal(Signal::KILL);
+        let guardian = self.find_guardian().expect("a guardian");
+        // Each would speak for the other.
+        self.signal(Signal::STOP);
+        guardian.signal(Signal::KILL);
         self.kill();
     }
 

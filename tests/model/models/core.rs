@@ -1,6 +1,6 @@
 //! The core without a bound on clocks: promises, data, hand-over, restarts.
 
-use super::{N1, N2, N3, advise, no_renewals, only_data, settled};
+use super::{N1, N2, N3, advise, claims, no_renewals, only_data, settled};
 use crate::config::{Clocks, Config, Kind};
 use crate::input::Input;
 use crate::script::Play;
@@ -131,6 +131,31 @@ pub(crate) fn hand_over() -> Config {
     .allow(Kind::Propose, 1)
     .allow(Kind::StepDown, 1)
     .allow(Kind::Crash, 0)
+}
+
+/// Section 12: n1 and n2 claim the same epoch; n2 gives its claim up, n1 claims the next one.
+pub(crate) fn contention() -> Config {
+    let config =
+        Config::new("contention", "n1 and n2 claim one epoch: refusals, releases, act windows; no renewals", 3);
+    Config {
+        clocks: Clocks::Bound { lazy: 0 },
+        instant_disk: true,
+        carries: claims,
+        sometimes: &[LEADER],
+        ..config.claimants(&[0, 1])
+    }
+    .bare()
+}
+
+/// Section 12: n3 has granted the claim of n2, which then heard the one of n1.
+pub(crate) fn given_up() -> Config {
+    Config {
+        name: "given-up",
+        about: "as contention; n3 has granted the claim that n2 gave up, and the grant arrives late",
+        prefix: vec![Play::Deliver { from: 1, to: 2 }, Play::Deliver { from: 0, to: 1 }],
+        sometimes: &[LEADER],
+        ..contention()
+    }
 }
 
 /// (e) Restarts: pre-claims, boot nonces, quiet periods.

@@ -12,6 +12,10 @@ fn data_and_releases(body: &Body) -> bool {
     only_data(body) || matches!(body, Body::Release { .. } | Body::Refuse { .. })
 }
 
+fn data_and_ends(body: &Body) -> bool {
+    data_and_releases(body) || matches!(body, Body::LeaseEnded { .. })
+}
+
 /// (f) A run of one task lives: journal, guardian, waiting for what is unfinished.
 pub(crate) fn runs() -> Config {
     let config = Config::new("runs", "a run of n1 lives, n2 takes over: journal, guardian, release, W; a crash", 3);
@@ -38,7 +42,7 @@ pub(crate) fn runs() -> Config {
 pub(crate) fn runs_orphaned() -> Config {
     Config {
         name: "runs-orphan",
-        about: "as runs, n1's process has died and restarted: its run lives, its guardian has its will",
+        about: "as runs, n1's process has died and restarted: its run lives, its guardian has its last words",
         prefix: vec![
             settled(0),
             Play::Do(0, Input::StartRun),
@@ -56,6 +60,17 @@ pub(crate) fn runs_orphaned() -> Config {
     .allow(Kind::Tick, 4)
 }
 
+/// (f) The same, and the guardian says that the agent is dead while its run lives.
+pub(crate) fn runs_told() -> Config {
+    Config {
+        name: "runs-told",
+        about: "as runs-orphan, and the guardian tells of the death at once: the lease is over, the run is not",
+        carries: data_and_ends,
+        sometimes: &[SUCCESSION],
+        ..runs_orphaned()
+    }
+}
+
 /// (f) Nothing runs yet.
 pub(crate) fn runs_start() -> Config {
     Config {
@@ -69,7 +84,7 @@ pub(crate) fn runs_start() -> Config {
 
 /// (f) The leader hands over while its run lives.
 pub(crate) fn runs_handed_over() -> Config {
-    Config { name: "runs-handover", about: "as runs, n1 hands over; no crash", ..runs() }
+    Config { name: "runs-handover", about: "as runs, n1 hands over; no crash", carries: data_and_ends, ..runs() }
         .allow(Kind::Crash, 0)
         .allow(Kind::StepDown, 1)
         .allow(Kind::Tick, 3)

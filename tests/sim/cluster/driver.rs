@@ -82,7 +82,8 @@ impl World {
             watching: false,
             runs: BTreeMap::new(),
             agent_dead: false,
-            will: None,
+            words: None,
+            told_of_death: false,
         };
         self.hosts[host].guardians.retain(|g| !g.runs.is_empty());
         self.hosts[host].guardians.push(guardian);
@@ -235,7 +236,7 @@ impl World {
             self.after(delay, Happening::GenerationDone { host, life, generation });
         }
         self.fact(&Fact::Knows { life, epoch });
-        self.renew_will(host);
+        self.renew_last_words(host);
         let Some(process) = &self.hosts[host].process else { return };
         if process.cluster.has_left() {
             self.stats.count("goodbyes");
@@ -247,16 +248,16 @@ impl World {
         self.schedule_wake(host);
     }
 
-    fn renew_will(&mut self, host: usize) {
+    fn renew_last_words(&mut self, host: usize) {
         let machine = &mut self.hosts[host];
         let Some(process) = &mut machine.process else { return };
         let index = process.cluster.view().index;
         if process.seen_view != index {
             process.seen_view = index;
-            let will = process.cluster.last_will();
+            let words = process.cluster.last_words();
             let life = process.life;
             if let Some(guardian) = machine.guardians.iter_mut().find(|g| g.life == life) {
-                guardian.will = will;
+                guardian.words = words;
             }
         }
     }
@@ -446,9 +447,13 @@ impl World {
             }
             Event::Fatal { .. } => return self.fatal(host, who),
             Event::MemberDown { .. } => return self.stats.count("members down"),
+            Event::ClaimGivenUp { epoch, .. } => {
+                self.fact(&Fact::GivesUp { epoch: *epoch, who });
+                return self.stats.count("claims given up");
+            }
             Event::ClaimFailed { .. } => return self.stats.count("claims failed"),
             Event::IdentityRenewed { .. } => return self.stats.count("identities renewed"),
-            Event::ProcessEnded { .. } => return self.stats.count("wills heard"),
+            Event::ProcessEnded { .. } => return self.stats.count("deaths heard"),
             _ => return,
         };
         self.pass_on(host, notice);
@@ -478,7 +483,7 @@ impl World {
         }
         // It waits for its guardian, which has nothing to release then.
         if let Some(guardian) = self.hosts[host].guardians.iter_mut().find(|g| g.life == who.life) {
-            guardian.will = None;
+            guardian.words = None;
         }
         self.kill(host);
         let back = self.dice.range(SECOND, 3 * SECOND);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quorate::cluster::leadership::Lease;
 use quorate::cluster::output::{Ticket, WriteId};
-use quorate::cluster::{Cluster, Now};
+use quorate::cluster::{Cluster, LastWords, Now};
 use quorate_proto::{Epoch, Generation, MemberId};
 
 use crate::leadership::clock::{HostClock, Real};
@@ -117,7 +117,8 @@ pub(super) struct Guardian {
     pub(super) watching: bool,
     pub(super) runs: BTreeMap<RunNumber, Run>,
     pub(super) agent_dead: bool,
-    pub(super) will: Option<(Vec<u8>, Vec<SocketAddr>)>,
+    pub(super) words: Option<LastWords>,
+    pub(super) told_of_death: bool,
 }
 
 /// See the module.

@@ -117,7 +117,7 @@ fn idle(scenario: &Scenario, stats: &Stats) -> Vec<&'static str> {
     due.extend(["leaders", "lost datagrams", "runs", "members down"]);
     if scenario.mode == quorate::cluster::settings::LeadershipMode::Quorum {
         due.extend(["writes acknowledged", "calls answered", "calls of unknown outcome", "histories", "runs stopped"]);
-        due.extend(["wills heard", "waits for unfinished runs"]);
+        due.extend(["deaths heard", "waits for unfinished runs"]);
     }
     due.retain(|what| stats.get(what) == 0);
     due

@@ -303,15 +303,26 @@ impl World {
 
     fn release_for_the_dead(&mut self, host: usize, life: u32) {
         let Some(guardian) = self.hosts[host].guardians.iter_mut().find(|g| g.life == life) else { return };
-        if !guardian.agent_dead || !guardian.runs.is_empty() {
+        if !guardian.agent_dead {
             return;
         }
-        let will = guardian.will.take();
+        if !guardian.runs.is_empty() {
+            if !std::mem::replace(&mut guardian.told_of_death, true)
+                && let Some(words) = guardian.words.clone()
+            {
+                self.stats.count("deaths told");
+                for to in words.to {
+                    self.net.send(address(host), to, words.lease_ended.clone());
+                }
+            }
+            return;
+        }
+        let words = guardian.words.take();
         self.hosts[host].guardians.retain(|g| g.life != life);
-        let Some((plain, targets)) = will else { return };
-        self.stats.count("wills sent");
-        for to in targets {
-            self.net.send(address(host), to, plain.clone());
+        let Some(words) = words else { return };
+        self.stats.count("releases for the dead");
+        for to in words.to {
+            self.net.send(address(host), to, words.release.clone());
         }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) type Value = u64;
 pub(crate) enum Fact<'a> {
     /// A process did what only the leader of an epoch does: sent a write or renewal, or was told that it leads.
     Leads { epoch: Epoch, who: Who },
+    /// A process gave its claim of an epoch up.
+    GivesUp { epoch: Epoch, who: Who },
     /// A voter's grant or acknowledgement left.
     Answered { disk: u32, epoch: Epoch },
     /// What a disk holds after a transaction, or when a process starts from it.

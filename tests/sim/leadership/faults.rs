@@ -56,7 +56,7 @@ impl World {
             Fault::Crash => self.crash_for_a_while(any),
             Fault::CrashLeader => self.crash_for_a_while(leader),
             Fault::RestartFollowers => self.restart_followers(),
-            Fault::CrashLeaderWithWill => self.crash_with_will(leader),
+            Fault::CrashLeaderWithRelease => self.crash_with_release(leader),
             Fault::PowerLoss => {
                 for host in 0..self.hosts.len() {
                     self.crash_for_a_while(host);
@@ -145,13 +145,15 @@ impl World {
         crashed
     }
 
-    fn crash_with_will(&mut self, host: usize) -> bool {
-        let will = self.hosts[host].running.as_ref().and_then(|r| r.machine.last_will());
+    fn crash_with_release(&mut self, host: usize) -> bool {
+        let words = self.hosts[host].running.as_ref().and_then(|r| r.machine.last_words());
         if !self.crash_for_a_while(host) {
             return false;
         }
-        let Some((message, targets)) = will else { return false };
-        for to in targets {
+        let Some(words) = words else { return false };
+        // Runs may still be ending: then the release would come later, and nothing here waits for it.
+        let message = if self.dice.percent(50) { words.lease_ended } else { words.release };
+        for to in words.to {
             self.post(host, to, message.clone());
         }
         true

@@ -6,7 +6,7 @@
 use quorate::cluster::leadership::{Rule, Rules};
 
 use super::runner::{Failure, run, run_band};
-use super::scenario::{Fault, MS, SECOND, Scenario};
+use super::scenario::{Advice, Fault, MS, SECOND, Scenario};
 
 /// A rule that is removed, where, and what shall break.
 struct Mutation {
@@ -51,12 +51,25 @@ const VOTERS: &[(Fault, u32)] = &[
     (Fault::SlowDisk, 4),
 ];
 
+const CONTENTION: &[(Fault, u32)] = &[
+    (Fault::CrashLeaderWithRelease, 20),
+    (Fault::StepDown, 6),
+    (Fault::SlowDisk, 6),
+    (Fault::Storm, 10),
+    (Fault::Advice, 10),
+];
+
 fn restarts() -> Scenario {
     Scenario { name: "restarts", faults: RESTARTS, every: 900 * MS, work_every: 60 * MS, ..quick() }
 }
 
 fn splits() -> Scenario {
     Scenario { name: "splits", faults: SPLITS, every: 1_200 * MS, work_every: 60 * MS, ..quick() }
+}
+
+/// Leaders die and are spoken for, so that two often claim one epoch; grants arrive late.
+pub(crate) fn contention() -> Scenario {
+    Scenario { name: "contention", faults: CONTENTION, advice: Advice::Erratic, every: 500 * MS, ..quick() }
 }
 
 fn drifting() -> Scenario {
@@ -126,6 +139,7 @@ fn all() -> Vec<Mutation> {
         mutation(Rule::WriteIsDurable, restarts(), &["I4", "I5"], 1_000),
         mutation(Rule::StaleEpochIsRefused, splits(), &["I4", "I5"], 1_000),
         mutation(Rule::OwnPromiseFirst, restarts(), &["I1", "I2", "I3"], 1_000),
+        mutation(Rule::GivenUpIsOver, contention(), &["given up", "I6", "I7"], 1_000),
         mutation(Rule::MergeOverQuorum, splits(), &["I4", "I5"], 1_000),
         mutation(Rule::WriteBack, unwritten(), &["I5", "I4"], 1_000),
         mutation(Rule::Majority, splits(), &["I1", "I3", "I4", "I6", "I7"], 1_000),

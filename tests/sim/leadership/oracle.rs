@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quorate::cluster::leadership::Peer;
 use quorate::cluster::view::MemberState;
-use quorate_proto::{Instance, MemberId};
+use quorate_proto::{Generation, Instance, MemberId};
 
 use super::clock::Real;
 use super::dice::Dice;
@@ -65,7 +65,8 @@ pub(crate) fn advise(
     for (i, contact) in hosts[me].contacts.iter().enumerate().filter(|(i, _)| *i != me) {
         let other = &hosts[i];
         if let (Some(state), Some(instance)) = (verdict(contact, real), contact.instance) {
-            let peer = Peer { instance, addr: other.addr, state, alive_since: contact.alive_since };
+            let generation = Generation(u64::from(contact.life));
+            let peer = Peer { instance, addr: other.addr, generation, state, alive_since: contact.alive_since };
             peers.insert(other.id.clone(), peer);
         }
     }
@@ -110,7 +111,8 @@ fn lie(me: usize, hosts: &[Host], real: Real, dice: &mut Dice) -> BTreeMap<Membe
         let addr: SocketAddr = if dice.percent(8) { hosts[dice.index(hosts.len())].addr } else { other.addr };
         let local = hosts[me].now(real).mono;
         let alive_since = local.mul_f64(dice.signed_unit().abs());
-        peers.insert(other.id.clone(), Peer { instance, addr, state: any_state(dice), alive_since });
+        let generation = Generation(dice.range(0, 9));
+        peers.insert(other.id.clone(), Peer { instance, addr, generation, state: any_state(dice), alive_since });
     }
     peers
 }

@@ -18,7 +18,7 @@ pub(crate) enum Fault {
     /// The leader is cut off, and all others restart at once.
     RestartFollowers,
     /// The leader dies, and its guardian releases for it.
-    CrashLeaderWithWill,
+    CrashLeaderWithRelease,
     /// All processes die at once.
     PowerLoss,
     /// A process dies and comes back with an empty disk.
@@ -60,7 +60,7 @@ impl Fault {
             Self::Crash => "crashes",
             Self::CrashLeader => "crashes of leaders",
             Self::RestartFollowers => "restarts of all followers",
-            Self::CrashLeaderWithWill => "wills",
+            Self::CrashLeaderWithRelease => "releases for the dead",
             Self::PowerLoss => "power losses",
             Self::LoseDisk => "lost disks",
             Self::Partition => "partitions",
@@ -138,7 +138,7 @@ pub(crate) struct Scenario {
 const USUAL: &[(Fault, u32)] = &[
     (Fault::Crash, 10),
     (Fault::CrashLeader, 8),
-    (Fault::CrashLeaderWithWill, 4),
+    (Fault::CrashLeaderWithRelease, 4),
     (Fault::RestartFollowers, 3),
     (Fault::PowerLoss, 2),
     (Fault::Partition, 8),
@@ -159,7 +159,7 @@ const USUAL: &[(Fault, u32)] = &[
 const CHANGING: &[(Fault, u32)] = &[
     (Fault::Crash, 8),
     (Fault::CrashLeader, 8),
-    (Fault::CrashLeaderWithWill, 2),
+    (Fault::CrashLeaderWithRelease, 2),
     (Fault::PowerLoss, 1),
     (Fault::LoseDisk, 8),
     (Fault::Partition, 8),
@@ -179,7 +179,7 @@ const CHANGING: &[(Fault, u32)] = &[
 const LARGE: &[(Fault, u32)] = &[
     (Fault::Crash, 8),
     (Fault::CrashLeader, 8),
-    (Fault::CrashLeaderWithWill, 2),
+    (Fault::CrashLeaderWithRelease, 2),
     (Fault::RestartFollowers, 3),
     (Fault::PowerLoss, 2),
     (Fault::Partition, 6),

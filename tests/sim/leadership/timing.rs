@@ -13,7 +13,7 @@ use super::world::World;
 #[derive(Debug, Clone, Copy)]
 enum End {
     Crash,
-    CrashWithWill,
+    CrashWithRelease,
     HandOver,
 }
 
@@ -32,14 +32,14 @@ fn once(end: End, seed: u64) -> Real {
     let when = 9 * SECOND + world.dice.range(0, SECOND);
     world.run_until(when).unwrap();
     let leader = world.leading_host().unwrap();
-    let will = world.hosts[leader].running.as_ref().and_then(|r| r.machine.last_will());
+    let words = world.hosts[leader].running.as_ref().and_then(|r| r.machine.last_words());
     match end {
         End::Crash => assert!(world.crash(leader)),
-        End::CrashWithWill => {
+        End::CrashWithRelease => {
             assert!(world.crash(leader));
-            let (message, targets) = will.unwrap();
-            for to in targets {
-                world.post(leader, to, message.clone());
+            let words = words.unwrap();
+            for to in words.to {
+                world.post(leader, to, words.release.clone());
             }
         }
         End::HandOver => world.with(leader, |machine, now| {
@@ -68,7 +68,7 @@ fn a_crash_costs_the_detection_and_little_more() {
 
 #[test]
 fn a_released_lease_costs_a_few_round_trips() {
-    check(End::CrashWithWill, 40 * MS, 250 * MS);
+    check(End::CrashWithRelease, 40 * MS, 250 * MS);
 }
 
 #[test]

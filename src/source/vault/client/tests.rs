@@ -71,6 +71,28 @@ async fn a_sealed_vault_is_asked_again_and_one_that_is_away_is_named() {
 }
 
 #[tokio::test]
+async fn a_socket_is_as_good_as_an_address() {
+    let vault = Vault::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("vault.sock");
+    let (listener, target) = (tokio::net::UnixListener::bind(&socket).unwrap(), vault.address.clone());
+    drop(tokio::task::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = tokio::net::TcpStream::connect(target.trim_start_matches("http://")).await.unwrap();
+            drop(tokio::io::copy_bidirectional(&mut near, &mut far).await);
+        }
+    }));
+    let address = format!("unix://{}", socket.display());
+    let settings = Settings { address: address.clone(), ..vault.settings() };
+    Client::check(&settings).unwrap();
+    let client = Client::connect(&settings).await.unwrap();
+    assert_eq!(client.read("kv/fw").await.unwrap()["data"]["password"], "hunter2");
+    let away = Settings { address: "unix:///no/such.sock".to_owned(), ..vault.settings() };
+    let error = Client::connect(&away).await.unwrap().read("kv/fw").await.unwrap_err().to_string();
+    assert!(error.starts_with("cannot reach Vault at unix:///no/such.sock"), "{error}");
+}
+
+#[tokio::test]
 async fn settings_that_cannot_work_are_errors() {
     let vault = Vault::start().await;
     let wrong = Settings { address: "nowhere".to_owned(), ..vault.settings() };

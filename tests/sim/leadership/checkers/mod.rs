@@ -9,6 +9,7 @@ mod contents;
 mod effects;
 mod epochs;
 mod fence;
+mod given_up;
 mod leases;
 mod one_actor;
 mod promises;
@@ -40,6 +41,7 @@ pub(crate) struct Checkers {
     windows: windows::Windows,
     effects: effects::Effects,
     fence: fence::Fence,
+    given_up: given_up::GivenUp,
     voter_sets: voter_sets::VoterSets,
     clusters: clusters::Clusters,
     epochs: epochs::Epochs,
@@ -50,7 +52,7 @@ pub(crate) struct Checkers {
 
 impl Checkers {
     pub(crate) fn check(&mut self, fact: &Fact<'_>, at: Real) -> Result<(), Violation> {
-        let all: [&mut dyn Checker; 14] = [
+        let all: [&mut dyn Checker; 15] = [
             &mut self.one_actor,
             &mut self.promises,
             &mut self.stamps,
@@ -59,6 +61,7 @@ impl Checkers {
             &mut self.windows,
             &mut self.effects,
             &mut self.fence,
+            &mut self.given_up,
             &mut self.voter_sets,
             &mut self.clusters,
             &mut self.epochs,

@@ -77,6 +77,10 @@ impl World {
                 self.after(restart, Happening::Start { host });
             }
             Event::Claiming { .. } => self.stats.count("claims"),
+            Event::ClaimGivenUp { epoch, .. } => {
+                self.stats.count("claims given up");
+                self.fact(&Fact::GivesUp { epoch: *epoch, who });
+            }
             Event::ClaimFailed { .. } => self.stats.count("claims failed"),
             Event::Formed { .. } => self.stats.count("formed"),
             Event::Alarm { .. } => self.stats.count("alarms"),

@@ -1,3 +1,5 @@
+//! A disk that takes nothing: full, or hanging.
+//!
 //! A full disk: nothing can be promised or acknowledged, so this agent neither votes nor leads until there is room again
 //! (protocol-safety 10). What it has stored stays readable, and renewals, which store nothing, are answered.
 
@@ -40,5 +42,16 @@ impl Leadership {
     /// Why the disk takes nothing more, while it is full.
     pub fn disk_full(&self) -> Option<&str> {
         self.full.as_deref()
+    }
+
+    /// A disk that hangs longer than a lease cannot hold a leader (protocol-safety 10).
+    pub(super) fn watch_disk(&mut self, now: Now) {
+        if self.full.is_some() {
+            return; // It is known why: leadership is being handed over.
+        }
+        let oldest = self.persisting.values().min().copied();
+        if oldest.is_some_and(|t| now.mono >= t + self.timing.grant) && matches!(self.role, Role::Leading(_)) {
+            self.lose("the disk did not answer for longer than a lease", now);
+        }
     }
 }
