@@ -26,7 +26,7 @@ pub(super) fn sign(target: &str, peer: Option<SocketAddr>, agent: &str) -> Strin
     if !cancels {
         return target.to_owned();
     }
-    let address = peer.map_or_else(|| "an unknown address".to_owned(), |peer| peer.to_string());
+    let address = peer.map_or_else(|| "a local socket".to_owned(), |peer| peer.to_string());
     let caller = Caller { address, agent: agent.to_owned(), identity: None };
     let caller = serde_json::to_string(&caller).unwrap_or_default();
     let kept = pairs.into_iter().filter(|(key, _)| key != CALLER).chain([(CALLER.to_owned(), caller)]);

@@ -257,8 +257,8 @@ impl Agent {
                 consul: settings.consul_backend,
             },
             underway: Underway::default(),
-            workspaces: tokio::sync::RwLock::new(()),
             leashes: Leashes::default(),
+            workspaces: tokio::sync::RwLock::new(()),
         });
         let (consul, consul_queue) = watches(settings.consul.as_ref(), &seed).await?;
         let (finished, finished_queue) = mpsc::unbounded_channel();

@@ -56,9 +56,9 @@ pub(super) struct Runner {
     pub(super) metrics: Arc<Metrics>,
     pub(super) state: StateOfRuns,
     pub(super) underway: Underway,
+    pub(super) leashes: Leashes,
     /// Held while the directory of a task is written: by runs together, alone by what prepares disabled tasks.
     pub(super) workspaces: RwLock<()>,
-    pub(super) leashes: Leashes,
 }
 
 /// What runs need for Terraform's state.

@@ -79,6 +79,32 @@ fn state_without_a_backend_is_kept_by_the_cluster_and_a_take_over_applies_nothin
 }
 
 #[test]
+fn a_run_that_is_cancelled_writes_its_state_to_the_cluster_and_unlocks_it() {
+    let (mut site, made) = site(600);
+    site.start_all();
+    site.wait_leader(0, &[0, 1, 2]);
+    let record = || std::fs::read_to_string(&made).unwrap_or_default();
+    for round in 1..=2 {
+        // The second run would not come so far if the first one had kept the lock, and makes nothing a second time.
+        let reached = format!("made\n{}", "slow\n".repeat(round));
+        eventually("the run is in its slow resource", || record() == reached);
+        assert_eq!(site[2].send("POST", "/v1/tasks/net/cancel", None).unwrap().status, 202);
+        eventually("the run has ended", || {
+            let tasks = site[1].tasks().unwrap_or_default();
+            let events = tasks.get("net").and_then(|task| task.events.clone()).unwrap_or_default();
+            let cancelled = |error: &quorate::http::reply::Message| error.message.starts_with("cancelled by ");
+            events.len() == round && events.iter().all(|event| event.error.as_ref().is_some_and(cancelled))
+        });
+        let names = state(&site, 1)["resources"].to_string();
+        assert!(names.contains("\"it\""), "{names}");
+        if round == 1 {
+            assert_eq!(site[1].send("POST", "/v1/tasks/net/run", None).unwrap().status, 202);
+        }
+    }
+    site.end();
+}
+
+#[test]
 fn a_run_that_was_promised_is_made_by_the_next_leader_though_nothing_has_changed() {
     let (mut site, made) = site(0);
     let full = site.path().join("full");

@@ -166,7 +166,8 @@ impl From<Stopped> for Outcome {
 }
 
 impl Stopped {
-    fn text(&self) -> &str {
+    /// For people.
+    pub(super) fn text(&self) -> &str {
         match self {
             Self::Interrupted(text)
             | Self::Failed(text)

@@ -4,7 +4,6 @@
 use tracing::{debug, warn};
 
 use super::Runner;
-use super::exec::Stopped;
 use crate::task::spec::{TaskSpec, Work};
 use crate::terraform::{Chosen, DefaultBackend, backend, backend_http, workspace};
 
@@ -15,13 +14,8 @@ impl Runner {
             let Work::Terraform(work) = task.work.clone() else { continue };
             let binary = match self.terraform_binary().await {
                 Ok(binary) => binary,
-                Err(
-                    Stopped::Interrupted(why)
-                    | Stopped::Failed(why)
-                    | Stopped::Cancelled(why)
-                    | Stopped::TimedOut(why)
-                    | Stopped::Lost(why),
-                ) => {
+                Err(stopped) => {
+                    let why = stopped.text();
                     return warn!(task = task.name, "the directory of a disabled task is not prepared: {why}");
                 }
             };
