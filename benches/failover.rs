@@ -62,8 +62,8 @@ impl std::fmt::Display for Part {
 
 /// Measures and prints.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
-    if !net::is_root() {
-        eprintln!("bench-failover gives each agent a network namespace of its own, which needs root: run it as root");
+    if let Some(what) = net::lacking() {
+        eprintln!("bench-failover gives each agent a network namespace of its own, and cannot: {what}");
         return ExitCode::from(2);
     }
     let mut arguments = Arguments {

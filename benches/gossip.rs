@@ -96,7 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     );
     let island = Island::new();
     if island.is_none() {
-        println!("not root: on the machine's own loopback, the traffic is not counted");
+        println!("without root and ip (iproute2): on the machine's own loopback, the traffic is not counted");
     }
     let serf = if arguments.no_serf { Err("not asked for".to_owned()) } else { Serf::find() };
     let mut report = Report::default();

@@ -1092,7 +1092,7 @@ fn follower() -> ClusterSnapshot {
     }
 }
 
-fn tasks() -> Vec<TaskReport> {
+fn tasks() -> Vec<Arc<TaskReport>> {
     let moment: DateTime<Local> = at("2026-11-23T04:00:00Z").into();
     let event = |success: bool, error: Option<&str>| RunEvent {
         id: uuid::Uuid::from_u128(7),
@@ -1104,25 +1104,27 @@ fn tasks() -> Vec<TaskReport> {
         trigger: "schedule".to_owned(),
         cut_short: None,
     };
-    let task = |name: &str, enabled, status, events, activity| TaskReport {
-        name: name.to_owned(),
-        enabled,
-        status,
-        events,
-        activity,
-        source: format!("./{name}"),
-        providers: vec!["local".to_owned()],
-        next_run: None,
-        progress: None,
-        deleted: false,
-        run: (name == "web").then(|| ActiveRun {
-            id: uuid::Uuid::from_u128(9),
-            start_time: moment,
-            trigger: "services".to_owned(),
-            cancelled_by: None,
-        }),
-        grace: Duration::from_secs(1),
-        timeout: Some(Duration::from_mins(10)),
+    let task = |name: &str, enabled, status, events, activity| {
+        Arc::new(TaskReport {
+            name: name.to_owned(),
+            enabled,
+            status,
+            events,
+            activity,
+            source: format!("./{name}"),
+            providers: vec!["local".to_owned()],
+            next_run: None,
+            progress: None,
+            deleted: false,
+            run: (name == "web").then(|| ActiveRun {
+                id: uuid::Uuid::from_u128(9),
+                start_time: moment,
+                trigger: "services".to_owned(),
+                cancelled_by: None,
+            }),
+            grace: Duration::from_secs(1),
+            timeout: Some(Duration::from_mins(10)),
+        })
     };
     vec![
         task("web", true, Status::Successful, vec![event(true, None)], Activity::Running(moment)),

@@ -90,6 +90,33 @@ fn only_the_codec_names_bincode_in_code() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
+#[test]
+fn what_scripts_test_may_leave_out_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let needs = fs::read_to_string(root.join("tests/needs.txt")).unwrap();
+    let script = fs::read_to_string(root.join("scripts/test")).unwrap();
+    let mut wrong = Vec::new();
+    for line in needs.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let words: Vec<_> = line.split(' ').collect();
+        let [need, binary, pattern] = words[..] else {
+            panic!("{line:?} is not: what is needed, the test binary, which tests")
+        };
+        let known = [format!("missing+=({need})"), format!("tool {need} ")].iter().any(|text| script.contains(text));
+        let dir = root.join("tests").join(binary);
+        let (module, test) = pattern.split_once("::").unwrap_or((pattern, pattern));
+        let files = [dir.with_extension("rs"), dir.join("main.rs"), dir.join(format!("{module}.rs"))];
+        let text: String = files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect();
+        let is_there = match pattern {
+            "*" => !text.is_empty(),
+            _ => text.contains(&format!("fn {test}(")) || text.contains(&format!("mod {test};")),
+        };
+        if !known || !is_there {
+            wrong.push(line.to_owned());
+        }
+    }
+    assert!(wrong.is_empty(), "tests/needs.txt names what is not there: {wrong:#?}");
+}
+
 /// The first segment of each `crate::x` in a line of code.
 fn rooms_named(text: &str) -> Vec<String> {
     let code = text.split("//").next().unwrap_or_default();

@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -99,9 +99,9 @@ impl Drop for Net {
 pub(crate) struct Island(String);
 
 impl Island {
-    /// `None` without root: then the machine's own loopback has to do.
+    /// `None` without root or `ip`: then the machine's own loopback has to do.
     pub(crate) fn new() -> Option<Self> {
-        if !is_root() {
+        if !is_root() || !is_installed("ip") {
             return None;
         }
         let island = Self(format!("qb{}-lo", &uuid::Uuid::new_v4().simple().to_string()[..8]));
@@ -133,8 +133,27 @@ impl Drop for Island {
     }
 }
 
-/// Whether namespaces can be made.
-pub(crate) fn is_root() -> bool {
+/// What hosts of our own need and this machine lacks, in one line; `None` when nothing is missing.
+pub(crate) fn lacking() -> Option<String> {
+    if !is_root() {
+        return Some("network namespaces need root: run it as root".to_owned());
+    }
+    let tools = [("ip", "iproute2"), ("nft", "nftables")];
+    let missing: Vec<_> = tools.iter().filter(|(program, _)| !is_installed(program)).collect();
+    let names = |pick: fn(&(&'static str, &'static str)) -> &'static str| {
+        missing.iter().map(|tool| pick(tool)).collect::<Vec<_>>()
+    };
+    (!missing.is_empty()).then(|| {
+        format!("{} not found: apt-get install {}", names(|tool| tool.0).join(" and "), names(|tool| tool.1).join(" "))
+    })
+}
+
+/// Whether a program is on the PATH.
+fn is_installed(program: &str) -> bool {
+    Command::new(program).arg("--version").stdin(Stdio::null()).output().is_ok()
+}
+
+fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 

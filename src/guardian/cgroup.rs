@@ -1,22 +1,24 @@
 //! A cgroup (v2) for each run, where one can be made: then nothing of it escapes, and one write kills all of it.
 //!
-//! The guardian moves *itself* into the run's cgroup, forks, and moves back: the child is born inside, so there is no moment
-//! at which it could fork outside. No controller is used, so it works in a cgroup that processes live in, if it may be written
+//! The guardian itself waits in the cgroup of the next run: what it starts is born inside, so there is no moment at which it
+//! could fork outside, and then the guardian moves on into a new one. To move takes the kernel milliseconds, which so lie after
+//! the start of a run and not before it. No controller is used, so it works in a cgroup that processes live in, if it may be written
 //! (as root, or delegated by systemd). Where not, `tree` has to do alone.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::message::RunKey;
-
 /// Followed by the guardian's process id and the run's id.
 const PREFIX: &str = "quorate-";
 
-/// The guardian's own cgroup, below which those of runs are made.
+/// The cgroup that the guardian was started in, below which those of runs are made.
 #[derive(Debug)]
 pub(super) struct Cgroups {
     own: PathBuf,
+    /// Where the guardian is: the cgroup of the next run.
+    next: Option<PathBuf>,
+    made: u64,
 }
 
 /// The cgroup of one run.
@@ -42,32 +44,46 @@ impl Cgroups {
                 remove(&entry.path());
             }
         }
-        let cgroups = Self { own };
-        let probe = cgroups.path_of("probe");
-        fs::create_dir(&probe).ok()?;
-        let works = fs::exists(probe.join("cgroup.kill")).unwrap_or(false)
-            && enter(&probe).and_then(|()| enter(&cgroups.own)).is_ok();
-        fs::remove_dir(&probe).ok()?;
+        let mut cgroups = Self { own, next: None, made: 0 };
+        let moved = cgroups.move_on();
+        let works = moved.is_ok()
+            && cgroups.next.as_ref().is_some_and(|next| fs::exists(next.join("cgroup.kill")).unwrap_or(false));
+        // Otherwise it goes back where it was.
         works.then_some(cgroups)
     }
 
-    fn path_of(&self, name: &str) -> PathBuf {
-        self.own.join(format!("{PREFIX}{}-{name}", std::process::id()))
+    /// Makes the cgroup of the next run and enters it. On an error the guardian is where it was.
+    fn move_on(&mut self) -> io::Result<()> {
+        self.made += 1;
+        let path = self.own.join(format!("{PREFIX}{}-{}", std::process::id(), self.made));
+        fs::create_dir(&path)?;
+        if let Err(error) = enter(&path) {
+            drop(fs::remove_dir(&path));
+            return Err(error);
+        }
+        self.next = Some(path);
+        Ok(())
     }
 
-    /// Calls `spawn` inside a new cgroup for this run.
-    pub(super) fn born_inside<T>(&self, run: &RunKey, spawn: impl FnOnce() -> T) -> (io::Result<Cgroup>, T) {
-        let path = self.path_of(&run.id().to_string());
-        match fs::create_dir(&path).and_then(|()| enter(&path)) {
-            Ok(()) => {
-                let spawned = spawn();
-                let holds_guardian = enter(&self.own).is_err();
-                (Ok(Cgroup { path, holds_guardian }), spawned)
-            }
-            Err(error) => {
-                drop(fs::remove_dir(&path));
-                (Err(error), spawn())
-            }
+    /// Calls `spawn`: what it starts is in a cgroup of its own, if one can be made.
+    pub(super) fn born_inside<T, E>(&mut self, spawn: impl FnOnce() -> Result<T, E>) -> Result<(T, Option<Cgroup>), E> {
+        if self.next.is_none() {
+            // It failed when the last run was started; that may be over.
+            drop(self.move_on());
+        }
+        let spawned = spawn()?;
+        let Some(path) = self.next.take() else { return Ok((spawned, None)) };
+        let has_moved = self.move_on().is_ok() || enter(&self.own).is_ok();
+        Ok((spawned, Some(Cgroup { path, holds_guardian: !has_moved })))
+    }
+}
+
+impl Drop for Cgroups {
+    fn drop(&mut self) {
+        if let Some(next) = &self.next
+            && enter(&self.own).is_ok()
+        {
+            drop(fs::remove_dir(next));
         }
     }
 }

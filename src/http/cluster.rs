@@ -125,7 +125,10 @@ fn member_body(snapshot: &ClusterSnapshot, member: &MemberView) -> Member {
         voter: member.voter,
         incarnation: member.incarnation,
         gossip_address: member.gossip_addr.to_string(),
-        api_address: member.api_addr.to_string(),
+        // Without a port it listens on a socket, which is of its own machine.
+        api_address: Some(member.api_addr)
+            .filter(|addr| addr.port() != 0)
+            .map_or_else(String::new, |addr| addr.to_string()),
         version: format!("{major}.{minor}.{patch}"),
         state_since: snapshot.since.get(&member.id).copied().map(rfc3339),
     }

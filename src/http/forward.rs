@@ -55,7 +55,9 @@ fn redirect(call: &Call<'_>, cluster: &ClusterSnapshot) -> ApiResponse {
     let leader = cluster.view.members.iter().find(|member| Some(&member.id) == cluster.view.leader.as_ref());
     let text = match leader {
         None => "redirect requests to leader".to_owned(),
-        Some(leader) if leader.address.is_empty() => format!("redirect requests to leader '{}'", leader.id),
+        Some(leader) if leader.address.is_empty() || leader.api_addr.port() == 0 => {
+            format!("redirect requests to leader '{}'", leader.id)
+        }
         Some(leader) => {
             format!("redirect requests to leader '{}' at {}:{}", leader.id, leader.address, leader.api_addr.port())
         }

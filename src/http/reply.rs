@@ -62,7 +62,7 @@ pub struct Member {
     pub incarnation: u16,
     /// Where it gossips.
     pub gossip_address: String,
-    /// Where its API listens.
+    /// Where its API listens; empty: on a Unix socket.
     pub api_address: String,
     /// Of its software.
     pub version: String,

@@ -151,7 +151,7 @@ pub(super) fn read(
             let body = TasksNow {
                 answered_by: cluster.view.observer.to_string(),
                 stale_since: stale.map(stale::rfc3339),
-                tasks: tasks.tasks.iter().map(now_body).collect(),
+                tasks: tasks.tasks.iter().map(|task| now_body(task)).collect(),
                 differences: tasks.differences.iter().map(|(agent, how)| (agent.to_string(), how.clone())).collect(),
                 consul: tasks.consul.as_ref().map(consul_body),
                 request_id: call.request_id.to_owned(),

@@ -97,12 +97,13 @@ impl Differs {
 pub struct Roster {
     files: Vec<TaskSpec>,
     records: BTreeMap<String, Record>,
+    version: u64,
 }
 
 impl Roster {
     /// Of this agent's files and the records as they are now.
     pub fn new(files: Vec<TaskSpec>, records: BTreeMap<String, Record>) -> Self {
-        Self { files, records }
+        Self { files, records, version: 0 }
     }
 
     /// This agent's files.
@@ -118,29 +119,48 @@ impl Roster {
     /// Takes the records as they are now, in place of what was known.
     pub fn set_records(&mut self, records: BTreeMap<String, Record>) {
         self.records = records;
+        self.version += 1;
     }
 
     /// Every task there is, with the flag that counts: the files' in their order, then the API's in order of creation.
     pub fn tasks(&self) -> Vec<TaskSpec> {
-        let mut tasks: Vec<TaskSpec> = Vec::new();
-        for spec in &self.files {
-            match self.records.get(&spec.name) {
-                Some(record) if record.hides() => {}
-                Some(record) => tasks.push(TaskSpec { enabled: record.enabled_of(spec), ..spec.clone() }),
-                None => tasks.push(spec.clone()),
-            }
+        let task = |(spec, record): (&TaskSpec, Option<&Record>)| {
+            let enabled = record.map_or(spec.enabled, |record| record.enabled_of(spec));
+            TaskSpec { enabled, ..spec.clone() }
+        };
+        self.there().into_iter().map(task).collect()
+    }
+
+    /// Whether there is a task of this name.
+    pub fn has(&self, name: &str) -> bool {
+        match self.records.get(name) {
+            Some(record) if matches!(record.origin, Origin::Api { .. }) => true,
+            Some(record) if record.hides() => false,
+            _ => self.files.iter().any(|spec| spec.name == name),
         }
-        let mut made: Vec<(u64, TaskSpec)> = Vec::new();
+    }
+
+    /// Grows with every change.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Every task as it is defined, with its record.
+    fn there(&self) -> Vec<(&TaskSpec, Option<&Record>)> {
+        let files = self.files.iter().map(|spec| (spec, self.records.get(&spec.name)));
+        let mut there: Vec<_> = files.filter(|(_, record)| !record.is_some_and(Record::hides)).collect();
+        let names: BTreeSet<&str> = there.iter().map(|(spec, _)| spec.name.as_str()).collect();
+        let mut made = Vec::new();
         for (name, record) in &self.records {
             if let Origin::Api { order, spec, .. } = &record.origin
-                && !tasks.iter().any(|task| task.name == *name)
+                && !names.contains(name.as_str())
             {
-                made.push((*order, TaskSpec { enabled: record.enabled_of(spec), ..(**spec).clone() }));
+                made.push((*order, (&**spec, Some(record))));
             }
         }
-        made.sort_by(|a, b| (a.0, &a.1.name).cmp(&(b.0, &b.1.name)));
-        tasks.extend(made.into_iter().map(|(_, spec)| spec));
-        tasks
+        made.sort_by(|a, b| (a.0, &a.1.0.name).cmp(&(b.0, &b.1.0.name)));
+        there.extend(made.into_iter().map(|(_, task)| task));
+        there
     }
 
     /// This agent leads now: the records that say what its files say. Tasks of other agents' files stay remembered.
@@ -182,6 +202,7 @@ impl Roster {
             }
         }
         self.files = files;
+        self.version += 1;
         let mut difference = Difference::default();
         let after = self.tasks();
         for spec in &after {
@@ -201,12 +222,13 @@ impl Roster {
     /// Takes new files while another leads: they count when this agent leads.
     pub fn set_files(&mut self, files: Vec<TaskSpec>) {
         self.files = files;
+        self.version += 1;
     }
 
     /// A task made at run time. The record is taken when it is on a majority: see [`Roster::apply`].
     pub fn create(&self, spec: TaskSpec) -> Result<Write, RosterError> {
         let name = spec.name.clone();
-        if self.tasks().iter().any(|task| task.name.eq_ignore_ascii_case(&name)) {
+        if self.there().iter().any(|(task, _)| task.name.eq_ignore_ascii_case(&name)) {
             return Err(RosterError::Exists(name));
         }
         let shadow = self.files.iter().find(|file| file.name == name).map(hash);
@@ -218,25 +240,32 @@ impl Roster {
 
     /// A task deleted at run time.
     pub fn delete(&self, name: &str) -> Result<Write, RosterError> {
-        let task = self.tasks().into_iter().find(|task| task.name == name);
-        let task = task.ok_or_else(|| RosterError::Unknown(name.to_owned()))?;
-        let file = self.files.iter().find(|spec| spec.name == task.name);
+        if !self.has(name) {
+            return Err(RosterError::Unknown(name.to_owned()));
+        }
+        let file = self.files.iter().find(|spec| spec.name == name);
         // Without a file that would bring it back, nothing needs to be remembered.
         let record = file.map(|spec| Record { deleted: true, ..Record::of_files(spec) });
-        Ok(Write { task: task.name, record })
+        Ok(Write { task: name.to_owned(), record })
     }
 
     /// A flag set at run time; `at`: seconds since 1970.
     pub fn set_enabled(&self, name: &str, enabled: bool, at: i64) -> Result<Write, RosterError> {
         let unknown = || RosterError::Unknown(name.to_owned());
-        let task = self.tasks().into_iter().find(|task| task.name == name).ok_or_else(unknown)?;
-        let file = self.files.iter().find(|spec| spec.name == task.name);
+        if !self.has(name) {
+            return Err(unknown());
+        }
+        let file = self.files.iter().find(|spec| spec.name == name);
         let record = self.records.get(name).cloned().or_else(|| file.map(Record::of_files)).ok_or_else(unknown)?;
-        Ok(Write { task: task.name, record: Some(Record { enabled: Some(enabled), enabled_at: Some(at), ..record }) })
+        Ok(Write {
+            task: name.to_owned(),
+            record: Some(Record { enabled: Some(enabled), enabled_at: Some(at), ..record }),
+        })
     }
 
     /// A write is on a majority.
     pub fn apply(&mut self, write: Write) {
+        self.version += 1;
         match write.record {
             Some(record) => self.records.insert(write.task, record),
             None => self.records.remove(&write.task),

@@ -12,6 +12,7 @@ mod readiness;
 mod records;
 mod requests;
 pub mod roster;
+mod run_end;
 mod sequence;
 mod writer;
 
@@ -256,8 +257,8 @@ impl Agent {
                 consul: settings.consul_backend,
             },
             underway: Underway::default(),
-            leashes: Leashes::default(),
             workspaces: tokio::sync::RwLock::new(()),
+            leashes: Leashes::default(),
         });
         let (consul, consul_queue) = watches(settings.consul.as_ref(), &seed).await?;
         let (finished, finished_queue) = mpsc::unbounded_channel();
@@ -276,6 +277,7 @@ impl Agent {
             reload: settings.reload,
             recording: BTreeMap::new(),
             trying: BTreeMap::new(),
+            written: BTreeMap::new(),
             unrecorded: BTreeSet::new(),
             awaited: BTreeMap::new(),
             served: BTreeMap::new(),
@@ -296,6 +298,7 @@ impl Agent {
             finished,
             running: BTreeMap::new(),
             shown_moves: 0,
+            shown_specs: (None, Vec::new()),
             asked: asked::Asked::new(),
             hand_over: None,
             stopping: None,

@@ -37,7 +37,7 @@ pub struct TasksSnapshot {
     /// This agent leads and knows the tasks; otherwise all of this is empty.
     pub leading: bool,
     /// In order of configuration.
-    pub tasks: Vec<TaskReport>,
+    pub tasks: Vec<Arc<TaskReport>>,
     /// The same tasks as they are defined, with the flag that counts.
     pub specs: Vec<Arc<TaskSpec>>,
     /// Agents whose files define tasks differently from the leader's.

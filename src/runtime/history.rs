@@ -1,9 +1,11 @@
 //! What is kept of a task's runs on a majority: its events, and what its last success depended on.
 //!
-//! Two registers a task, and for tasks whose guards compare instances a third, `applied/<task>`, with their hashed names. `history/<task>` holds the newest [`RECENT`] events and is written after every run: small, inside
-//! the register. `history-old/<task>` holds the rest, up to [`EVENTS_MAX`], and is written every [`RECENT`] runs.
+//! `history/<task>` holds the newest events, at most [`RECENT`], and is written after every run. The older ones are in blocks of
+//! [`RECENT`] each, `history-<n>/<task>`, of which each is written once; then the oldest block gives its register to the next.
+//! All are small enough to be in the register itself, so that a run costs one write. For tasks whose guards compare instances
+//! there is `applied/<task>`, with their hashed names.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, Local, TimeZone};
 use quorate_proto::bincode_derive::{Decode, Encode};
@@ -15,23 +17,35 @@ use crate::task::report::{CutShort, EVENTS_MAX, RunEvent};
 
 /// Register prefix of the newest events.
 pub(super) const PREFIX: &str = "history/";
-/// Register prefix of the older ones.
-pub(super) const OLD_PREFIX: &str = "history-old/";
+/// What the registers of the older ones begin with.
+pub(super) const OLDER_PREFIX: &str = "history-";
+/// Register prefix of the older ones as they were kept before there were blocks: read, never written.
+const OLD_PREFIX: &str = "history-old/";
 /// Register prefix of the instances that were applied last.
 pub(super) const APPLIED_PREFIX: &str = "applied/";
 /// Register prefix of runs that were promised and are not over.
 pub(super) const ASKED_PREFIX: &str = "asked/";
 /// Register prefix of the run that was cancelled last.
 pub(super) const CANCELLED_PREFIX: &str = "cancelled/";
-/// Events in the small register at most, and how many move on at a time.
-const RECENT: u64 = 10;
+/// Events in the newest register at most, and in a block.
+const RECENT: u64 = 30;
+/// Blocks that are kept.
+const BLOCKS: u64 = 3;
 
-/// The small register.
+/// The newest register.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[bincode(crate = "quorate_proto::bincode_derive")]
 struct Newest {
     count: u64,
     last_success: Option<[u8; 32]>,
+    events: Vec<Stored>,
+}
+
+/// A block of older events: the `number`th of the task.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "quorate_proto::bincode_derive")]
+struct Block {
+    number: u64,
     events: Vec<Stored>,
 }
 
@@ -100,7 +114,11 @@ fn at(micros: i64) -> DateTime<Local> {
     Local.timestamp_micros(micros).single().unwrap_or_default()
 }
 
-/// The registers to write now that the newest event is there. How many events lie in the small one depends only on how many
+fn block_key(number: u64, task: &str) -> String {
+    format!("{OLDER_PREFIX}{}/{task}", number % BLOCKS)
+}
+
+/// The registers to write now that the newest event is there. How many events lie in the newest one depends only on how many
 /// there ever were, so a leader that takes over goes on in the same rhythm.
 pub(super) fn entries(task: &str, kept: &Kept) -> Vec<Entry> {
     let recent = usize::try_from((kept.count - 1) % RECENT + 1).unwrap_or(1);
@@ -112,8 +130,10 @@ pub(super) fn entries(task: &str, kept: &Kept) -> Vec<Entry> {
     };
     let mut entries = vec![Entry { key: format!("{PREFIX}{task}"), value: codec::encode(&newest).ok() }];
     if recent == 1 && kept.events.len() > 1 {
-        let old = stored(&mut kept.events.iter().skip(1));
-        entries.push(Entry { key: format!("{OLD_PREFIX}{task}"), value: codec::encode(&old).ok() });
+        let number = ((kept.count - 1) / RECENT).saturating_sub(1);
+        let size = usize::try_from(RECENT).unwrap_or(usize::MAX);
+        let block = Block { number, events: stored(&mut kept.events.iter().skip(1).take(size)) };
+        entries.push(Entry { key: block_key(number, task), value: codec::encode(&block).ok() });
     }
     if let Some(applied) = &kept.applied {
         let applied: Vec<u64> = applied.iter().copied().collect();
@@ -124,18 +144,29 @@ pub(super) fn entries(task: &str, kept: &Kept) -> Vec<Entry> {
 
 /// The registers of a task that is deleted: its events go with it.
 pub(super) fn forget(task: &str) -> Vec<Entry> {
-    let prefixes = [PREFIX, OLD_PREFIX, APPLIED_PREFIX, ASKED_PREFIX, CANCELLED_PREFIX];
-    prefixes.map(|prefix| Entry { key: format!("{prefix}{task}"), value: None }).to_vec()
+    let blocks = (0..BLOCKS).map(|number| block_key(number, task));
+    let others = [PREFIX, OLD_PREFIX, APPLIED_PREFIX, ASKED_PREFIX, CANCELLED_PREFIX];
+    let others = others.map(|prefix| format!("{prefix}{task}"));
+    blocks.chain(others).map(|key| Entry { key, value: None }).collect()
 }
 
-/// What the registers add up to. What cannot be read is left out.
-pub(super) fn read(newest: Option<&[u8]>, old: Option<&[u8]>, applied: Option<&[u8]>) -> Kept {
-    let newest = newest.and_then(|bytes| codec::decode_frame::<Newest>(bytes).ok());
-    let old = old.and_then(|bytes| codec::decode_frame::<Vec<Stored>>(bytes).ok()).unwrap_or_default();
-    let Some(newest) = newest else { return Kept::default() };
+/// What the registers add up to. What cannot be read is left out. `others`: all but the newest.
+pub(super) fn read(task: &str, newest: &[u8], others: &BTreeMap<String, Vec<u8>>) -> Kept {
+    let Ok(newest) = codec::decode_frame::<Newest>(newest) else { return Kept::default() };
     let mut events: VecDeque<RunEvent> = newest.events.into_iter().map(RunEvent::from).collect();
-    events.extend(old.into_iter().map(RunEvent::from));
+    let last = newest.count.saturating_sub(1) / RECENT;
+    for number in (last.saturating_sub(BLOCKS)..last).rev() {
+        let block = others.get(&block_key(number, task)).and_then(|bytes| codec::decode_frame::<Block>(bytes).ok());
+        let Some(block) = block.filter(|block| block.number == number) else { break };
+        events.extend(block.events.into_iter().map(RunEvent::from));
+    }
+    let old =
+        others.get(&format!("{OLD_PREFIX}{task}")).and_then(|bytes| codec::decode_frame::<Vec<Stored>>(bytes).ok());
+    let there: BTreeSet<uuid::Uuid> = events.iter().map(|event| event.id).collect();
+    let old = old.unwrap_or_default().into_iter().map(RunEvent::from);
+    events.extend(old.filter(|event| !there.contains(&event.id)));
     events.truncate(EVENTS_MAX);
+    let applied = others.get(&format!("{APPLIED_PREFIX}{task}"));
     let applied = applied.and_then(|bytes| codec::decode_frame::<Vec<u64>>(bytes).ok());
     let applied = applied.map(|names| names.into_iter().collect());
     Kept { count: newest.count, events, last_success: newest.last_success, applied, enabled_at: None, cancelled: None }
@@ -143,6 +174,8 @@ pub(super) fn read(newest: Option<&[u8]>, old: Option<&[u8]>, applied: Option<&[
 
 #[cfg(test)]
 mod tests {
+    use quorate_proto::message::INLINE_MAX;
+
     use super::*;
 
     fn event(n: u64) -> RunEvent {
@@ -160,31 +193,42 @@ mod tests {
 
     #[test]
     fn every_count_of_events_is_read_back_as_it_was_kept() {
-        let (mut kept, mut newest, mut old, mut applied) = (Kept::default(), None, None, None);
-        for n in 1..250 {
+        let (mut kept, mut newest, mut others) = (Kept::default(), Vec::new(), BTreeMap::new());
+        for n in 1..400 {
             kept.count = n;
             kept.events.push_front(event(n));
             kept.events.truncate(EVENTS_MAX);
             kept.last_success = Some([u8::try_from(n % 251).unwrap(); 32]);
-            kept.applied = Some(std::collections::BTreeSet::from([n, n + 1]));
+            kept.applied = Some(BTreeSet::from([n, n + 1]));
             for entry in entries("t", &kept) {
-                assert!(entry.value.is_some());
-                let slot = match entry.key.as_str() {
-                    "history/t" => &mut newest,
-                    "applied/t" => &mut applied,
-                    _ => &mut old,
-                };
-                *slot = entry.value;
+                let value = entry.value.unwrap();
+                match entry.key.as_str() {
+                    "history/t" => newest = value,
+                    key => drop(others.insert(key.to_owned(), value)),
+                }
             }
-            let back = read(newest.as_deref(), old.as_deref(), applied.as_deref());
-            assert_eq!(
-                back.events.iter().take(91).collect::<Vec<_>>(),
-                kept.events.iter().take(91).collect::<Vec<_>>()
-            );
+            let back = read("t", &newest, &others);
+            assert!(back.events.iter().eq(kept.events.iter().take(back.events.len())), "after {n}");
             assert_eq!((back.count, back.last_success), (kept.count, kept.last_success));
             assert_eq!(back.applied, kept.applied);
-            assert!(back.events.len() >= kept.events.len().min(91));
+            assert!(back.events.len() >= kept.events.len().min(91), "after {n}: {}", back.events.len());
         }
+        assert_eq!(others.len(), 4, "three blocks and the instances");
+        let forgotten: Vec<String> = forget("t").into_iter().map(|entry| entry.key).collect();
+        assert!(others.keys().all(|key| forgotten.contains(key)), "{forgotten:?}");
+    }
+
+    #[test]
+    fn what_was_kept_before_there_were_blocks_is_read() {
+        let old: Vec<Stored> = (1..=20).rev().map(|n| Stored::from(&event(n))).collect();
+        let others = BTreeMap::from([("history-old/t".to_owned(), codec::encode(&old).unwrap())]);
+        let newest = Newest {
+            count: 22,
+            last_success: None,
+            events: (20..=22).rev().map(|n| Stored::from(&event(n))).collect(),
+        };
+        let back = read("t", &codec::encode(&newest).unwrap(), &others);
+        assert!(back.events.into_iter().eq((1..=22).rev().map(event)), "each once");
     }
 
     #[test]
@@ -196,18 +240,22 @@ mod tests {
     }
 
     #[test]
-    fn the_small_register_stays_small() {
+    fn every_register_stays_small_enough_to_be_a_register() {
         let mut kept = Kept::default();
-        for n in 1..=100 {
+        for n in 1..=200 {
             kept.count = n;
-            kept.events.push_front(RunEvent { error: None, ..event(n) });
-            assert!(entries("t", &kept)[0].value.as_ref().unwrap().len() < 1024);
+            let times = (at(1_800_000_000_000_000), at(1_800_000_000_000_000 + i64::try_from(n).unwrap()));
+            let (start_time, end_time, trigger) = (times.0, times.1, "catalog-services".to_owned());
+            kept.events.push_front(RunEvent { error: None, epoch: 1 << 40, start_time, end_time, trigger, ..event(n) });
+            for Entry { key, value } in entries("t", &kept) {
+                let size = value.unwrap().len();
+                assert!(size <= INLINE_MAX, "{key} has {size} bytes");
+            }
         }
     }
 
     #[test]
     fn what_cannot_be_read_is_no_history() {
-        assert_eq!(read(Some(&[9, 9]), Some(&[1]), None), Kept::default());
-        assert_eq!(read(None, None, None), Kept::default());
+        assert_eq!(read("t", &[9, 9], &BTreeMap::new()), Kept::default());
     }
 }

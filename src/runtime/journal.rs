@@ -10,7 +10,9 @@ use quorate_proto::bincode_derive::{Decode, Encode};
 use quorate_proto::message::Entry;
 use quorate_proto::{Epoch, MemberId, codec};
 
+use super::core::ProposeError;
 use crate::cluster::leadership::Released;
+use crate::task::Outcome;
 
 /// Clock bound ρ, as in `cluster::leadership`.
 const RATE_BOUND: f64 = 0.01;
@@ -51,6 +53,18 @@ pub struct Unfinished {
     pub wait: Duration,
     /// For people.
     pub text: String,
+}
+
+/// What may be told of a run, now that its end was journalled or could not be.
+pub fn outcome(outcome: Outcome, journalled: Result<(), ProposeError>) -> Outcome {
+    match (journalled, outcome) {
+        (Ok(()), outcome) => outcome,
+        // Done, but no majority knows: the next leader will run it again, so it is not reported as done.
+        (Err(error), Outcome::Success | Outcome::Unchanged | Outcome::Failure(_) | Outcome::TimedOut(_)) => {
+            Outcome::Interrupted(error.to_string())
+        }
+        (Err(_), stopped @ (Outcome::Interrupted(_) | Outcome::Cancelled(_))) => stopped,
+    }
 }
 
 /// W of protocol-safety 7: how long a run with this grace may outlive its authority.

@@ -2,6 +2,7 @@
 //!
 //! The order is protocol-safety 7: the journal is on a majority before anything starts, the lease is checked after that
 //! wait and again inside the guardian immediately before the spawn, and the result is on a majority before it is reported.
+//! Files are written and hashed while the journal is under way.
 
 mod command;
 mod exec;
@@ -29,14 +30,14 @@ pub(super) use self::underway::Underway;
 use super::clock;
 use super::core::{Command, ProposeError};
 use super::handle::{ChangeError, Plan};
-use super::journal::Entered;
+use super::journal::{self, Entered};
 use super::metrics::{Metrics, Outcome as Counted};
 use super::state::RunCredentials;
 use super::state::desk::Desk;
 use crate::cluster::leadership::Lease;
-use crate::guardian::{Guardian, base_env};
+use crate::guardian::{Guardian, Spawn, base_env};
 use crate::task::spec::Work;
-use crate::task::{Fingerprint, Outcome, Start};
+use crate::task::{Fingerprint, Outcome, RunId, Start};
 use crate::terraform::{self, ConsulAccess};
 
 /// Carries runs out. Shared by all of them.
@@ -55,9 +56,9 @@ pub(super) struct Runner {
     pub(super) metrics: Arc<Metrics>,
     pub(super) state: StateOfRuns,
     pub(super) underway: Underway,
-    pub(super) leashes: Leashes,
     /// Held while the directory of a task is written: by runs together, alone by what prepares disabled tasks.
     pub(super) workspaces: RwLock<()>,
+    pub(super) leashes: Leashes,
 }
 
 /// What runs need for Terraform's state.
@@ -77,20 +78,46 @@ pub(super) struct StateOfRuns {
 impl Runner {
     /// One run from the journal to the journal, and what it depends on if that is known.
     pub(super) async fn run(&self, start: &Start) -> (Outcome, Option<Fingerprint>) {
-        let begun = clock::now().mono;
-        let task = start.task.as_str();
-        let fingerprint = match self.leashed(start, async { Ok(self.fingerprint(start).await) }).await {
-            Ok(fingerprint) => fingerprint,
-            Err(stopped) => return (stopped.into(), None),
+        let Carried { outcome, fingerprint, end, begun, .. } = self.carry_out(start).await;
+        let journalled = match end {
+            Some(end) => self.enter(&end, &start.task).await,
+            None => Ok(()),
         };
-        if fingerprint.is_some() && fingerprint == start.unless {
+        let outcome = journal::outcome(outcome, journalled);
+        self.told(&start.task, start.run, begun, &outcome);
+        (outcome, fingerprint)
+    }
+
+    /// One run from the journal to its end. Whoever asked journals the end, then calls [`Runner::told`].
+    pub(super) async fn carry_out(&self, start: &Start) -> Carried {
+        let (task, begun) = (start.task.clone(), clock::now().mono);
+        // Only who may leave a task alone has to know before it starts.
+        let known = match start.unless {
+            Some(_) => match self.leashed(start, async { Ok(self.fingerprint(start).await) }).await {
+                Ok(fingerprint) => Some(fingerprint),
+                Err(stopped) => {
+                    return Carried { task, outcome: stopped.into(), fingerprint: None, end: None, begun: None };
+                }
+            },
+            None => None,
+        };
+        if let Some(fingerprint @ Some(_)) = known
+            && fingerprint == start.unless
+        {
             info!(task, "not run: nothing that it depends on has changed since it last went well");
-            return (Outcome::Unchanged, fingerprint);
+            return Carried { task, outcome: Outcome::Unchanged, fingerprint, end: None, begun: None };
         }
-        self.metrics.run_started(task);
-        let outcome = self.journalled(start, Aim::Apply).await.0;
+        self.metrics.run_started(&task);
+        let journalled = self.journalled(start, Aim::Apply, known.is_none()).await;
+        let fingerprint = known.unwrap_or(journalled.fingerprint);
+        Carried { task, outcome: journalled.outcome, fingerprint, end: journalled.end, begun: Some(begun) }
+    }
+
+    /// A run is over and its end is journalled, or will not be.
+    pub(super) fn told(&self, task: &str, run: RunId, begun: Option<Duration>, outcome: &Outcome) {
+        let Some(begun) = begun else { return };
         let took = clock::now().mono.saturating_sub(begun);
-        let counted = match &outcome {
+        let counted = match outcome {
             Outcome::Success | Outcome::Unchanged => Counted::Success,
             Outcome::Failure(_) => Counted::Failure,
             Outcome::Interrupted(_) => Counted::Interrupted,
@@ -98,14 +125,13 @@ impl Runner {
             Outcome::TimedOut(_) => Counted::TimedOut,
         };
         self.metrics.run_finished(task, counted, took);
-        let (run, seconds) = (start.run, format!("{:.3}", took.as_secs_f64()));
-        if outcome == Outcome::Success {
+        let seconds = format!("{:.3}", took.as_secs_f64());
+        if *outcome == Outcome::Success {
             info!(task, %run, seconds, "task completed");
         } else {
             // What it means is told by the task room: a line for people there, one for a hunt here.
             debug!(task, %run, seconds, ?outcome, "run is over");
         }
-        (outcome, fingerprint)
     }
 
     fn lease(&self, epoch: Epoch) -> Result<Lease, Stopped> {
@@ -122,24 +148,31 @@ impl Runner {
             return Ok(Plan { changes_present: true, text });
         }
         let aim = if prepare { Aim::Prepare } else { Aim::Inspect };
-        match self.journalled(start, aim).await {
-            (Outcome::Success | Outcome::Unchanged, plan) => {
+        let Journalled { outcome, plan, end, .. } = self.journalled(start, aim, false).await;
+        let journalled = match end {
+            Some(end) => self.enter(&end, &start.task).await,
+            None => Ok(()),
+        };
+        match journal::outcome(outcome, journalled) {
+            Outcome::Success | Outcome::Unchanged => {
                 Ok(plan.map_or_else(Plan::default, |plan| Plan { changes_present: plan.changes, text: plan.text }))
             }
-            (Outcome::Failure(why) | Outcome::TimedOut(why), _) => Err(ChangeError::Failed(why)),
-            (Outcome::Interrupted(why), _) => Err(ChangeError::Failed(format!("it was interrupted: {why}"))),
-            (Outcome::Cancelled(by), _) => Err(ChangeError::Cancelled(by)),
+            Outcome::Failure(why) | Outcome::TimedOut(why) => Err(ChangeError::Failed(why)),
+            Outcome::Interrupted(why) => Err(ChangeError::Failed(format!("it was interrupted: {why}"))),
+            Outcome::Cancelled(by) => Err(ChangeError::Cancelled(by)),
         }
     }
 
-    async fn journalled(&self, start: &Start, aim: Aim) -> (Outcome, Option<terraform::Plan>) {
+    /// Journals the start and makes the run ready meanwhile; nothing of it starts before the journal is on a majority.
+    async fn journalled(&self, start: &Start, aim: Aim, asks_fingerprint: bool) -> Journalled {
+        let over = |outcome| Journalled { outcome, plan: None, end: None, fingerprint: None };
         let leash = self.leashes.of(start.run);
         leash.begin(start.spec.timeout);
         let lease = match leash.check().and_then(|()| self.lease(start.epoch)) {
             Ok(lease) => lease,
-            Err(stopped) => return (stopped.into(), None),
+            Err(stopped) => return over(stopped.into()),
         };
-        let mut entered = Entered {
+        let entered = Entered {
             epoch: lease.epoch(),
             run: start.run.0.into_bytes(),
             agent: self.me.clone(),
@@ -147,30 +180,31 @@ impl Runner {
             finished: false,
             interrupted: false,
         };
-        if let Err(error) = self.enter(&entered, &start.task).await {
-            return (Outcome::Interrupted(error.to_string()), None);
+        let begun = clock::now().mono;
+        let since = || clock::now().mono.saturating_sub(begun);
+        let journal = async { (self.enter(&entered, &start.task).await, since()) };
+        let ready = async { (self.prepare(start).await, since()) };
+        let asked = async { if asks_fingerprint { self.fingerprint(start).await } else { None } };
+        let fingerprint = async { self.leashed(start, async { Ok(asked.await) }).await.unwrap_or_default() };
+        let ((written, journal), (ready, prepared), fingerprint) = tokio::join!(journal, ready, fingerprint);
+        if let Err(error) = written {
+            self.discard(start, ready);
+            return over(Outcome::Interrupted(error.to_string()));
         }
+        debug!(task = start.task, run = %start.run, ?journal, ?prepared, all = ?since(), "journalled and ready");
         let mut plan = None;
-        let outcome = match self.work(start, &lease, aim).await {
+        let outcome = match self.work(start, &lease, aim, ready).await {
             Ok(found) => {
                 plan = found;
                 Outcome::Success
             }
             // The next leader finds it unfinished and waits until it is surely over.
-            Err(lost @ Stopped::Lost(_)) => return (lost.into(), None),
+            Err(lost @ Stopped::Lost(_)) => return over(lost.into()),
             Err(stopped) => stopped.into(),
         };
-        entered.finished = true;
-        entered.interrupted = matches!(outcome, Outcome::Interrupted(_) | Outcome::Cancelled(_) | Outcome::TimedOut(_));
-        let outcome = match (self.enter(&entered, &start.task).await, outcome) {
-            (Ok(()), outcome) => outcome,
-            // Done, but no majority knows: the next leader will run it again, so it is not reported as done.
-            (Err(error), Outcome::Success | Outcome::Unchanged | Outcome::Failure(_) | Outcome::TimedOut(_)) => {
-                Outcome::Interrupted(error.to_string())
-            }
-            (Err(_), stopped @ (Outcome::Interrupted(_) | Outcome::Cancelled(_))) => stopped,
-        };
-        (outcome, plan)
+        let interrupted = matches!(outcome, Outcome::Interrupted(_) | Outcome::Cancelled(_) | Outcome::TimedOut(_));
+        let end = Some(Entered { finished: true, interrupted, ..entered });
+        Journalled { outcome, plan, end, fingerprint }
     }
 
     async fn enter(&self, entered: &Entered, task: &str) -> Result<(), ProposeError> {
@@ -182,16 +216,71 @@ impl Runner {
         answer.await.unwrap_or(Err(ProposeError::Unknown))
     }
 
-    async fn work(&self, start: &Start, lease: &Lease, aim: Aim) -> Result<Option<terraform::Plan>, Stopped> {
+    /// Everything that can be made ready before the run may start. What it writes is this agent's own and counts for nothing
+    /// until something runs on it.
+    async fn prepare(&self, start: &Start) -> Result<Ready, Stopped> {
+        match &start.spec.work {
+            Work::Command { argv } => Ok(Ready::Command(self.prepare_command(start, argv).await?)),
+            Work::Terraform(work) => Ok(Ready::Module(Box::new(self.prepare_module(start, work).await?))),
+        }
+    }
+
+    /// It may not start after all.
+    fn discard(&self, start: &Start, ready: Result<Ready, Stopped>) {
+        if let Ok(Ready::Module(module)) = ready {
+            self.close(start, &module);
+        }
+    }
+
+    async fn work(
+        &self,
+        start: &Start,
+        lease: &Lease,
+        aim: Aim,
+        ready: Result<Ready, Stopped>,
+    ) -> Result<Option<terraform::Plan>, Stopped> {
         let (task, run, epoch, trigger) = (&start.task, &start.run, lease.epoch(), &start.trigger);
         info!(task, %run, %epoch, trigger = trigger.as_str(), attempt = start.attempt, "{} task", aim.as_str());
-        match &start.spec.work {
-            Work::Command { argv } => self.command(start, argv).await.map(|()| None),
-            Work::Terraform(work) => self.module(start, work, aim).await,
+        match ready? {
+            Ready::Command(spawn) => self.command(start, spawn).await.map(|()| None),
+            Ready::Module(ready) => self.module(start, *ready, aim).await,
         }
     }
 
     fn base(&self) -> Vec<(OsString, OsString)> {
         base_env::<&str>(self.environment.iter().cloned(), &[])
     }
+}
+
+/// How far a run came before its end was journalled.
+#[derive(Debug)]
+pub(super) struct Carried {
+    pub(super) task: String,
+    pub(super) outcome: Outcome,
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// What to journal; none: nothing started, or something of it may still live.
+    pub(super) end: Option<Entered>,
+    /// When it began; none: it was not needed.
+    pub(super) begun: Option<Duration>,
+}
+
+impl Carried {
+    /// It broke off where it must not.
+    pub(super) fn broken(task: String, why: &tokio::task::JoinError) -> Self {
+        Self { task, outcome: Outcome::Interrupted(why.to_string()), fingerprint: None, end: None, begun: None }
+    }
+}
+
+/// The same, of any aim.
+struct Journalled {
+    outcome: Outcome,
+    plan: Option<terraform::Plan>,
+    end: Option<Entered>,
+    fingerprint: Option<Fingerprint>,
+}
+
+/// Work that only has to be started.
+enum Ready {
+    Command(Box<Spawn>),
+    Module(Box<module::Ready>),
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 
 use super::consul::settings::{Tls, Transport};
-use crate::tls::{self, Authorities, FileError, Probe};
+use crate::tls::{self, Authorities, FileError, Probe, Trouble};
 
 pub(super) use crate::tls::causes;
 
@@ -37,11 +37,34 @@ pub(super) fn socket_of(address: &str) -> Option<&Path> {
     Some(Path::new(address.strip_prefix("unix://")?))
 }
 
-/// A client, and the probe that finds out why a server of TLS hung up.
+/// A client, and what finds out why a server hung up.
 #[derive(Debug, Clone)]
 pub(super) struct Http {
     pub(super) client: reqwest::Client,
-    pub(super) probe: Option<Probe>,
+    /// A certificate is shown.
+    is_somebody: bool,
+    /// The server is spoken to over TLS.
+    is_sealed: bool,
+    /// `None`: it is on a socket.
+    probe: Option<Probe>,
+}
+
+impl Http {
+    /// What an error says about TLS. When it does not tell, and `may_ask`, the server is asked once more.
+    pub(super) async fn reason(&self, error: &reqwest::Error, may_ask: bool) -> Option<Trouble> {
+        if let Some(trouble) = tls::trouble(error, self.is_somebody) {
+            return Some(trouble);
+        }
+        let hung_up = !error.is_connect() && !error.is_timeout();
+        let (probe, is_sealed) = (self.probe.clone().filter(|_| hung_up && may_ask)?, self.is_sealed);
+        let ask = move || if is_sealed { probe.reason() } else { probe.speaks_tls().then_some(Trouble::OnlyThey) };
+        tokio::task::spawn_blocking(ask).await.ok().flatten()
+    }
+
+    /// Whether no certificate is shown.
+    pub(super) fn is_nobody(&self) -> bool {
+        !self.is_somebody
+    }
 }
 
 /// A client for the server at `place`, whose host becomes the TLS server name if one is set (port `port` if it has none).
@@ -55,8 +78,12 @@ pub(super) async fn client(tls: &Tls, transport: &Transport, place: &mut Place, 
     let base = &mut place.base;
     let (host, port) = (base.host_str().unwrap_or_default().to_owned(), base.port_or_known_default().unwrap_or(port));
     let name = tls.server_name.as_deref().filter(|name| !name.is_empty());
-    let is_sealed = place.socket.is_none() && base.scheme() == "https";
-    let probe = is_sealed.then(|| Probe::new(&host, port, name.unwrap_or(&host), tls.cert.is_some(), &config));
+    let (is_sealed, is_somebody) = (base.scheme() == "https", tls.cert.is_some());
+    let probe = match place.socket {
+        Some(_) => None,
+        None if is_sealed => Some(Probe::new(&host, port, name.unwrap_or(&host), is_somebody, &config)),
+        None => Probe::for_anybody(&host, port),
+    };
     let mut builder = reqwest::Client::builder()
         .connect_timeout(transport.dial_timeout)
         .tcp_keepalive(transport.dial_keep_alive)
@@ -77,7 +104,7 @@ pub(super) async fn client(tls: &Tls, transport: &Transport, place: &mut Place, 
         builder = builder.unix_socket(socket.as_path());
     }
     let client = builder.build().map_err(|error| HttpError::Settings(causes(&error)))?;
-    Ok(Http { client, probe })
+    Ok(Http { client, is_somebody, is_sealed, probe })
 }
 
 /// Whether [`client`] would be made of these settings and their files, but for the name of the server.

@@ -165,7 +165,7 @@ impl Store {
             failed: false,
             _lock: lock,
         };
-        store.put(records).map_err(|e| OpenError::Write { path, source: e })?;
+        store.put(records, 1).map_err(|e| OpenError::Write { path, source: e })?;
         durable.commits = store.commits;
         Ok((store, Opened { durable, generation, fresh, peers, damaged }))
     }
@@ -194,7 +194,14 @@ impl Store {
     /// Makes all changes durable, or none. `Err` with `is_disk_full`: try the same changes again when there is room, before
     /// anything else. After any other error it is unknown whether they are durable: stop the process.
     pub fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        self.put_with_room(changes.iter().cloned().map(Record::from).collect())
+        self.put_with_room(changes.iter().cloned().map(Record::from).collect(), 1)
+    }
+
+    /// As [`Self::commit`], for several transactions that wait at once: one write and one fsync for all of them, in their
+    /// order. They count as many as they are.
+    pub fn commit_together(&mut self, transactions: &[Vec<Change>]) -> Result<(), StoreError> {
+        let records = transactions.iter().flatten().cloned().map(Record::from).collect();
+        self.put_with_room(records, transactions.len() as u64)
     }
 
     /// Raises the stored generation, when peers remember a higher one than ours (gossip R8). A lower one changes nothing.
@@ -202,7 +209,7 @@ impl Store {
         if generation <= self.generation {
             return Ok(());
         }
-        self.put_with_room(vec![Record::Generation(generation)])?;
+        self.put_with_room(vec![Record::Generation(generation)], 1)?;
         self.generation = generation;
         Ok(())
     }
@@ -219,7 +226,7 @@ impl Store {
         if peers == self.peers {
             return Ok(());
         }
-        self.put_with_room(vec![Record::Peers(peers.to_vec())])?;
+        self.put_with_room(vec![Record::Peers(peers.to_vec())], 1)?;
         self.peers = peers.to_vec();
         Ok(())
     }
@@ -229,27 +236,27 @@ impl Store {
         &self.peers
     }
 
-    fn put_with_room(&mut self, records: Vec<Record>) -> Result<(), StoreError> {
+    fn put_with_room(&mut self, records: Vec<Record>, transactions: u64) -> Result<(), StoreError> {
         let mut bytes = 0;
         for record in &records {
             bytes += record.encode(&record.key())?.len();
         }
         room::check(&self.path, bytes)?;
-        self.put(records)
+        self.put(records, transactions)
     }
 
-    fn put(&mut self, mut records: Vec<Record>) -> Result<(), StoreError> {
+    fn put(&mut self, mut records: Vec<Record>, transactions: u64) -> Result<(), StoreError> {
         if self.failed {
             return Err(StoreError::Stopped);
         }
-        let written = self.reopen().and_then(|()| {
+        let written = self.reopen(transactions).and_then(|()| {
             let db = self.db.as_ref().ok_or_else(|| Cause::damaged("it is not open"))?;
-            records.push(Record::Commits(self.commits + 1));
+            records.push(Record::Commits(self.commits + transactions));
             write(db, &records)
         });
         match written.map_err(StoreError::from) {
             Ok(()) => {
-                self.commits += 1;
+                self.commits += transactions;
                 self.witness.note(self.commits);
                 Ok(())
             }
@@ -262,15 +269,15 @@ impl Store {
         }
     }
 
-    /// Reads the file again after the disk was full. The failed transaction is in it or not: it is written once more.
-    fn reopen(&mut self) -> Result<(), Cause> {
+    /// Reads the file again after the disk was full. What failed is in it or not: it is written once more.
+    fn reopen(&mut self, failed: u64) -> Result<(), Cause> {
         if self.db.is_some() {
             return Ok(());
         }
         // What the system still holds in memory may never have reached the disk: it shall read from there.
         rustix::fs::fadvise(File::open(&self.path)?, 0, None, rustix::fs::Advice::DontNeed).map_err(io::Error::from)?;
         let seen = examine(&self.path)?.commits;
-        if seen != self.commits && seen != self.commits + 1 {
+        if seen != self.commits && seen != self.commits + failed {
             return Err(Cause::Damaged(format!("it holds {seen} commits of {}", self.commits)));
         }
         let file = OpenOptions::new().read(true).write(true).open(&self.path)?;

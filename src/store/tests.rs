@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -307,6 +307,7 @@ struct Bad {
 struct Disk {
     full: AtomicBool,
     no_sync: AtomicBool,
+    syncs: AtomicU64,
     log: Mutex<Vec<Step>>,
 }
 
@@ -334,6 +335,7 @@ impl StorageBackend for Bad {
         if self.disk.no_sync.load(Ordering::Relaxed) {
             return Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()));
         }
+        self.disk.syncs.fetch_add(1, Ordering::Relaxed);
         self.inner.sync_data()
     }
 
@@ -355,6 +357,24 @@ fn open_bad(path: &Path) -> (Store, Arc<Disk>) {
     let wrap = |inner| Bad { inner, disk: disk.clone() };
     let (store, _) = Store::open_on(path, &id("a"), INSTANCE, NOW_MS, wrap).unwrap();
     (store, disk)
+}
+
+#[test]
+fn a_commit_is_one_fsync_also_of_transactions_that_wait_together() {
+    let directory = closed(&[promise(3)]);
+    let (mut store, disk) = open_bad(directory.path());
+    let syncs = |disk: &Disk| disk.syncs.swap(0, Ordering::Relaxed);
+    syncs(&disk);
+    store.commit(&[register("run/a", 1, Some(b"started"))]).unwrap();
+    assert_eq!(syncs(&disk), 1);
+    let (first, second) = (register("run/a", 2, Some(b"over")), register("run/a", 3, Some(b"started")));
+    let before = store.commits;
+    store.commit_together(&[vec![first], vec![second.clone(), register("run/b", 4, None)], vec![promise(4)]]).unwrap();
+    assert_eq!((syncs(&disk), store.commits), (1, before + 3), "peers count transactions, not writes");
+    drop(store);
+    let (_, opened) = open(directory.path()).unwrap();
+    assert_eq!(opened.durable.commits, before + 4, "the start is one too");
+    assert_eq!(state(opened), applied(&[second, register("run/b", 4, None), promise(4)]));
 }
 
 #[test]

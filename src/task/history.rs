@@ -48,12 +48,19 @@ pub(super) struct Basis {
 #[derive(Debug, Default)]
 pub(super) struct History {
     kept: Kept,
+    /// Grows with every change.
+    revision: u64,
 }
 
 impl History {
     pub(super) fn restore(&mut self, kept: Kept) {
         self.kept = kept;
         self.kept.events.truncate(EVENTS_MAX);
+        self.revision += 1;
+    }
+
+    pub(super) fn revision(&self) -> u64 {
+        self.revision
     }
 
     pub(super) fn kept(&self) -> &Kept {
@@ -66,10 +73,23 @@ impl History {
             self.kept.last_success = basis.fingerprint;
             self.kept.applied = basis.instances;
         }
+        self.revision += 1;
         event.error = event.error.map(end_of);
-        self.kept.count += 1;
+        // A run has one event. It is here already when a majority knew of it before this leadership began.
+        if self.kept.events.front().is_some_and(|newest| newest.id == event.id) {
+            self.kept.events.pop_front();
+        } else {
+            self.kept.count += 1;
+        }
         self.kept.events.push_front(event);
         self.kept.events.truncate(EVENTS_MAX);
+    }
+
+    /// What it would be with this event.
+    pub(super) fn kept_with(&self, event: RunEvent, basis: Basis) -> Kept {
+        let mut with = Self { kept: self.kept.clone(), revision: 0 };
+        with.record(event, basis);
+        with.kept
     }
 
     /// The newest event.
@@ -165,6 +185,8 @@ pub(super) fn failure_text(causes: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use chrono::{DateTime, Local};
     use uuid::Uuid;
 
@@ -230,10 +252,12 @@ mod tests {
         assert_eq!(history.status(), expected, "{outcomes:?}");
     }
 
+    static EVENTS: AtomicU64 = AtomicU64::new(1);
+
     fn event(success: bool) -> RunEvent {
         let time = DateTime::UNIX_EPOCH.with_timezone(&Local);
         RunEvent {
-            id: Uuid::nil(),
+            id: Uuid::from_u128(u128::from(EVENTS.fetch_add(1, Ordering::Relaxed))),
             success,
             start_time: time,
             end_time: time,
@@ -242,5 +266,17 @@ mod tests {
             trigger: "take-over".to_owned(),
             cut_short: None,
         }
+    }
+
+    #[test]
+    fn an_event_that_is_there_already_is_not_counted_twice() {
+        let mut history = History::default();
+        history.record(event(true), Basis::default());
+        let newest = event(false);
+        let kept = history.kept_with(newest.clone(), Basis::default());
+        assert_eq!((kept.count, history.kept().count), (2, 1));
+        history.restore(kept.clone());
+        history.record(newest, Basis::default());
+        assert_eq!(*history.kept(), kept);
     }
 }

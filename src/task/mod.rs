@@ -36,4 +36,4 @@ pub use members::MemberInput;
 pub use output::{Inputs, Level, Log, Outcome, Output, RunId, Start, Trigger};
 pub use report::TaskReport;
 pub use spec::TaskSpec;
-pub use tasks::{Cancelling, Settings, TaskError, Tasks, Unfinished};
+pub use tasks::{Cancelling, Conclusion, Settings, TaskError, Tasks, Unfinished};

@@ -11,9 +11,10 @@ use chrono::{DateTime, Local, TimeDelta, TimeZone};
 use quorate_proto::Epoch;
 
 use super::cron::Cron;
+use super::feed::Query;
 use super::history::{Basis, History, failure_text};
 use super::output::{RunId, Trigger};
-use super::report::{ActiveRun, Activity, CutShort, RunEvent, TaskReport};
+use super::report::{ActiveRun, Activity, CutShort, Progress, RunEvent, TaskReport};
 use super::spec::{Buffer, TaskSpec, Work};
 
 /// A moment on both scales: for timers, and for people.
@@ -71,7 +72,25 @@ pub(super) struct Run {
     pub(super) tickets: Vec<u64>,
     /// Who has cancelled it, for people.
     pub(super) cancelled: Option<String>,
+    /// When its process ended, while that is on its way to a majority.
+    pub(super) ended: Option<DateTime<Local>>,
     pub(super) step: Step,
+}
+
+impl Run {
+    /// The event of its end.
+    pub(super) fn event(&self, error: Option<String>, cut_short: Option<CutShort>, at: DateTime<Local>) -> RunEvent {
+        RunEvent {
+            id: self.id.0,
+            success: error.is_none(),
+            start_time: self.began,
+            end_time: self.ended.unwrap_or(at),
+            error,
+            epoch: self.epoch.0,
+            trigger: self.trigger.as_str().to_owned(),
+            cut_short,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +106,10 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) spec: Arc<TaskSpec>,
+    /// What it needs answers of.
+    pub(super) queries: Vec<Query>,
+    /// As it was told last.
+    shown: Option<Shown>,
     pub(super) cron: Option<Cron>,
     pub(super) enabled: bool,
     /// No longer configured; stays until its process has ended.
@@ -121,6 +144,8 @@ impl Slot {
     pub(super) fn new(spec: TaskSpec, cron: Option<Cron>) -> Self {
         Self {
             enabled: spec.enabled,
+            queries: spec.queries(),
+            shown: None,
             spec: Arc::new(spec),
             cron,
             removed: false,
@@ -143,6 +168,14 @@ impl Slot {
 
     pub(super) fn name(&self) -> &str {
         &self.spec.name
+    }
+
+    /// It is defined like this from now on.
+    pub(super) fn set_spec(&mut self, spec: TaskSpec) {
+        if *self.spec != spec {
+            self.queries = spec.queries();
+            self.spec = spec.into();
+        }
     }
 
     /// Whether it is fed the members.
@@ -276,17 +309,8 @@ impl Slot {
         let run = self.run.take()?;
         self.by_hand = false;
         let error = (!success).then(|| failure_text(&run.causes));
+        let event = run.event(error.clone(), cut_short, at.wall);
         self.served.extend(run.tickets.into_iter().map(|ticket| (ticket, error.clone())));
-        let event = RunEvent {
-            id: run.id.0,
-            success,
-            start_time: run.began,
-            end_time: at.wall,
-            error: error.clone(),
-            epoch: run.epoch.0,
-            trigger: run.trigger.as_str().to_owned(),
-            cut_short,
-        };
         self.history.record(event, run.basis);
         self.recorded = true;
         self.park(at);
@@ -296,7 +320,7 @@ impl Slot {
     /// Whether a tick has something to do: a task that is fed by Consul is left alone when nothing of that has changed
     /// (`reference/cts.md` 1.6).
     pub(super) fn has_news(&self) -> bool {
-        self.stale || self.interrupted || !self.history.is_well() || self.spec.queries().is_empty()
+        self.stale || self.interrupted || !self.history.is_well() || self.queries.is_empty()
     }
 
     /// The success of a tick that had nothing to do.
@@ -324,8 +348,35 @@ impl Slot {
         });
     }
 
-    /// Told to people. `queued` says what a task that could start waits for.
-    pub(super) fn report(&self, queued: &str, at: Option<Moment>) -> TaskReport {
+    /// Told to people. `queued` says what a task that could start waits for. While nothing changes it is the same report.
+    pub(super) fn report(
+        &mut self,
+        queued: impl FnOnce(&Self) -> String,
+        progress: Option<Progress>,
+        at: Option<Moment>,
+    ) -> Arc<TaskReport> {
+        let activity = self.activity(queued, at);
+        let run = self.run.as_ref().map(|run| (run.id, run.cancelled.clone()));
+        let told = Told {
+            revision: self.history.revision(),
+            flags: (self.enabled, self.removed),
+            next: self.next,
+            run,
+            progress,
+        };
+        if let Some(shown) = &self.shown
+            && Arc::ptr_eq(&shown.spec, &self.spec)
+            && shown.told == told
+            && shown.report.activity == activity
+        {
+            return Arc::clone(&shown.report);
+        }
+        let report = Arc::new(self.report_with(activity, progress));
+        self.shown = Some(Shown { spec: Arc::clone(&self.spec), told, report: Arc::clone(&report) });
+        report
+    }
+
+    pub(super) fn report_with(&self, activity: Activity, progress: Option<Progress>) -> TaskReport {
         let (source, providers) = match &self.spec.work {
             Work::Command { argv } => (argv.join(" "), Vec::new()),
             Work::Terraform(work) => (work.module.clone(), work.providers.clone()),
@@ -335,11 +386,11 @@ impl Slot {
             enabled: self.enabled,
             status: self.history.status(),
             events: self.history.events(),
-            activity: self.activity(queued, at),
+            activity,
             source,
             providers,
             next_run: self.next,
-            progress: None,
+            progress,
             deleted: self.removed,
             run: self.run.as_ref().map(|run| ActiveRun {
                 id: run.id.0,
@@ -352,7 +403,7 @@ impl Slot {
         }
     }
 
-    fn activity(&self, queued: &str, at: Option<Moment>) -> Activity {
+    pub(super) fn activity(&self, queued: impl FnOnce(&Self) -> String, at: Option<Moment>) -> Activity {
         let parked = self.parked.filter(|_| !self.by_hand);
         match (&self.run, &self.hold, &self.wish) {
             (Some(Run { step: Step::Started, began, .. }), ..) => Activity::Running(*began),
@@ -368,11 +419,32 @@ impl Slot {
             },
             (Some(Run { step: Step::Pausing(until), .. }), ..) => Activity::Retrying(until.wall),
             (Some(Run { step: Step::Due(_), .. }), ..)
-            | (None, None, Some(Wish { ripeness: Ripeness::Due(_), .. })) => Activity::Waiting(queued.to_owned()),
+            | (None, None, Some(Wish { ripeness: Ripeness::Due(_), .. })) => Activity::Waiting(queued(self)),
             (None, None, Some(Wish { ripeness: Ripeness::Gathering { ripe, .. }, .. })) => {
                 Activity::Buffering(ripe.wall)
             }
             (None, _, None) => Activity::Idle,
         }
     }
+}
+
+/// A report and what it was made of: while that stays, so does the report.
+#[derive(Debug)]
+struct Shown {
+    spec: Arc<TaskSpec>,
+    told: Told,
+    report: Arc<TaskReport>,
+}
+
+/// What a report is made of besides the specification and the activity.
+#[derive(Debug, PartialEq)]
+struct Told {
+    /// Of the history.
+    revision: u64,
+    /// Enabled, removed.
+    flags: (bool, bool),
+    next: Option<DateTime<Local>>,
+    /// The run under way and who has cancelled it.
+    run: Option<(RunId, Option<String>)>,
+    progress: Option<Progress>,
 }

@@ -18,6 +18,7 @@
 mod cancel;
 mod data;
 mod flow;
+mod reports;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -30,12 +31,13 @@ use rand::rngs::StdRng;
 use serde_json::Value;
 
 pub use self::cancel::Cancelling;
+pub use self::flow::Conclusion;
 use super::cron::Cron;
 use super::feed::{Data, Query};
 use super::history::{Basis, Fingerprint, History, Kept};
 use super::members::{self, MemberInput};
 use super::output::{Level, Log, Outcome, Output, RunId, Trigger};
-use super::report::{CutShort, RunEvent, TaskReport};
+use super::report::{CutShort, RunEvent};
 use super::slot::{Hold, Moment, Run, Slot, Step};
 use super::spec::{Condition, TaskSpec};
 use crate::cluster::Now;
@@ -374,17 +376,20 @@ impl Tasks {
     /// next start, its `enabled` only if that changed in the configuration. A new task waits for its first trigger. A
     /// removed one starts nothing more and goes when its process has ended.
     pub fn replace(&mut self, specs: Vec<TaskSpec>) {
-        let mut old = std::mem::take(&mut self.slots);
+        let mut old: Vec<Option<Slot>> = std::mem::take(&mut self.slots).into_iter().map(Some).collect();
+        let named = |(place, slot): (usize, &Option<Slot>)| Some((slot.as_ref()?.name().to_owned(), place));
+        let places: BTreeMap<String, usize> = old.iter().enumerate().rev().filter_map(named).collect();
+        let mut names = BTreeSet::new();
         for spec in specs {
-            if self.slots.iter().any(|slot| slot.name() == spec.name) {
+            if !names.insert(spec.name.clone()) {
                 self.log(Level::Error, &spec.name, None, "is configured twice, the second is ignored".to_owned());
                 continue;
             }
             let cron = self.timetable(&spec);
-            let slot = match old.iter().position(|slot| slot.name() == spec.name) {
+            let before = places.get(&spec.name).and_then(|place| old.get_mut(*place)?.take());
+            let slot = match before {
                 None => Slot::new(spec, cron),
-                Some(index) => {
-                    let mut slot = old.remove(index);
+                Some(mut slot) => {
                     if slot.removed {
                         // Another task of the same name: it inherits nothing but the process that has not ended.
                         slot.history = History::default();
@@ -395,13 +400,14 @@ impl Tasks {
                     if let Some(last) = self.last.filter(|_| !slot.enabled) {
                         slot.stand_down(last);
                     }
-                    slot.spec = spec.into();
+                    slot.set_spec(spec);
                     (slot.cron, slot.next, slot.removed) = (cron, None, false);
                     slot
                 }
             };
             self.slots.push(slot);
         }
+        let mut old: Vec<Slot> = old.into_iter().flatten().collect();
         for slot in &mut old {
             let gone = "the task is gone".to_owned();
             slot.served.extend(slot.tickets.drain(..).map(|ticket| (ticket, Some(gone.clone()))));
@@ -421,22 +427,6 @@ impl Tasks {
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
-    }
-
-    /// All tasks, in order of configuration; those that are gone stand last, until their process has ended.
-    pub fn reports(&self) -> Vec<TaskReport> {
-        let queued = |slot: &Slot| {
-            if self.stopping {
-                "for the next leader".to_owned()
-            } else if let Some(lacking) = self.lacks(slot) {
-                lacking
-            } else if let Some(guard) = &slot.guard {
-                guard.clone()
-            } else {
-                "for a free place among the runs under way".to_owned()
-            }
-        };
-        self.slots.iter().map(|slot| slot.report(&queued(slot), self.last)).collect()
     }
 
     /// Tasks that are gone, with a process that has not ended: they are there until it has.

@@ -196,7 +196,7 @@ impl World {
     }
 
     fn report(&self, task: &str) -> TaskReport {
-        self.tasks.reports().into_iter().find(|report| report.name == task).unwrap()
+        self.tasks.look().into_iter().find(|report| report.name == task).unwrap()
     }
 
     fn events(&self, task: &str) -> Vec<RunEvent> {

@@ -29,6 +29,10 @@ fn main() -> ExitCode {
     {
         return worker::work(rest);
     }
+    if args.iter().any(|arg| arg == "--list") {
+        println!("{}: test", options::NAME);
+        return ExitCode::SUCCESS;
+    }
     let options = match options::Options::parse(&args) {
         Ok(Some(options)) => options,
         Ok(None) => {

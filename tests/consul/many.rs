@@ -56,10 +56,12 @@ async fn no_kind_of_change_goes_unnoticed_when_services_are_watched_together() {
         let filter = "Checks.Status != \"\" or Service.ID != \"\"".to_owned();
         Query::Service(ServiceQuery { name: name.to_owned(), filter, ..ServiceQuery::default() })
     };
-    let queries: Vec<Query> = ["web", "b", "c", "d", "e"].into_iter().map(filtered).collect();
+    // More than are watched one by one.
+    let others: Vec<String> = (0..40).map(|n| format!("other-{n}")).collect();
+    let queries: Vec<Query> = others.iter().map(String::as_str).chain(["web"]).map(filtered).collect();
     let web = filtered("web");
     let mut watcher = Watcher::start(&consul.settings(), &queries).await;
-    watcher.until("first answers", |it| it.last.len() == 5).await;
+    watcher.until("first answers", |it| it.last.len() == 41).await;
     let changes: [(&str, &dyn Fn()); 9] = [
         ("output", &|| register("10.0.0.1", "1", plain(), "passing", "ok")),
         ("status", &|| register("10.0.0.1", "1", plain(), "warning", "ok")),

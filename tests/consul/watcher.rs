@@ -32,7 +32,7 @@ impl Watcher {
         let end = tokio::time::Instant::now() + TOLD_MAX;
         while !condition(self) {
             let update = tokio::time::timeout_at(end, self.updates.recv()).await;
-            let Ok(Some(Update { query, data })) = update else {
+            let Ok(Some(Update { query, data, .. })) = update else {
                 panic!("not told in time: {what}; last: {:?}; failures: {:?}", self.last, self.failures)
             };
             match data {

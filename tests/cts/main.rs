@@ -1,8 +1,8 @@
 //! CTS's acceptance list (`reference/cts.md` section 8) with the real program, a real Consul and real Terraform.
 //! `docs/cts-scenarios.md` says which test stands for which scenario.
 //!
-//! Needs `terraform` on the PATH and Consul (`scripts/fetch-consul`; `CONSUL` names another); a machine without them
-//! fails these tests rather than skipping them. All traffic stays on loopback, nothing is downloaded by a module.
+//! Needs `terraform` or `tofu` on the PATH and Consul (`scripts/fetch-consul`; `CONSUL` names another): without them these tests
+//! fail, unless scripts/test leaves them out (tests/needs.txt). All traffic stays on loopback, no module downloads anything.
 //!
 //! That a change makes nothing run is shown by later changes that do, and by counting the events in between.
 

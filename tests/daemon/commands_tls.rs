@@ -150,7 +150,7 @@ fn every_command_says_what_the_other_side_speaks() {
     for command in [
         &["status"][..],
         &["members"],
-        &["leave", "a1"],
+        &["leave"],
         &["step-down"],
         &["reload"],
         &["task", "list"],
@@ -162,7 +162,7 @@ fn every_command_says_what_the_other_side_speaks() {
         &["task", "run", "there"],
         &["state", "list"],
     ] {
-        let position = command.iter().position(|word| word.starts_with('-') || *word == "there" || *word == "a1");
+        let position = command.iter().position(|word| word.starts_with('-') || *word == "there");
         for (address, words) in [
             (to_sealed.as_str(), "sent an HTTP request to an HTTPS server"),
             (to_plain.as_str(), "gave HTTP response to HTTPS client"),
@@ -176,6 +176,43 @@ fn every_command_says_what_the_other_side_speaks() {
             let said = String::from_utf8_lossy(&out.stderr);
             assert!(!out.status.success() && said.contains(words), "{args:?}: {out:?}");
         }
+    }
+}
+
+#[test]
+fn a_consul_that_speaks_something_else_is_told_as_what_it_is() {
+    let place = place();
+    let beside = Place::new();
+    // What answers there does not matter: it is no Consul.
+    let (sealed, plain) = (place.start(SERVER), beside.start(""));
+    for (port, tls, words) in [
+        (sealed.addr.port(), "", "sent an HTTP request to an HTTPS server"),
+        (plain.addr.port(), "tls {\n enabled = true\n }", "gave HTTP response to HTTPS client"),
+    ] {
+        place.file("once.hcl", format!("id = \"once\"\nconsul {{\n address = \"localhost:{port}\"\n {tls}\n}}\n"));
+        let out = place.run(&["start", "-once", "-config-file", "once.hcl"]);
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.code() == Some(15) && said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn downloads_know_the_same_certificates() {
+    let place = place();
+    own(&place.path(""), "server");
+    // An agent's API has no releases, but its certificate is looked at first.
+    let agent = place.start(SERVER);
+    place.file("module/main.tf", "variable \"services\" {}\n");
+    let task = TASK.replace("NAME", "net").replace("command = [\"true\"]", "module = \"./module\"");
+    let version = "driver \"terraform\" {\n  version = \"1.9.8\"\n}\n";
+    place.file("once.hcl", format!("id = \"once\"\n{version}{task}"));
+    for (trusted, words) in [("server.pem", "404 Not Found"), ("other.pem", "certificate signed by unknown authority")]
+    {
+        let mut command = place.command(&["start", "-once", "-config-file", "once.hcl"]);
+        command.env("QUORATE_RELEASES_URL", format!("https://localhost:{}", agent.addr.port()));
+        let out = command.env("PATH", "/none").env("SSL_CERT_FILE", place.path(trusted)).output().unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.code() == Some(11) && said.contains(words), "{trusted}: {said}");
     }
 }
 

@@ -132,6 +132,34 @@ fn a_task_is_created_triggered_and_deleted_and_its_name_used_again() {
 }
 
 #[test]
+fn a_run_by_hand_costs_three_durable_writes_at_most() {
+    let place = place();
+    let agent = place.start(
+        "task {\n  name = \"hand\"\n  command = [\"true\"]\n  condition \"schedule\" { cron = \"0 0 1 1 *\" }\n}\n",
+    );
+    let first = agent.event("hand")["id"].clone();
+    let writes = || {
+        let (_, text) = agent.call("GET", "/metrics", None);
+        let count = text.lines().find_map(|line| line.strip_prefix("quorate_store_commit_duration_seconds_count "));
+        count.unwrap().parse::<u32>().unwrap()
+    };
+    // The promise, the start, and all that the end leaves in one: the journal's record, the event, the promise kept.
+    let mut last = first;
+    for round in 0..5 {
+        let before = writes();
+        assert_eq!(agent.call("POST", "/v1/tasks/hand/run", None).0, 202);
+        let newest = eventually(|| Some(agent.event("hand")["id"].clone()).filter(|newest| *newest != last));
+        last = newest;
+        let cost = writes() - before;
+        assert!((2..=3).contains(&cost), "round {round}: {cost} durable writes");
+    }
+    // Nothing comes later either: what follows begins where this ended.
+    let before = writes();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(writes(), before);
+}
+
+#[test]
 fn a_task_that_runs_is_deleted_when_it_has_run() {
     let place = place();
     let agent = place.start("");

@@ -1,7 +1,7 @@
 //! Terraform state kept by the cluster: the real program against the real listener and decisions, over registers in memory.
 //!
-//! Needs `terraform` on the PATH; a machine without it fails these tests rather than skipping them. The modules use only
-//! what is built in, so nothing is downloaded.
+//! Needs `terraform` or `tofu` on the PATH: without one these tests fail, unless scripts/test leaves them out (tests/needs.txt).
+//! The modules use only what is built in, so nothing is downloaded.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod support;

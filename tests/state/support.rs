@@ -232,14 +232,14 @@ impl Module {
         let kept = |name: &str| !name.starts_with("TF_") || name == "TF_PLUGIN_CACHE_DIR";
         let base: Vec<_> = std::env::vars().filter(|(name, _)| kept(name)).collect();
         let env = backend_http::env_for_run(base, agent.addr(), "edge", &who.username, &who.password);
-        let mut command = Command::new("terraform");
+        let mut command = Command::new(program());
         command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
         command.env_clear().envs(env).env("CHECKPOINT_DISABLE", "1").env("TF_IN_AUTOMATION", "1");
         command
     }
 
     pub(crate) fn run(&self, agent: &Agent, who: &Credential, arguments: &[&str]) -> Output {
-        self.command(agent, who, arguments).output().expect("these tests need terraform on the PATH")
+        self.command(agent, who, arguments).output().expect("these tests need terraform or tofu on the PATH")
     }
 
     pub(crate) fn ok(&self, agent: &Agent, who: &Credential, arguments: &[&str]) -> String {
@@ -252,6 +252,13 @@ impl Module {
         let mut command = self.command(agent, who, arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
+}
+
+/// Whichever of the two there is, as the agent chooses.
+fn program() -> &'static str {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|dir| dir.join("terraform").is_file());
+    if found { "terraform" } else { "tofu" }
 }
 
 pub(crate) fn text(output: &Output) -> String {

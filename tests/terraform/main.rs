@@ -1,7 +1,7 @@
 //! The terraform room against the real program: what we generate it must accept, what it says we must understand.
 //!
-//! Needs `terraform` or `tofu` on the PATH; a machine without them fails these tests rather than skipping them. The
-//! modules use only what is built in, so nothing is downloaded.
+//! Needs `terraform` or `tofu` on the PATH: without one these tests fail, unless scripts/test leaves them out
+//! (tests/needs.txt). The modules use only what is built in, so nothing is downloaded.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;

@@ -245,34 +245,22 @@ impl Server {
         if self.runs.len() >= RUNS_MAX as usize {
             return Err(Refusal::TooMany(RUNS_MAX));
         }
-        // R15: the last thing before the process exists. Moving into a cgroup may have taken a while.
-        let allowed = || self.agent.is_open() && !self.agent_dead && self.authority.allows(order.epoch, clock::now());
+        // R15: the last thing before the process exists. Moving into a cgroup may take a while.
+        let (agent, authority, agent_dead) = (&self.agent, &self.authority, self.agent_dead);
         let start = || {
-            if !allowed() {
+            if !agent.is_open() || agent_dead || !authority.allows(order.epoch, clock::now()) {
                 return Err(Refusal::NoAuthority(order.epoch));
             }
             run::start(&order).map_err(Refusal::System)
         };
-        let (cgroup, child) = match &self.cgroups {
-            Some(cgroups) => {
-                let (cgroup, child) = cgroups.born_inside(&order.run, start);
-                (cgroup.ok(), child)
-            }
-            None => (None, start()),
+        let (mut child, cgroup) = match &mut self.cgroups {
+            Some(cgroups) => cgroups.born_inside(start)?,
+            None => (start()?, None),
         };
         if cgroup.as_ref().is_some_and(super::cgroup::Cgroup::holds_guardian) {
             self.cgroups = None;
         }
         let path = cgroup.as_ref().map(|cgroup| cgroup.path().to_string_lossy().into_owned());
-        let mut child = match child {
-            Ok(child) => child,
-            Err(why) => {
-                if let Some(cgroup) = &cgroup {
-                    cgroup.remove();
-                }
-                return Err(why);
-            }
-        };
         let key = order.run.clone();
         match Run::new(order, &mut child, cgroup) {
             Ok((mut run, main)) => {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::cycle::Loop;
 use crate::runtime::clock;
@@ -62,7 +62,10 @@ impl Loop {
             return;
         }
         match update.data {
-            Ok(data) => self.tasks.handle_data(&update.query, &data, clock::now(), clock::wall()),
+            Ok(data) => {
+                debug!(query = %update.query, took = ?update.answered.elapsed(), "Consul's answer is taken");
+                self.tasks.handle_data(&update.query, &data, clock::now(), clock::wall());
+            }
             Err(_) => self.check_consul(),
         }
     }

@@ -19,6 +19,7 @@ use super::ending::{HandOver, Stopping};
 use super::interrupted::Interrupted;
 use super::requests::Leaving;
 use super::roster::{self, Recovered};
+use super::run_end::{Ended, Written};
 use super::writer::Writer;
 use crate::cluster::leadership::{Lease, Released};
 use crate::cluster::view::MemberState;
@@ -32,14 +33,14 @@ use crate::runtime::journal::{self, Unfinished};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::persist::{self, ADDRESS_BOOK_PERIOD};
 use crate::runtime::replica::Replica;
-use crate::runtime::runs::{Exits, Runner};
+use crate::runtime::runs::{Carried, Exits, Runner};
 use crate::runtime::settings::{Mode, Reload, Reloaded};
 use crate::runtime::snapshot::Chronicle;
 use crate::runtime::{clock, story};
 use crate::source::consul::Update;
 use crate::source::members;
 use crate::task::report::TaskReport;
-use crate::task::{self, Fingerprint, MemberInput, Outcome, RunId, Tasks};
+use crate::task::{self, MemberInput, RunId, TaskSpec, Tasks};
 
 /// How often a follower compares its files with the leader's.
 const FILES_PERIOD: Duration = Duration::from_secs(5);
@@ -53,7 +54,7 @@ const PROGRESS_PERIOD: Duration = Duration::from_millis(500);
 pub(super) struct Queues {
     pub(super) notices: mpsc::UnboundedReceiver<Notice>,
     pub(super) requests: mpsc::Receiver<Request>,
-    pub(super) finished: mpsc::UnboundedReceiver<(RunId, Ended)>,
+    pub(super) finished: mpsc::UnboundedReceiver<(RunId, Carried)>,
     pub(super) internal: mpsc::UnboundedReceiver<Internal>,
     pub(super) hang_up: mpsc::Receiver<()>,
     pub(super) failed: mpsc::UnboundedReceiver<String>,
@@ -72,14 +73,13 @@ pub(super) enum Internal {
     Tried(Box<Tried>),
     /// What is kept of this task is on a majority, or will not be.
     Kept(String, bool),
+    /// The end of a run is on a majority, or will not be.
+    RunEnded(Box<Ended>),
     /// Every task has had its turn, or one failed.
     Sequence(Result<(), String>),
     /// The configuration files were read again.
     Reloaded(Result<Reloaded, String>, Option<oneshot::Sender<Result<ReloadReport, String>>>),
 }
-
-/// How a try ended, and what it depended on if that is known.
-pub(super) type Ended = (Outcome, Option<Fingerprint>);
 
 /// Why a run did not go well, and who waits to be told.
 type Served = (Option<String>, Reply<Option<Plan>>);
@@ -100,6 +100,8 @@ pub(super) struct Loop {
     pub(super) reload: Option<Arc<dyn Reload>>,
     /// Tasks whose newest event is on its way to a majority; `true`: there is a newer one already.
     pub(super) recording: BTreeMap<String, bool>,
+    /// Tasks whose newest event is on a majority before it is told.
+    pub(super) written: BTreeMap<String, Written>,
     /// Tasks with an event that came while the lease was away.
     pub(super) unrecorded: BTreeSet<String>,
     /// Tasks of which something is tried out, in lower case, and by which run.
@@ -123,13 +125,15 @@ pub(super) struct Loop {
     pub(super) cluster: watch::Sender<Arc<ClusterSnapshot>>,
     pub(super) reports: watch::Sender<Arc<TasksSnapshot>>,
     pub(super) health: watch::Sender<Health>,
-    pub(super) finished: mpsc::UnboundedSender<(RunId, Ended)>,
+    pub(super) finished: mpsc::UnboundedSender<(RunId, Carried)>,
     /// Runs under way and their grace.
     pub(super) running: BTreeMap<RunId, Duration>,
     /// Runs that were promised and are not over.
     pub(super) asked: Asked,
     /// How far they were when they were last shown.
     pub(super) shown_moves: u64,
+    /// The specs of the tasks as they were last shown, of this version of the roster.
+    pub(super) shown_specs: (Option<u64>, Vec<Arc<TaskSpec>>),
     pub(super) hand_over: Option<HandOver>,
     pub(super) stopping: Option<Stopping>,
     pub(super) leaving: Option<Leaving>,
@@ -184,10 +188,11 @@ impl Loop {
                         self.view_changed();
                     }
                 }
-                Some((run, outcome)) = queues.finished.recv() => self.run_finished(run, outcome).await,
+                Some((run, carried)) = queues.finished.recv() => self.run_over(run, carried).await,
                 Some(result) = queues.internal.recv() => match result {
                     Internal::Recovered(found) => self.recovered(*found),
                     Internal::Kept(task, is_kept) => self.kept_on_majority(&task, is_kept),
+                    Internal::RunEnded(ended) => self.run_ended(*ended).await,
                     Internal::Tried(tried) => {
                         self.tried(*tried);
                         self.check_hand_over().await;
@@ -277,7 +282,7 @@ impl Loop {
     }
 
     /// Tells the others when nothing of a lost epoch runs any more: whoever leads then need not wait for it.
-    async fn check_lost(&mut self) {
+    pub(super) async fn check_lost(&mut self) {
         if self.running.is_empty()
             && let Some(epoch) = self.lost.take()
         {
@@ -327,6 +332,7 @@ impl Loop {
         self.recovered = None;
         self.interrupted.clear();
         self.unrecorded.clear();
+        self.written.clear();
         self.asked.clear();
         self.guardian.stop_all(why, None);
         self.tasks.handle_lease_lost();
@@ -381,13 +387,10 @@ impl Loop {
     }
 
     /// The tasks with how far their runs are.
-    fn task_reports(&mut self) -> Vec<TaskReport> {
+    fn task_reports(&mut self) -> Vec<Arc<TaskReport>> {
         self.shown_moves = self.runner.underway.moves();
-        let mut reports = self.tasks.reports();
-        for report in &mut reports {
-            report.progress = self.runner.underway.of(&report.name);
-        }
-        reports
+        let underway = &self.runner.underway;
+        self.tasks.reports(|task| underway.of(task))
     }
 
     /// Runs have come further since they were last shown.
@@ -419,11 +422,10 @@ impl Loop {
                     self.interrupted.remove(&start.task);
                     let (runner, finished) = (self.runner.clone(), self.finished.clone());
                     tokio::spawn(async move {
-                        let run = start.run;
+                        let (run, task) = (start.run, start.task.clone());
                         // A hand-over waits for every end: a defect in one run must not be silent.
-                        let outcome = tokio::spawn(async move { runner.run(&start).await }).await;
-                        let outcome = outcome.unwrap_or_else(|error| (Outcome::Interrupted(error.to_string()), None));
-                        drop(finished.send((run, outcome)));
+                        let carried = tokio::spawn(async move { runner.carry_out(&start).await }).await;
+                        drop(finished.send((run, carried.unwrap_or_else(|error| Carried::broken(task, &error)))));
                     });
                     changed = true;
                 }
@@ -442,16 +444,6 @@ impl Loop {
         if changed {
             self.publish();
         }
-    }
-
-    pub(super) async fn run_finished(&mut self, run: RunId, (outcome, fingerprint): Ended) {
-        self.running.remove(&run);
-        self.runner.leashes.forget(run);
-        self.tasks.note_fingerprint(run, fingerprint);
-        self.tasks.handle_run_finished(run, outcome, clock::now(), clock::wall());
-        self.publish();
-        self.check_lost().await;
-        self.check_hand_over().await;
     }
 
     pub(super) fn guardian_notice(&mut self, notice: guardian::Notice) -> Option<String> {

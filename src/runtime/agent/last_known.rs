@@ -41,7 +41,8 @@ async fn last_known(
     // No run is decided here, so nothing is drawn from this seed.
     let mut tasks = Tasks::new(specs.clone(), task::Settings::default(), [0; 32]);
     tasks.restore(kept, &BTreeSet::new());
-    let reports = tasks.reports().into_iter().map(|report| waiting(report, &under_way)).collect();
+    let reports = tasks.reports(|_| None).into_iter();
+    let reports = reports.map(|report| Arc::new(waiting(Arc::unwrap_or_clone(report), &under_way))).collect();
     let specs = specs.into_iter().map(Arc::new).collect();
     LastKnown { tasks: TasksSnapshot { tasks: reports, specs, ..TasksSnapshot::default() }, since }
 }

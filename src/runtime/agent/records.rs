@@ -7,6 +7,9 @@ use crate::runtime::history;
 impl Loop {
     /// What is kept of a task has changed.
     pub(super) fn record(&mut self, task: &str) {
+        if self.is_written(task) {
+            return;
+        }
         if let Some(newer) = self.recording.get_mut(task) {
             *newer = true;
             return;
@@ -48,7 +51,7 @@ impl Loop {
             }
         }
         // Deleted while this was on its way: what arrived after the deletion goes too.
-        if let Some(epoch) = self.leads().filter(|_| !self.roster.tasks().iter().any(|spec| spec.name == task)) {
+        if let Some(epoch) = self.leads().filter(|_| !self.roster.has(task)) {
             self.writer.write(epoch, history::forget(task), None);
         }
         self.publish();

@@ -62,13 +62,11 @@ pub(super) fn records(found: Vec<(String, Vec<u8>)>) -> BTreeMap<String, Record>
 /// What was kept of each task's runs.
 pub(super) async fn kept(replica: &Replica) -> BTreeMap<String, Kept> {
     let newest = replica.list(history::PREFIX).await;
-    let mut others: BTreeMap<String, Vec<u8>> = replica.list(history::OLD_PREFIX).await.into_iter().collect();
+    let mut others: BTreeMap<String, Vec<u8>> = replica.list(history::OLDER_PREFIX).await.into_iter().collect();
     others.extend(replica.list(history::APPLIED_PREFIX).await);
     let kept = newest.into_iter().filter_map(|(key, value)| {
         let task = key.strip_prefix(history::PREFIX)?;
-        let other = |prefix: &str| others.get(&format!("{prefix}{task}")).map(Vec::as_slice);
-        let kept = history::read(Some(&value), other(history::OLD_PREFIX), other(history::APPLIED_PREFIX));
-        Some((task.to_owned(), kept))
+        Some((task.to_owned(), history::read(task, &value, &others)))
     });
     kept.collect()
 }
@@ -311,7 +309,10 @@ pub(super) fn acknowledged(
 }
 
 /// The specs of the tasks, for the faces: those too that were deleted and whose last run has not ended.
-pub(super) fn specs(agent: &Loop) -> Vec<Arc<crate::task::TaskSpec>> {
-    let there = agent.roster.tasks().into_iter().map(Arc::new);
-    there.chain(agent.tasks.ending().cloned()).collect()
+pub(super) fn specs(agent: &mut Loop) -> Vec<Arc<crate::task::TaskSpec>> {
+    let version = Some(agent.roster.version());
+    if agent.shown_specs.0 != version {
+        agent.shown_specs = (version, agent.roster.tasks().into_iter().map(Arc::new).collect());
+    }
+    agent.shown_specs.1.iter().chain(agent.tasks.ending()).cloned().collect()
 }

@@ -1,6 +1,9 @@
 //! Changes of the tasks on their way to a majority: one at a time, in the order in which they were made. Two at once could
 //! change places, and an older one would be what the next leader finds.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use quorate_proto::Epoch;
 use quorate_proto::message::Entry;
 use tokio::sync::{mpsc, oneshot};
@@ -20,15 +23,22 @@ struct Change {
 
 /// Where changes are handed in. What waits is answered when the leadership ends, so it does not grow without end.
 #[derive(Debug)]
-pub(super) struct Writer(mpsc::UnboundedSender<Change>);
+pub(super) struct Writer {
+    changes: mpsc::UnboundedSender<Change>,
+    /// Changes that are not answered yet.
+    waiting: Arc<AtomicUsize>,
+}
 
 impl Writer {
     /// Writes until it is dropped.
     pub(super) fn new(replica: Replica) -> Self {
         let (sender, mut changes) = mpsc::unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let left = Arc::clone(&waiting);
         tokio::spawn(async move {
             while let Some(Change { epoch, entries, then }) = changes.recv().await {
                 let outcome = replica.propose(epoch, entries).await;
+                left.fetch_sub(1, Ordering::AcqRel);
                 if let Err(error) = &outcome {
                     debug!(%error, "a change of the tasks was not acknowledged");
                 }
@@ -38,13 +48,19 @@ impl Writer {
                 }
             }
         });
-        Self(sender)
+        Self { changes: sender, waiting }
+    }
+
+    /// Whether everything that was handed in is answered.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) == 0
     }
 
     /// One batch, under this leadership and no other.
     pub(super) fn write(&self, epoch: Epoch, entries: Vec<Entry>, then: Option<Then>) {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
         // Its task lives as long as this.
-        drop(self.0.send(Change { epoch, entries, then }));
+        drop(self.changes.send(Change { epoch, entries, then }));
     }
 }
 
@@ -64,10 +80,12 @@ mod tests {
         assert!(first[0].value.is_some());
         tokio::task::yield_now().await;
         assert!(core.try_recv().is_err(), "the second one waits");
+        assert!(!writer.is_idle());
         reply.send(Err(ProposeError::Unknown)).unwrap();
         let Some(Command::Propose(_, second, reply)) = core.recv().await else { panic!("a proposal") };
         assert!(second[0].value.is_none());
         reply.send(Ok(())).unwrap();
         assert_eq!(told.await, Ok(Ok(())));
+        assert!(writer.is_idle());
     }
 }

@@ -12,7 +12,8 @@ use crate::task::Start;
 const ERROR_TAIL: usize = 2 * 1024;
 
 impl Runner {
-    pub(super) async fn command(&self, start: &Start, argv: &[String]) -> Result<(), Stopped> {
+    /// Writes the input, and says what to start.
+    pub(super) async fn prepare_command(&self, start: &Start, argv: &[String]) -> Result<Box<Spawn>, Stopped> {
         let input = start.document().to_string().into_bytes();
         let dir = start.spec.working_dir.clone();
         let file = dir.join("input.json");
@@ -28,13 +29,15 @@ impl Runner {
         spawn.env.push(("QUORATE_INPUT".into(), absolute(&file).into()));
         spawn.stdin = input;
         spawn.grace = start.spec.grace;
-        let ended = self.exec(spawn, start, &mut |_, _| {}).await?;
+        Ok(Box::new(spawn))
+    }
+
+    pub(super) async fn command(&self, start: &Start, spawn: Box<Spawn>) -> Result<(), Stopped> {
+        let program = spawn.argv.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
+        let ended = self.exec(*spawn, start, &mut |_, _| {}).await?;
         match (&ended.by, ended.exit) {
             (Cause::Itself, Exit::Code(0)) => Ok(()),
-            (Cause::Itself, exit) => Err(Stopped::Failed(with_tail(
-                &format!("{} ended with {exit}", argv.first().map_or("", String::as_str)),
-                &ended,
-            ))),
+            (Cause::Itself, exit) => Err(Stopped::Failed(with_tail(&format!("{program} ended with {exit}"), &ended))),
             (by, _) => Err(Stopped::Interrupted(by.to_string())),
         }
     }

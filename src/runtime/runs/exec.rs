@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use tokio::sync::mpsc;
+use tracing::debug;
 
 use super::Runner;
 use super::leash::Leash;
@@ -85,9 +86,14 @@ impl Runner {
         let run = spawn.run.clone();
         let mut notices = self.exits.wait_for(&run);
         let lease = self.lease(start.epoch);
+        let asked = clock::now();
         let ended = match lease {
-            Ok(lease) => match self.guardian.spawn(spawn, &lease, self.start_margin, clock::now()).await {
-                Ok(_pid) => self.follow(&run, &mut notices, &leash, told).await,
+            Ok(lease) => match self.guardian.spawn(spawn, &lease, self.start_margin, asked).await {
+                Ok(pid) => {
+                    let took = clock::now().mono.saturating_sub(asked.mono);
+                    debug!(task = start.task, run = %start.run, pid, ?took, "the guardian has started a process");
+                    self.follow(&run, &mut notices, &leash, told).await
+                }
                 Err(error) => Err(not_started(&error)),
             },
             Err(stopped) => Err(stopped),

@@ -37,36 +37,41 @@ impl Aim {
     }
 }
 
+/// A workspace that is written, and what its steps need.
+pub(super) struct Ready {
+    state: Chosen,
+    /// The cluster keeps the state, and the run has a credential for it.
+    kept: bool,
+    binary: terraform::Binary,
+    env: Vec<(String, String)>,
+    handlers: Vec<terraform::handler::Handler>,
+    is_initialised: bool,
+}
+
 impl Runner {
-    /// Runs the steps. An inspection returns its plan.
-    pub(super) async fn module(
-        &self,
-        start: &Start,
-        work: &TerraformWork,
-        aim: Aim,
-    ) -> Result<Option<terraform::Plan>, Stopped> {
+    /// Writes the workspace.
+    pub(super) async fn prepare_module(&self, start: &Start, work: &TerraformWork) -> Result<Ready, Stopped> {
         let (state, kept) = self.leashed(start, self.backend(start)).await?;
-        let outcome = self.steps(start, work, aim, &state).await;
-        if kept {
-            self.set_aside(start).await;
+        let ready = self.write_workspace(start, work, state, kept).await;
+        if ready.is_err() && kept {
             self.state.credentials.close(start.run.0.into_bytes());
         }
-        outcome
+        ready
     }
 
-    async fn steps(
+    async fn write_workspace(
         &self,
         start: &Start,
         work: &TerraformWork,
-        aim: Aim,
-        state: &Chosen,
-    ) -> Result<Option<terraform::Plan>, Stopped> {
+        state: Chosen,
+        kept: bool,
+    ) -> Result<Ready, Stopped> {
         let fail = |error: &dyn std::fmt::Display| Stopped::Failed(error.to_string());
         let binary = self.leashed(start, self.terraform_binary()).await?;
         let settings = self.terraform.clone();
         let dir = start.spec.working_dir.clone();
         let inputs = Self::inputs(start);
-        let prepared = {
+        let written = {
             let (spec, work, binary, dir) = (start.spec.clone(), work.clone(), binary.clone(), dir.clone());
             let state = state.clone();
             let write = move || {
@@ -77,14 +82,42 @@ impl Runner {
             let _together = self.workspaces.read().await;
             tokio::task::spawn_blocking(write).await.map_err(|e| fail(&e))?
         };
-        let initialised = prepared.map_err(|e| fail(&e))?;
+        let is_initialised = written.map_err(|e| fail(&e))?;
         // Providers take credentials from the environment of the agent, as with CTS; what would change the run is withheld.
         let base = self.environment.iter().cloned();
         let base = base.filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
         let env = terraform::env::env_for(&self.terraform, work, &dir, &state.env, base);
         let own = self.environment.iter().filter_map(|(k, v)| Some((k.to_str()?.to_owned(), v.to_str()?.to_owned())));
         let handlers = terraform::handler::for_task(&self.terraform, work, &own.collect()).map_err(Stopped::Failed)?;
-        let mut steps = terraform::Run::new(binary.clone(), &start.task, !initialised);
+        Ok(Ready { state, kept, binary, env, handlers, is_initialised })
+    }
+
+    /// Runs the steps. An inspection returns its plan.
+    pub(super) async fn module(
+        &self,
+        start: &Start,
+        ready: Ready,
+        aim: Aim,
+    ) -> Result<Option<terraform::Plan>, Stopped> {
+        let outcome = self.steps(start, &ready, aim).await;
+        if ready.kept {
+            self.set_aside(start).await;
+        }
+        self.close(start, &ready);
+        outcome
+    }
+
+    /// The run asks for its state no more.
+    pub(super) fn close(&self, start: &Start, ready: &Ready) {
+        if ready.kept {
+            self.state.credentials.close(start.run.0.into_bytes());
+        }
+    }
+
+    async fn steps(&self, start: &Start, ready: &Ready, aim: Aim) -> Result<Option<terraform::Plan>, Stopped> {
+        let Ready { state, binary, env, handlers, is_initialised, .. } = ready;
+        let dir = &start.spec.working_dir;
+        let mut steps = terraform::Run::new(binary.clone(), &start.task, !is_initialised);
         steps = match aim {
             Aim::Apply => steps,
             Aim::Inspect => steps.inspecting(),
@@ -98,12 +131,12 @@ impl Runner {
                 terraform::Action::Done(Ok(())) => break,
                 terraform::Action::Done(Err(error)) => return Err(Stopped::Failed(error)),
                 terraform::Action::Remember => {
-                    if let Err(error) = fresh::remember(&dir, &binary) {
+                    if let Err(error) = fresh::remember(dir, binary) {
                         debug!(task = start.task, %error, "the next run will initialise again");
                     }
                 }
                 terraform::Action::Exec(step) => {
-                    let ended = self.step(start, &dir, step, &env).await?;
+                    let ended = self.step(start, dir, step, env).await?;
                     let exit = match ended.exit {
                         Exit::Code(code) => terraform::Exit::Code(code),
                         Exit::Signal(signal) => terraform::Exit::Signal(signal),

@@ -4,6 +4,7 @@
 use tracing::{debug, warn};
 
 use super::Runner;
+use super::exec::Stopped;
 use crate::task::spec::{TaskSpec, Work};
 use crate::terraform::{Chosen, DefaultBackend, backend, backend_http, workspace};
 
@@ -14,8 +15,13 @@ impl Runner {
             let Work::Terraform(work) = task.work.clone() else { continue };
             let binary = match self.terraform_binary().await {
                 Ok(binary) => binary,
-                Err(stopped) => {
-                    let why = stopped.text();
+                Err(
+                    Stopped::Interrupted(why)
+                    | Stopped::Failed(why)
+                    | Stopped::Cancelled(why)
+                    | Stopped::TimedOut(why)
+                    | Stopped::Lost(why),
+                ) => {
                     return warn!(task = task.name, "the directory of a disabled task is not prepared: {why}");
                 }
             };

@@ -1,7 +1,7 @@
 //! What is answered: Consul's JSON turned into what tasks are fed. Nothing here asks; nothing here can fail but on text
 //! that is not what Consul documents.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
@@ -177,6 +177,12 @@ fn pairs(body: &[u8]) -> Result<BTreeMap<String, String>, String> {
         found.insert(key, String::from_utf8_lossy(&bytes).into_owned());
     }
     Ok(found)
+}
+
+/// Names whose values are not the same in both.
+pub(super) fn differing<V: PartialEq>(old: &BTreeMap<String, V>, new: &BTreeMap<String, V>) -> BTreeSet<String> {
+    let changed = new.iter().filter(|(name, value)| old.get(*name) != Some(value)).map(|(name, _)| name);
+    changed.chain(old.keys().filter(|name| !new.contains_key(*name))).cloned().collect()
 }
 
 /// The same for the same text in every agent of one version, as long as Consul writes it in one way.

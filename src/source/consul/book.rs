@@ -17,7 +17,8 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::answer::Content;
+use super::agenda::{Agenda, Class, Slot};
+use super::answer::{Content, differing};
 use super::client::Reply;
 use super::error::ConsulError;
 use super::plan::{self, Compiled, Kind};
@@ -28,8 +29,11 @@ use crate::task::feed::{Data, Query};
 const GAP: Duration = Duration::from_millis(100);
 /// Without an index in the answer there is nothing to wait for: ask so often instead.
 const NO_INDEX_GAP: Duration = Duration::from_secs(1);
-/// A service that only *may* have changed is read at most so often.
-const SWEEP_GAP: Duration = Duration::from_secs(1);
+/// A service that only *may* have changed is read again after so long for each service that is watched with it, at least after
+/// `GAP`: so many reads a second at most, however many services there are.
+const SWEEP_GAP: Duration = Duration::from_millis(1);
+/// A service that has changed within this time goes first among those that only may have: it is likely to be the one.
+const RECENT: Duration = Duration::from_mins(10);
 /// Reads at a time, for all scopes: a connection each.
 const READS_MAX: usize = 3;
 /// First wait after a failure, doubled up to the last, each up to half as long again.
@@ -44,7 +48,8 @@ const SHAKEN: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) enum Output {
     /// Send a request; the answer comes back with the ticket.
-    Ask { ticket: u64, endpoint: Endpoint, index: Option<u64> },
+    /// `index`: it waits for a change beyond that one. `known`: an answer of this index need not be read again.
+    Ask { ticket: u64, endpoint: Endpoint, index: Option<u64>, known: Option<u64> },
     /// Nobody waits for this answer any more.
     Cancel(u64),
     /// News, or why there are none.
@@ -63,34 +68,21 @@ struct Doubt {
     until: Duration,
 }
 
-#[derive(Debug)]
-struct Slot {
-    kind: Kind,
-    index: u64,
-    /// The request that is out.
-    ticket: Option<u64>,
-    started: Duration,
-    /// When to ask next; none: when marked.
-    due: Option<Duration>,
-    /// Surely moved: goes before what only may have.
-    is_urgent: bool,
-    /// Marked while a request was out.
-    again: bool,
-    /// Ask without an index.
-    is_plain: bool,
-    tries: u32,
-    error: Option<ConsulError>,
-    content: Option<Content>,
-    /// When the request began that was answered last.
-    fresh: Option<Duration>,
-}
-
 /// The state of all watches.
 pub(super) struct Book {
     queries: BTreeMap<Query, Compiled>,
     topics: BTreeMap<Query, Topic>,
     slots: BTreeMap<Endpoint, Slot>,
-    tickets: BTreeMap<u64, Endpoint>,
+    agenda: Agenda,
+    /// Which queries an endpoint's answer is a part of.
+    readers: BTreeMap<Endpoint, Vec<Query>>,
+    /// Queries with an empty answer that is held back.
+    doubted: BTreeSet<Query>,
+    /// Queries without a first answer.
+    waiting: usize,
+    /// Why queries have no news, or for how many there is no answer, may have changed.
+    faults_moved: bool,
+    tickets: BTreeMap<u64, (Endpoint, Kind)>,
     next: u64,
     shaken: Option<Duration>,
     random: SmallRng,
@@ -103,6 +95,11 @@ impl Book {
             queries: BTreeMap::new(),
             topics: BTreeMap::new(),
             slots: BTreeMap::new(),
+            agenda: Agenda::default(),
+            readers: BTreeMap::new(),
+            doubted: BTreeSet::new(),
+            waiting: 0,
+            faults_moved: false,
             tickets: BTreeMap::new(),
             next: 0,
             shaken: None,
@@ -115,6 +112,8 @@ impl Book {
     pub(super) fn set_queries(&mut self, queries: &BTreeSet<Query>, now: Duration) {
         self.queries.retain(|query, _| queries.contains(query));
         self.topics.retain(|query, _| queries.contains(query));
+        self.doubted.retain(|query| queries.contains(query));
+        self.faults_moved = true;
         let mut new = Vec::new();
         for query in queries.iter().filter(|query| !self.queries.contains_key(query)).cloned().collect::<Vec<_>>() {
             match Compiled::new(&query) {
@@ -126,6 +125,7 @@ impl Book {
                 Err(error) => self.outputs.push_back(Output::Notice(query, Err(error))),
             }
         }
+        self.waiting = self.topics.values().filter(|topic| topic.published.is_none()).count();
         self.replan(now);
         for query in new {
             self.evaluate(&query, now);
@@ -135,7 +135,7 @@ impl Book {
 
     /// Takes an answer in. One that nobody waits for is dropped.
     pub(super) fn handle_reply(&mut self, ticket: u64, reply: Result<Reply, ConsulError>, now: Duration) {
-        let Some(endpoint) = self.tickets.remove(&ticket) else { return };
+        let Some((endpoint, _)) = self.tickets.remove(&ticket) else { return };
         match reply {
             Ok(reply) => self.handle_answer(&endpoint, &reply, now),
             Err(error) => self.handle_failure(&endpoint, &error, now),
@@ -145,40 +145,53 @@ impl Book {
 
     /// Asks what is due.
     pub(super) fn handle_timeout(&mut self, now: Duration) {
-        let watches = self.due(Kind::Watch, now);
-        let mut reads = self.due(Kind::Read, now);
-        reads.retain(|endpoint| *endpoint == Endpoint::Leader || self.is_guarded(&endpoint.scope()));
-        reads.sort_by_key(|endpoint| {
-            let slot = self.slots.get(endpoint);
-            slot.map(|slot| (*endpoint != Endpoint::Leader, !slot.is_urgent, slot.due))
-        });
-        reads.truncate(READS_MAX.saturating_sub(self.reads_out()));
-        for endpoint in watches.into_iter().chain(reads) {
+        let is_due = |(due, _): &(Duration, &Endpoint)| *due <= now;
+        let watches = self.agenda.of(Class::Watch).take_while(is_due).map(|(_, endpoint)| endpoint.clone());
+        let mut asked: Vec<Endpoint> = watches.collect();
+        let room = READS_MAX.saturating_sub(self.reads_out());
+        if room > 0 {
+            let mut guards = Guards::of(self);
+            let reads = Class::READS.into_iter().flat_map(|class| self.agenda.of(class).take_while(is_due));
+            let reads = reads.filter(|(_, endpoint)| guards.allow(endpoint)).take(room);
+            let reads: Vec<Endpoint> = reads.map(|(_, endpoint)| endpoint.clone()).collect();
+            asked.extend(reads);
+        }
+        for endpoint in asked {
             let Some(slot) = self.slots.get_mut(&endpoint) else { continue };
             let ticket = self.next;
             self.next += 1;
             let is_blocking = slot.kind == Kind::Watch && !slot.is_plain && slot.index > 0;
             let index = is_blocking.then_some(slot.index);
-            (slot.ticket, slot.started, slot.due) = (Some(ticket), now, None);
-            (slot.is_plain, slot.is_urgent) = (false, false);
-            self.tickets.insert(ticket, endpoint.clone());
-            self.outputs.push_back(Output::Ask { ticket, endpoint, index });
+            let is_calm = self.shaken.is_none_or(|shaken| now.saturating_sub(shaken) >= SHAKEN);
+            let knows = slot.content.is_some() && slot.index > 0 && slot.tries == 0 && !slot.is_plain && is_calm;
+            let known = (slot.kind == Kind::Read && knows).then_some(slot.index);
+            self.agenda.set_due(&endpoint, slot, None);
+            self.agenda.set_rank(&endpoint, slot, Class::Sweep);
+            (slot.ticket, slot.started, slot.is_plain) = (Some(ticket), now, false);
+            self.tickets.insert(ticket, (endpoint.clone(), slot.kind));
+            self.outputs.push_back(Output::Ask { ticket, endpoint, index, known });
         }
     }
 
     /// When [`Self::handle_timeout`] has something to do.
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
+        let watch = self.agenda.of(Class::Watch).next().map(|(due, _)| due);
+        let mut guards = Guards::of(self);
         let has_room = self.reads_out() < READS_MAX;
-        let may_start = |endpoint: &Endpoint, slot: &Slot| {
-            slot.kind == Kind::Watch
-                || (has_room && (*endpoint == Endpoint::Leader || self.is_guarded(&endpoint.scope())))
-        };
-        let dues = self.slots.iter().filter(|(endpoint, slot)| slot.due.is_some() && may_start(endpoint, slot));
-        dues.filter_map(|(_, slot)| slot.due).min()
+        let reads = Class::READS.into_iter().filter(|_| has_room).filter_map(|class| {
+            let first = self.agenda.of(class).find(|(_, endpoint)| guards.allow(endpoint));
+            first.map(|(due, _)| due)
+        });
+        reads.chain(watch).min()
     }
 
     pub(super) fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// Whether [`Self::faults`] may say something else than when this was asked last.
+    pub(super) fn have_faults_moved(&mut self) -> bool {
+        std::mem::take(&mut self.faults_moved)
     }
 
     /// Why queries have no news, and for how many there is no first answer yet.
@@ -190,16 +203,11 @@ impl Book {
             let why = failing.iter().find(|(endpoint, _)| self.depends(query, endpoint));
             faults.extend(why.map(|(_, error)| (query.clone(), (*error).clone())));
         }
-        (faults, self.topics.values().filter(|topic| topic.published.is_none()).count())
+        (faults, self.waiting)
     }
 
     fn reads_out(&self) -> usize {
-        self.slots.values().filter(|slot| slot.kind == Kind::Read && slot.ticket.is_some()).count()
-    }
-
-    fn due(&self, kind: Kind, now: Duration) -> Vec<Endpoint> {
-        let is_due = |slot: &Slot| slot.kind == kind && slot.ticket.is_none() && slot.due.is_some_and(|due| due <= now);
-        self.slots.iter().filter(|(_, slot)| is_due(slot)).map(|(endpoint, _)| endpoint.clone()).collect()
+        self.tickets.values().filter(|(_, kind)| *kind == Kind::Read).count()
     }
 
     /// Whether all sentinels of the scope have answered, so that no change after a read goes unnoticed.
@@ -215,32 +223,35 @@ impl Book {
         let plan = plan::endpoints(&self.queries, |endpoint| self.content(endpoint));
         let gone: Vec<_> = self.slots.keys().filter(|it| !plan.contains_key(it)).cloned().collect();
         for endpoint in gone {
-            self.cancel(&endpoint);
-            self.slots.remove(&endpoint);
+            self.remove(&endpoint);
         }
         for (endpoint, kind) in plan {
             if self.slots.get(&endpoint).is_some_and(|slot| slot.kind == kind) {
                 continue;
             }
-            self.cancel(&endpoint);
-            let content = self.slots.remove(&endpoint).and_then(|slot| slot.content);
+            let content = self.remove(&endpoint).and_then(|slot| slot.content);
             let due = (endpoint != Endpoint::Leader).then_some(now);
-            let slot = Slot {
-                kind,
-                index: 0,
-                ticket: None,
-                started: now,
-                due,
-                is_urgent: content.is_none(),
-                again: false,
-                is_plain: false,
-                tries: 0,
-                error: None,
-                content,
-                fresh: None,
-            };
+            let mut slot = Slot::new(kind, content, now);
+            self.agenda.set_due(&endpoint, &mut slot, due);
             self.slots.insert(endpoint, slot);
         }
+        let mut readers: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
+        for (query, compiled) in &self.queries {
+            let basis = plan::basis(query, compiled, |endpoint| self.content(endpoint));
+            let names = matches!(query, Query::Services(_)).then(|| plan::catalog(query));
+            for endpoint in basis.into_iter().chain(names) {
+                readers.entry(endpoint).or_default().push(query.clone());
+            }
+        }
+        self.readers = readers;
+    }
+
+    fn remove(&mut self, endpoint: &Endpoint) -> Option<Slot> {
+        self.cancel(endpoint);
+        let slot = self.slots.remove(endpoint)?;
+        self.agenda.remove(endpoint, &slot);
+        self.faults_moved |= slot.error.is_some();
+        Some(slot)
     }
 
     fn cancel(&mut self, endpoint: &Endpoint) {
@@ -256,17 +267,22 @@ impl Book {
         let is_recovered = slot.tries > 0;
         let went_back = reply.index < slot.index;
         let has_moved = reply.index != slot.index;
-        let old = slot.content.replace(reply.content.clone());
-        let has_changed = old.as_ref() != Some(&reply.content);
+        let old = slot.content.clone();
+        let new = reply.content.clone().or_else(|| old.clone());
+        let has_changed = old != new;
+        if has_changed && old.is_some() {
+            slot.changed = Some(now);
+        }
+        let is_leaderless = new == Some(Content::Leader(false));
+        slot.content = new;
+        self.faults_moved |= slot.error.is_some();
         slot.index = if went_back { 0 } else { reply.index };
         (slot.ticket, slot.tries, slot.error, slot.fresh) = (None, 0, None, Some(slot.started));
         let pause = if reply.index == 0 { NO_INDEX_GAP } else { gap };
-        slot.due = (slot.kind == Kind::Watch || slot.again).then_some(now + pause);
+        let due = (slot.kind == Kind::Watch || slot.again).then_some(now + pause);
+        self.agenda.set_due(endpoint, slot, due);
         slot.again = false;
-        if went_back && slot.kind == Kind::Watch {
-            self.shaken = Some(now);
-        }
-        if reply.content == Content::Leader(false) {
+        if is_leaderless || went_back && slot.kind == Kind::Watch {
             self.shaken = Some(now);
         }
         if is_recovered {
@@ -290,11 +306,13 @@ impl Book {
             self.shaken = Some(now);
         }
         let Some(slot) = self.slots.get_mut(endpoint) else { return };
-        (slot.ticket, slot.index, slot.again, slot.due) = (None, 0, false, Some(now + wait));
+        (slot.ticket, slot.index, slot.again) = (None, 0, false);
+        self.agenda.set_due(endpoint, slot, Some(now + wait));
         slot.tries = slot.tries.saturating_add(1);
         if slot.error.replace(error.clone()).as_ref() == Some(error) {
             return;
         }
+        self.faults_moved = true;
         let told: Vec<_> = self.queries.keys().filter(|it| self.depends(it, endpoint)).cloned().collect();
         for query in told {
             self.outputs.push_back(Output::Notice(query, Err(error.clone())));
@@ -307,7 +325,8 @@ impl Book {
         for (other, slot) in &mut self.slots {
             let is_waiting = slot.error.as_ref().is_some_and(|error| !error.is_lasting());
             if is_waiting && slot.ticket.is_none() && other.scope().datacenter == datacenter {
-                slot.due = slot.due.map(|due| due.min(now + GAP));
+                let due = slot.due().map(|due| due.min(now + GAP));
+                self.agenda.set_due(other, slot, due);
             }
         }
     }
@@ -334,34 +353,38 @@ impl Book {
             _ => return,
         };
         let scope = sentinel.scope();
+        let services =
+            self.slots.keys().filter(|it| matches!(it, Endpoint::Service { scope: own, .. } if *own == scope));
+        let sweep = SWEEP_GAP.saturating_mul(u32::try_from(services.count()).unwrap_or(u32::MAX)).max(GAP);
         for (endpoint, slot) in self.slots.iter_mut().filter(|(_, slot)| slot.kind == Kind::Read) {
             let Endpoint::Service { scope: own, name, .. } = endpoint else { continue };
             let is_urgent = moved.contains(name);
             if *own != scope || !(is_urgent || all) {
                 continue;
             }
-            slot.is_urgent |= is_urgent;
+            let is_recent = slot.changed.is_some_and(|changed| now.saturating_sub(changed) < RECENT);
+            if is_urgent {
+                self.agenda.set_rank(endpoint, slot, Class::Urgent);
+            } else if is_recent && !slot.is_urgent() {
+                self.agenda.set_rank(endpoint, slot, Class::Recent);
+            }
             if slot.ticket.is_some() {
                 slot.again = true;
                 continue;
             }
-            let pause = if is_urgent { GAP } else { SWEEP_GAP };
+            let pause = if is_urgent { GAP } else { sweep };
             let due = slot.fresh.map_or(now, |fresh| now.max(fresh + pause));
-            slot.due = Some(slot.due.filter(|_| slot.error.is_none()).map_or(due, |earlier| earlier.min(due)));
+            let due = slot.due().filter(|_| slot.error.is_none()).map_or(due, |earlier| earlier.min(due));
+            self.agenda.set_due(endpoint, slot, Some(due));
         }
     }
 
-    /// Queries that an answer may matter to.
-    fn concerned(&self, endpoint: &Endpoint, has_changed: bool) -> Vec<Query> {
-        let is_doubted = |query: &Query| self.topics.get(query).is_some_and(|topic| topic.doubt.is_some());
-        let concerns = |query: &&Query| {
-            is_doubted(query) || (has_changed && self.depends(query, endpoint)) || self.is_unanswered(query, endpoint)
-        };
-        self.queries.keys().filter(concerns).cloned().collect()
-    }
-
-    fn is_unanswered(&self, query: &Query, endpoint: &Endpoint) -> bool {
-        self.topics.get(query).is_some_and(|topic| topic.published.is_none()) && self.depends(query, endpoint)
+    /// Queries that an answer may matter to: those it is a part of, and those whose own empty answer is doubted.
+    fn concerned(&self, endpoint: &Endpoint, has_changed: bool) -> BTreeSet<Query> {
+        let is_unanswered = |query: &Query| self.topics.get(query).is_some_and(|topic| topic.published.is_none());
+        let readers = self.readers.get(endpoint).into_iter().flatten();
+        let concerned = readers.filter(|query| has_changed || is_unanswered(query));
+        concerned.chain(&self.doubted).cloned().collect()
     }
 
     /// Whether an answer of the endpoint, or its absence, matters to the query.
@@ -393,6 +416,7 @@ impl Book {
         let Some(topic) = self.topics.get_mut(query) else { return };
         if topic.published.as_deref() == Some(&data) {
             topic.doubt = None;
+            self.doubted.remove(query);
             return;
         }
         let vanished = plan::is_empty(&data) && topic.published.as_deref().is_some_and(|old| !plan::is_empty(old));
@@ -403,13 +427,20 @@ impl Book {
                 Doubt { since: now, until: now + if was_shaken { SETTLE_SHAKEN } else { SETTLE } }
             });
             topic.doubt = Some(doubt);
+            self.doubted.insert(query.clone());
             if !self.is_confirmed(&basis, doubt, now) {
                 return;
             }
         }
         let data = Arc::new(data);
         if let Some(topic) = self.topics.get_mut(query) {
+            let is_first = topic.published.is_none();
             (topic.published, topic.doubt) = (Some(Arc::clone(&data)), None);
+            self.doubted.remove(query);
+            if is_first {
+                self.waiting = self.waiting.saturating_sub(1);
+                self.faults_moved = true;
+            }
         }
         self.outputs.push_back(Output::Notice(query.clone(), Ok(data)));
     }
@@ -431,7 +462,8 @@ impl Book {
             }
             if slot.error.is_none() {
                 let soon = doubt.until.min(now + SETTLE);
-                slot.due = Some(slot.due.filter(|_| slot.kind == Kind::Read).map_or(soon, |due| due.min(soon)));
+                let due = slot.due().filter(|_| slot.kind == Kind::Read).map_or(soon, |due| due.min(soon));
+                self.agenda.set_due(endpoint, slot, Some(due));
             }
             slot.is_plain = true;
             self.cancel(endpoint);
@@ -445,10 +477,21 @@ impl Book {
     }
 }
 
-/// Names whose values are not the same in both.
-fn differing<V: PartialEq>(old: &BTreeMap<String, V>, new: &BTreeMap<String, V>) -> BTreeSet<String> {
-    let changed = new.iter().filter(|(name, value)| old.get(*name) != Some(value)).map(|(name, _)| name);
-    changed.chain(old.keys().filter(|name| !new.contains_key(*name))).cloned().collect()
+/// Which reads may begin: those of a scope whose sentinels have all answered. Each scope is looked at once.
+struct Guards<'a> {
+    book: &'a Book,
+    scopes: BTreeMap<&'a Scope, bool>,
+}
+
+impl<'a> Guards<'a> {
+    fn of(book: &'a Book) -> Self {
+        Self { book, scopes: BTreeMap::new() }
+    }
+
+    fn allow(&mut self, endpoint: &'a Endpoint) -> bool {
+        let Endpoint::Service { scope, .. } = endpoint else { return *endpoint == Endpoint::Leader };
+        *self.scopes.entry(scope).or_insert_with(|| self.book.is_guarded(scope))
+    }
 }
 
 #[cfg(test)]

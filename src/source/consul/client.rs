@@ -28,7 +28,8 @@ const PLAIN_MAX: Duration = Duration::from_secs(30);
 pub(crate) struct Reply {
     /// `X-Consul-Index`; 0: none.
     pub(crate) index: u64,
-    pub(crate) content: Content,
+    /// None: the same as was known.
+    pub(crate) content: Option<Content>,
 }
 
 /// A client with its token.
@@ -41,8 +42,6 @@ pub struct Client {
     auth: Option<(String, String)>,
     namespace: String,
     partition: String,
-    /// TLS without a certificate of its own.
-    is_nobody: bool,
     /// Consul has answered once.
     has_answered: Arc<AtomicBool>,
 }
@@ -69,7 +68,6 @@ impl Client {
             auth: settings.auth.clone(),
             namespace: settings.namespace.clone(),
             partition: settings.partition.clone(),
-            is_nobody: settings.tls.as_ref().is_some_and(|tls| tls.cert.is_none()),
             has_answered: Arc::default(),
         })
     }
@@ -83,7 +81,18 @@ impl Client {
     }
 
     /// Asks; with `index`, waits until something has changed beyond it.
-    pub(crate) async fn ask(&self, endpoint: &Endpoint, index: Option<u64>) -> Result<Reply, ConsulError> {
+    pub(crate) async fn ask(&self, endpoint: &Endpoint, index: Option<u64>) -> Result<Content, ConsulError> {
+        let reply = self.ask_beyond(endpoint, index, None).await?;
+        reply.content.ok_or_else(|| ConsulError::Query("it has no answer".to_owned()))
+    }
+
+    /// The same, with the index of the answer. One with the index `known` is not read: it says what is known.
+    pub(crate) async fn ask_beyond(
+        &self,
+        endpoint: &Endpoint,
+        index: Option<u64>,
+        known: Option<u64>,
+    ) -> Result<Reply, ConsulError> {
         let mut url = self.url(&endpoint.path());
         let parameters = endpoint.parameters(index, &self.namespace, &self.partition);
         if !parameters.is_empty() {
@@ -105,9 +114,12 @@ impl Client {
         if leaderless {
             return Err(ConsulError::Leaderless);
         }
+        if known == Some(index) {
+            return Ok(Reply { index, content: None });
+        }
         let content = parse(endpoint, status.as_u16(), &body)
             .map_err(|why| ConsulError::Answer { path: format!("/{}", endpoint.path().join("/")), why })?;
-        Ok(Reply { index, content })
+        Ok(Reply { index, content: Some(content) })
     }
 
     /// Sends a change to the agent's own API, `path` as segments.
@@ -166,29 +178,20 @@ impl Client {
         match request.send().await {
             Ok(response) => Ok(response),
             Err(error) => {
-                let reason = self.reason(&error).await;
+                // One that has answered once speaks what we speak.
+                let reason = self.http.reason(&error, !self.has_answered.load(Ordering::Relaxed)).await;
                 Err(self.unreachable_for(&error, reason))
             }
         }
     }
 
-    /// Why a server of TLS that has never answered hung up. Only asked when the error does not tell.
-    async fn reason(&self, error: &reqwest::Error) -> Option<Trouble> {
-        if let Some(trouble) = crate::tls::trouble(error, !self.is_nobody) {
-            return Some(trouble);
-        }
-        let hung_up = !error.is_connect() && !error.is_timeout();
-        let probe = self.http.probe.clone().filter(|_| hung_up && !self.has_answered.load(Ordering::Relaxed))?;
-        tokio::task::spawn_blocking(move || probe.reason()).await.ok().flatten()
-    }
-
     fn unreachable(&self, error: &reqwest::Error) -> ConsulError {
-        self.unreachable_for(error, crate::tls::trouble(error, !self.is_nobody))
+        self.unreachable_for(error, crate::tls::trouble(error, !self.http.is_nobody()))
     }
 
     fn unreachable_for(&self, error: &reqwest::Error, reason: Option<Trouble>) -> ConsulError {
         let mut why = reason.map_or_else(|| causes(error), |trouble| trouble.to_string());
-        if self.is_nobody && reason == Some(Trouble::Unknown) {
+        if self.http.is_nobody() && reason == Some(Trouble::Unknown) {
             why.push_str("; no client certificate is configured (`cert` and `key` in the `tls` block)");
         }
         ConsulError::Unreachable { address: self.address.clone(), why }

@@ -29,6 +29,8 @@ pub struct Update {
     /// Its new answer, or why there is none at the moment; the last one stays true then, and asking goes on. An error is
     /// told once, and again when its text changes.
     pub data: Result<Arc<Data>, ConsulError>,
+    /// When the answer that brought it was there.
+    pub answered: Instant,
 }
 
 /// How the watches are doing.
@@ -71,6 +73,7 @@ impl Hub {
             updates,
             health: Arc::clone(&health),
             began: Instant::now(),
+            answered: Instant::now(),
         };
         let driver = tokio::spawn(driver.run(asked)).abort_handle();
         Ok((Self { client, queries, health, driver }, receiver))
@@ -108,7 +111,7 @@ impl Hub {
 pub async fn wait_for_leader(client: &Client) -> Result<(), ConsulError> {
     for tried in 1..=5 {
         match client.ask(&Endpoint::Leader, None).await {
-            Ok(reply) if reply.content == Content::Leader(true) => return Ok(()),
+            Ok(Content::Leader(true)) => return Ok(()),
             Ok(_) | Err(ConsulError::Leaderless | ConsulError::Response { status: 500..=599, .. }) => {}
             Err(error) => return Err(error),
         }
@@ -117,7 +120,7 @@ pub async fn wait_for_leader(client: &Client) -> Result<(), ConsulError> {
         tokio::time::sleep(wait).await;
     }
     match client.ask(&Endpoint::Leader, None).await {
-        Ok(reply) if reply.content == Content::Leader(true) => Ok(()),
+        Ok(Content::Leader(true)) => Ok(()),
         Ok(_) => Err(ConsulError::Leaderless),
         Err(error) => Err(error),
     }
@@ -127,7 +130,7 @@ pub async fn wait_for_leader(client: &Client) -> Result<(), ConsulError> {
 pub async fn kv_get(client: &Client, path: &str) -> Result<Option<String>, ConsulError> {
     let path = path.trim_start_matches('/').to_owned();
     let query = KvQuery { path: path.clone(), ..KvQuery::default() };
-    match client.ask(&Endpoint::Kv(query), None).await?.content {
+    match client.ask(&Endpoint::Kv(query), None).await? {
         Content::Kv(pairs) => Ok(pairs.get(&path).cloned()),
         _ => Ok(None),
     }
@@ -139,12 +142,12 @@ pub async fn fetch_once(client: &Client, query: &Query) -> Result<Data, ConsulEr
     let mut found: BTreeMap<Endpoint, Content> = BTreeMap::new();
     if let Query::Services(_) = query {
         let catalog = plan::catalog(query);
-        let reply = client.ask(&catalog, None).await?;
-        found.insert(catalog, reply.content);
+        let names = client.ask(&catalog, None).await?;
+        found.insert(catalog, names);
     }
     let asked = plan::basis(query, &compiled, |endpoint| found.get(endpoint));
     let replies = stream::iter(asked).map(|endpoint| async move {
-        let content = client.ask(&endpoint, None).await?.content;
+        let content = client.ask(&endpoint, None).await?;
         Ok::<_, ConsulError>((endpoint, content))
     });
     let replies: Vec<_> = replies.buffer_unordered(FETCH_MAX).try_collect().await?;
@@ -161,6 +164,8 @@ struct Driver {
     updates: mpsc::UnboundedSender<Update>,
     health: Arc<Mutex<Health>>,
     began: Instant,
+    /// The newest answer.
+    answered: Instant,
 }
 
 impl Driver {
@@ -179,6 +184,7 @@ impl Driver {
                     // A cancelled one has no answer.
                     let Ok((ticket, reply)) = reply else { continue };
                     self.tickets.remove(&ticket);
+                    self.answered = Instant::now();
                     let now = self.now();
                     self.book.handle_reply(ticket, reply, now);
                 }
@@ -198,9 +204,9 @@ impl Driver {
     fn carry_out(&mut self) {
         while let Some(output) = self.book.poll_output() {
             match output {
-                Output::Ask { ticket, endpoint, index } => {
+                Output::Ask { ticket, endpoint, index, known } => {
                     let client = self.client.clone();
-                    let asked = async move { (ticket, client.ask(&endpoint, index).await) };
+                    let asked = async move { (ticket, client.ask_beyond(&endpoint, index, known).await) };
                     self.tickets.insert(ticket, self.requests.spawn(asked));
                 }
                 Output::Cancel(ticket) => {
@@ -209,8 +215,13 @@ impl Driver {
                     }
                 }
                 // Nobody listens any more when the runtime ends.
-                Output::Notice(query, data) => drop(self.updates.send(Update { query, data })),
+                Output::Notice(query, data) => {
+                    drop(self.updates.send(Update { query, data, answered: self.answered }));
+                }
             }
+        }
+        if !self.book.have_faults_moved() {
+            return;
         }
         let (faults, waiting) = self.book.faults();
         *self.health.lock().unwrap_or_else(PoisonError::into_inner) = Health { faults, waiting };

@@ -1,5 +1,6 @@
 //! Consul: what it knows of services and keys, by blocking queries.
 
+mod agenda;
 mod answer;
 mod book;
 pub mod client;

@@ -15,7 +15,8 @@ use super::request::{Endpoint, Scope};
 use crate::task::feed::{CatalogQuery, Data, Query, RegexpQuery};
 
 /// Distinct services of one datacenter and namespace that are watched one by one: a connection each.
-pub(super) const SINGLE_MAX: usize = 4;
+/// Their changes come without a second question; Consul allows 200 connections of one address, which others may need too.
+pub(super) const SINGLE_MAX: usize = 32;
 
 /// How an endpoint is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,6 +15,8 @@ pub(crate) struct Scope {
 /// One address that can be asked, blocking or not. Equal endpoints are asked once for all.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Endpoint {
+    /// Who leads: asked to confirm that an empty answer is one.
+    Leader,
     /// Instances of a service.
     Service { scope: Scope, name: String, filter: String, passing: bool },
     /// Names and tags of services.
@@ -25,11 +27,12 @@ pub(crate) enum Endpoint {
     Nodes(Scope),
     /// A key or a prefix.
     Kv(KvQuery),
-    /// Who leads: asked to confirm that an empty answer is one.
-    Leader,
 }
 
 impl Endpoint {
+    /// None stands before it in their order.
+    pub(crate) const FIRST: Self = Self::Leader;
+
     /// Instances of one service. Only passing ones are asked for unless the filter speaks of states itself.
     pub(crate) fn of_service(query: &ServiceQuery) -> Self {
         let scope = Scope { datacenter: query.datacenter.clone(), namespace: query.namespace.clone() };

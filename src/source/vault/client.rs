@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Settings;
 use crate::source::http::{self, Http, HttpError, Place, causes, socket_of};
-use crate::tls::{self, Trouble};
+use crate::tls::Trouble;
 
 /// Largest answer that is read.
 const ANSWER_MAX: usize = 1024 * 1024;
@@ -65,8 +65,6 @@ pub struct Client {
     http: Http,
     base: Url,
     address: String,
-    /// No certificate is shown.
-    is_nobody: bool,
     namespace: String,
     token: String,
 }
@@ -88,7 +86,6 @@ impl Client {
             http,
             base: place.base,
             address: settings.address.clone(),
-            is_nobody: settings.tls.cert.is_none(),
             namespace: settings.namespace.clone(),
             token: settings.token.clone(),
         };
@@ -177,7 +174,7 @@ impl Client {
         }
         let mut response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return Err(unreachable(&error, self.reason(&error).await)),
+            Err(error) => return Err(unreachable(&error, self.http.reason(&error, true).await)),
         };
         let status = response.status();
         let mut body = Vec::new();
@@ -198,15 +195,6 @@ impl Client {
             return Err(VaultError::Refused { status: status.as_u16(), path: path.to_owned(), why });
         }
         answer.ok_or(VaultError::Answer { path: path.to_owned(), why: "it is no JSON" })
-    }
-
-    /// Why a server of TLS hung up, when the error does not tell.
-    async fn reason(&self, error: &reqwest::Error) -> Option<Trouble> {
-        if let Some(trouble) = tls::trouble(error, !self.is_nobody) {
-            return Some(trouble);
-        }
-        let probe = self.http.probe.clone().filter(|_| !error.is_connect() && !error.is_timeout())?;
-        tokio::task::spawn_blocking(move || probe.reason()).await.ok().flatten()
     }
 }
 

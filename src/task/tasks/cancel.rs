@@ -12,7 +12,7 @@ use crate::cluster::Now;
 use crate::task::history::Fingerprint;
 use crate::task::output::{Level, Outcome, RunId, Trigger};
 use crate::task::report::{Activity, CutShort, RunEvent};
-use crate::task::slot::{Moment, Run, Slot, Step};
+use crate::task::slot::{Moment, Slot, Step};
 use crate::task::spec::{Condition, TaskSpec};
 
 /// A run that ends because it was cancelled.
@@ -51,7 +51,7 @@ impl Tasks {
         };
         let by = run.cancelled.get_or_insert_with(|| by.to_owned()).clone();
         let cancelling = Cancelling {
-            event: event(run, &by, at),
+            event: run.event(Some(by.clone()), Some(CutShort::Cancelled), at.wall),
             started: matches!(run.step, Step::Started),
             queued: wish.filter(|_| slot.enabled && !slot.removed),
             promised: !slot.tickets.is_empty(),
@@ -109,7 +109,7 @@ impl Tasks {
 
     fn why_idle(&self, index: usize) -> String {
         let slot = &self.slots[index];
-        match slot.report("for its turn", self.last).activity {
+        match slot.activity(|_| "for its turn".to_owned(), self.last) {
             Activity::Waiting(why) | Activity::Held { why, .. } => format!(" (it waits: {why})"),
             Activity::Buffering(_) => " (its trigger is in the buffer period)".to_owned(),
             Activity::Idle | Activity::Running(_) | Activity::Retrying(_) => String::new(),
@@ -128,18 +128,5 @@ impl Slot {
                 Outcome::Cancelled(by)
             }
         }
-    }
-}
-
-fn event(run: &Run, by: &str, at: Moment) -> RunEvent {
-    RunEvent {
-        id: run.id.0,
-        success: false,
-        start_time: run.began,
-        end_time: at.wall,
-        error: Some(by.to_owned()),
-        epoch: run.epoch.0,
-        trigger: run.trigger.as_str().to_owned(),
-        cut_short: Some(CutShort::Cancelled),
     }
 }

@@ -18,7 +18,7 @@ impl Tasks {
     /// there.
     pub fn queries(&self) -> BTreeSet<Query> {
         let slots = self.slots.iter().filter(|slot| !slot.removed);
-        slots.flat_map(|slot| slot.spec.queries()).collect()
+        slots.flat_map(|slot| slot.queries.iter().cloned()).collect()
     }
 
     /// A complete new answer. Tasks run whose condition it concerns and for which it differs from the one before; all
@@ -27,9 +27,10 @@ impl Tasks {
     pub fn handle_data(&mut self, query: &Query, data: &Arc<Data>, now: Now, wall: DateTime<Local>) {
         let at = Moment { mono: now.mono, wall };
         let before = self.data.insert(query.clone(), Arc::clone(data));
+        let changed = before.as_ref().filter(|before| *before != data);
         for slot in self.slots.iter_mut().filter(|slot| !slot.removed) {
-            let Some(before) = before.as_ref().filter(|before| *before != data) else { continue };
-            if !slot.spec.queries().contains(query) {
+            let Some(before) = changed else { break };
+            if !slot.queries.contains(query) {
                 continue;
             }
             slot.stale = true;
@@ -40,7 +41,7 @@ impl Tasks {
                 slot.ask(trigger, slot.spec.buffer.or_else(|| follow(&slot.spec)), at);
             }
         }
-        self.settle(before.is_none_or(|before| before != *data), at);
+        self.settle(before.is_none() || changed.is_some(), at);
     }
 
     /// Which queries cannot be asked at the moment and why, both for people. What was answered last stays true.
@@ -75,7 +76,7 @@ impl Tasks {
         if slot.takes_members() && self.members.is_none() {
             return Some("for the first view of the members".to_owned());
         }
-        let query = slot.spec.queries().into_iter().find(|query| !self.data.contains_key(query))?;
+        let query = slot.queries.iter().find(|query| !self.data.contains_key(query))?;
         Some(match self.faults.get(&query.to_string()) {
             Some(why) => format!("for Consul's first answer about {query}: {why}"),
             None => format!("for Consul's first answer about {query}"),

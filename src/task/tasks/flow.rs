@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Local, TimeDelta};
+use quorate_proto::Epoch;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 
 use super::data::instances;
 use super::{Tasks, tell_served};
-use crate::task::history::Basis;
-use crate::task::output::{Level, Output, RunId, Start, Trigger};
-use crate::task::slot::{Moment, Run, Step};
+use crate::task::history::{Basis, Fingerprint, Kept, failure_text};
+use crate::task::output::{Level, Outcome, Output, RunId, Start, Trigger};
+use crate::task::report::CutShort;
+use crate::task::slot::{Moment, Run, Slot, Step};
 use crate::task::spec::{Buffer, Retry};
 
 /// A step back of the wall clock beyond this is a correction, not a repeated hour (Vixie's cron draws the same line).
@@ -19,7 +21,51 @@ const SET_BACK: TimeDelta = TimeDelta::hours(3);
 /// Pause before an interrupted run starts again under the same lease: whatever refused it gets time to settle.
 const INTERRUPTED_PAUSE: Duration = Duration::from_secs(1);
 
+/// What the end of a run leaves, to be kept before it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conclusion {
+    /// All that is kept of the task, with the event of this run.
+    pub kept: Kept,
+    /// Who asked for the run.
+    pub tickets: Vec<u64>,
+}
+
 impl Tasks {
+    /// The process of this run has ended like this, at `wall`. What is to be kept of it before [`Tasks::handle_run_finished`];
+    /// nothing when no event comes of it.
+    pub fn conclusion(
+        &mut self,
+        run: RunId,
+        outcome: &Outcome,
+        fingerprint: Option<Fingerprint>,
+        wall: DateTime<Local>,
+    ) -> Option<Conclusion> {
+        let lease = self.lease;
+        let is_it = |slot: &&mut Slot| slot.is_started() && slot.run.as_ref().is_some_and(|here| here.id == run);
+        let slot = self.slots.iter_mut().find(is_it)?;
+        let outcome = slot.after_cancel(outcome.clone());
+        let is_wanted = slot.enabled && !slot.removed;
+        let here = slot.run.as_mut()?;
+        here.ended = Some(wall);
+        here.basis.fingerprint = fingerprint;
+        let (error, cut_short) = match outcome {
+            Outcome::Success => (None, None),
+            Outcome::Failure(_) if is_tried_again(lease, is_wanted, here, slot.spec.retry) => return None,
+            Outcome::Failure(cause) => {
+                let causes: Vec<String> = here.causes.iter().cloned().chain([cause]).collect();
+                (Some(failure_text(&causes)), None)
+            }
+            Outcome::Cancelled(by) => (Some(failure_text(&[by])), Some(CutShort::Cancelled)),
+            Outcome::TimedOut(text) => (Some(failure_text(&[text])), Some(CutShort::TimedOut)),
+            Outcome::Unchanged | Outcome::Interrupted(_) => return None,
+        };
+        if slot.removed {
+            return None;
+        }
+        let kept = slot.history.kept_with(here.event(error, cut_short, wall), here.basis.clone());
+        Some(Conclusion { kept, tickets: here.tickets.clone() })
+    }
+
     pub(super) fn interrupted(&mut self, index: usize, run: RunId, why: &str, at: Moment) {
         let leads = self.lease.is_some();
         let slot = &mut self.slots[index];
@@ -41,7 +87,7 @@ impl Tasks {
         let retry = slot.spec.retry;
         let Some(here) = &mut slot.run else { return };
         here.causes.push(cause.to_owned());
-        if lease == Some(here.epoch) && slot.enabled && !slot.removed && here.attempt < retry.retries {
+        if is_tried_again(lease, slot.enabled && !slot.removed, here, retry) {
             let wait = pause(retry, here.attempt, &mut self.rng);
             here.step = Step::Pausing(at.plus(wait));
             here.attempt += 1;
@@ -167,9 +213,10 @@ impl Tasks {
             basis: Basis::default(),
             tickets: Vec::new(),
             cancelled: None,
+            ended: None,
             step: Step::Started,
         });
-        run.step = Step::Started;
+        (run.step, run.ended) = (Step::Started, None);
         let compares = slot.spec.guards.max_change_percent.is_some();
         run.basis = Basis { fingerprint: None, instances: compares.then(|| instances(&slot.spec, &self.data)) };
         run.tickets.append(&mut slot.tickets);
@@ -187,6 +234,11 @@ impl Tasks {
         let inputs = self.inputs_for(&spec);
         self.outputs.push_back(Output::Start(Start { task, run: id, epoch, trigger, attempt, spec, inputs, unless }));
     }
+}
+
+/// Whether a failed try is followed by another.
+fn is_tried_again(lease: Option<Epoch>, is_wanted: bool, run: &Run, retry: Retry) -> bool {
+    lease == Some(run.epoch) && is_wanted && run.attempt < retry.retries
 }
 
 /// Whether the wall clock went back by more than a repeated hour could explain.

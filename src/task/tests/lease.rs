@@ -222,10 +222,10 @@ fn unknown_tasks_and_unknown_runs_change_nothing() {
     let mut world = World::calm(vec![command("a")]);
     assert_eq!(world.request("b"), Err(TaskError::Unknown("b".to_owned())));
     assert_eq!(world.enable("b", true), Err(TaskError::Unknown("b".to_owned())));
-    let before = world.tasks.reports();
+    let before = world.tasks.look();
     world.tasks.handle_run_finished(RunId(uuid::Uuid::nil()), Outcome::Success, world.now(), world.wall);
     world.drain();
-    assert_eq!(world.tasks.reports(), before);
+    assert_eq!(world.tasks.look(), before);
     assert!(world.logged("not under way"));
 }
 
@@ -236,7 +236,7 @@ fn a_new_configuration_keeps_events_and_never_runs_a_task_twice_at_once() {
     let running = world.started();
     world.tasks.replace(vec![command("new"), on_schedule("kept", "* * * * *")]);
     world.drain();
-    let names = |world: &World| world.tasks.reports().into_iter().map(|report| report.name).collect::<Vec<_>>();
+    let names = |world: &World| world.tasks.look().into_iter().map(|report| report.name).collect::<Vec<_>>();
     assert_eq!(names(&world), ["new", "kept", "removed"], "it is there until its run has ended");
     assert!(world.report("removed").deleted && world.tasks.ending().count() == 1);
     assert_eq!((world.take_starts(), world.tasks.running()), (vec![], 1));

@@ -168,9 +168,12 @@ impl Model {
         }
         assert_eq!(self.world.tasks.running(), self.running.len());
         assert!(self.running.len() <= self.world.tasks.settings.max_parallel);
-        for report in self.world.tasks.reports() {
+        let looked = self.world.tasks.look();
+        for report in &looked {
             assert!(report.events.len() <= report::EVENTS_SHOWN);
         }
+        let shown = self.world.tasks.reports(|_| None);
+        assert!(shown.iter().map(|report| &**report).eq(&looked), "a report that is kept grew old");
     }
 
     /// From now on all goes well: every debt is paid.
@@ -206,7 +209,7 @@ proptest! {
             let mut seen = Vec::new();
             for step in &steps {
                 model.apply(step);
-                seen.push(format!("{:?} {:?}", model.running, model.world.tasks.reports()));
+                seen.push(format!("{:?} {:?}", model.running, model.world.tasks.look()));
             }
             (seen, model.world.logs)
         };

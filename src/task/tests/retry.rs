@@ -44,6 +44,36 @@ fn a_retry_that_succeeds_is_one_good_event() {
 }
 
 #[test]
+fn what_is_kept_of_a_run_is_known_before_it_is_told() {
+    let mut world = World::calm(vec![without_retry(command("once")), command("a")]);
+    let ticket = world.request("a").unwrap();
+    let first = world.started();
+    let conclusion = |world: &mut World, start: &Start, outcome: &Outcome| {
+        let ended = world.wall;
+        let known = world.tasks.conclusion(start.run, outcome, Some([7; 32]), ended);
+        world.pass(0.2);
+        known
+    };
+    let failure = Outcome::Failure("one".to_owned());
+    assert_eq!(conclusion(&mut world, &first, &failure), None, "it is tried again");
+    world.finish(&first, failure);
+    world.pass(1.5);
+    let second = world.started();
+    assert_eq!(conclusion(&mut world, &second, &Outcome::Interrupted("lease".to_owned())), None);
+    let known = conclusion(&mut world, &second, &Outcome::Success).unwrap();
+    assert_eq!((known.tickets.clone(), world.events("a").len()), (vec![ticket], 1), "not told yet");
+    world.finish(&second, Outcome::Success);
+    assert_eq!(world.tasks.kept("a"), Some(&known.kept));
+    world.request("once").unwrap();
+    let start = world.started();
+    let failure = Outcome::Failure("no".to_owned());
+    let known = conclusion(&mut world, &start, &failure).unwrap();
+    world.finish(&start, failure);
+    assert_eq!(world.tasks.kept("once"), Some(&known.kept));
+    assert_eq!(known.kept.events[0].error.as_deref(), Some("no"));
+}
+
+#[test]
 fn a_run_at_take_over_is_tried_again_too() {
     let mut world = World::new(vec![command("a")]);
     world.lead(1);

@@ -6,6 +6,8 @@ struct Desk {
     book: Book,
     now: Duration,
     out: BTreeMap<Endpoint, (u64, Option<u64>)>,
+    /// The index whose answer need not be read again, of the newest request.
+    known: BTreeMap<Endpoint, Option<u64>>,
     notices: Vec<(Query, Result<Arc<Data>, ConsulError>)>,
 }
 
@@ -44,8 +46,13 @@ fn away() -> ConsulError {
 
 impl Desk {
     fn new(queries: &[Query]) -> Self {
-        let mut desk =
-            Self { book: Book::new(1), now: Duration::from_secs(1), out: BTreeMap::new(), notices: Vec::new() };
+        let mut desk = Self {
+            book: Book::new(1),
+            now: Duration::from_secs(1),
+            out: BTreeMap::new(),
+            known: BTreeMap::new(),
+            notices: Vec::new(),
+        };
         desk.book.set_queries(&queries.iter().cloned().collect(), desk.now);
         desk.drain();
         desk
@@ -54,8 +61,9 @@ impl Desk {
     fn drain(&mut self) {
         while let Some(output) = self.book.poll_output() {
             match output {
-                Output::Ask { ticket, endpoint, index } => {
-                    assert!(self.out.insert(endpoint, (ticket, index)).is_none(), "asked twice at a time");
+                Output::Ask { ticket, endpoint, index, known } => {
+                    assert!(self.out.insert(endpoint.clone(), (ticket, index)).is_none(), "asked twice at a time");
+                    self.known.insert(endpoint, known);
                 }
                 Output::Cancel(ticket) => self.out.retain(|_, (out, _)| *out != ticket),
                 Output::Notice(query, data) => self.notices.push((query, data)),
@@ -75,7 +83,7 @@ impl Desk {
 
     fn reply(&mut self, endpoint: &Endpoint, reply: Result<(u64, Content), ConsulError>) {
         let (ticket, _) = self.out.remove(endpoint).unwrap_or_else(|| panic!("{endpoint:?} is not asked"));
-        let reply = reply.map(|(index, content)| Reply { index, content });
+        let reply = reply.map(|(index, content)| Reply { index, content: Some(content) });
         self.book.handle_reply(ticket, reply, self.now);
         self.drain();
     }
@@ -264,6 +272,44 @@ fn many_services_need_few_requests_at_a_time_and_what_moves_is_read() {
         desk.pass(100);
     }
     assert_eq!((read.len(), desk.news().len()), (500, 500));
+}
+
+#[test]
+fn what_is_known_by_its_index_is_not_read_again_unless_consul_has_failed() {
+    let queries: Vec<Query> = (0..50).map(|n| service(&format!("s{n:02}"))).collect();
+    let mut desk = Desk::new(&queries);
+    let all: Vec<String> = (0..50).map(|n| format!("s{n:02}")).collect();
+    let catalog = names(&all.iter().map(String::as_str).collect::<Vec<_>>());
+    answer_all(&mut desk, 10, &catalog, &checks(&[]), |_| instances(&["a"]));
+    let watched = Endpoint::Catalog { scope: Scope::default(), node_meta: BTreeMap::new() };
+    let sweep = |desk: &mut Desk, index: u64, changed: &str| {
+        desk.pass(2000);
+        desk.reply(&watched, Ok((index, catalog.clone())));
+        let goes_first = desk.out.contains_key(&at(&service(changed)));
+        let mut read = Vec::new();
+        while let Some(endpoint) = desk.out.keys().find(|it| matches!(it, Endpoint::Service { .. })).cloned() {
+            read.push((endpoint.clone(), desk.known[&endpoint]));
+            let (ticket, _) = desk.out.remove(&endpoint).unwrap();
+            let is_it = endpoint == at(&service(changed));
+            let content = (is_it || desk.known[&endpoint].is_none()).then(|| instances(&["a", changed]));
+            let index = if is_it { index } else { 10 };
+            desk.book.handle_reply(ticket, Ok(Reply { index, content }), desk.now);
+            desk.drain();
+        }
+        (read, goes_first)
+    };
+    desk.news();
+    let (read, goes_first) = sweep(&mut desk, 11, "s40");
+    assert!(!goes_first && read.len() == 50 && read.iter().all(|(_, known)| *known == Some(10)), "{read:?}");
+    assert_eq!(desk.news(), [(service("s40"), 2)]);
+    let (_, goes_first) = sweep(&mut desk, 12, "s40");
+    assert!(goes_first, "it has changed lately");
+    assert_eq!(desk.news(), [], "its index has moved, and nothing else");
+    desk.pass(200);
+    desk.reply(&watched, Err(away()));
+    desk.pass(1600);
+    let (read, _) = sweep(&mut desk, 13, "s40");
+    assert!(read.len() >= 50 && read.iter().all(|(_, known)| known.is_none()), "{read:?}");
 }
 
 #[test]

@@ -1,0 +1,95 @@
+//! The end of a run on its way to a majority: the journal's record, the task's events and the promise that it kept go in one
+//! batch, and only then it is told.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use quorate_proto::message::Entry;
+use tokio::sync::oneshot;
+
+use super::cycle::{Internal, Loop};
+use crate::runtime::clock;
+use crate::runtime::core::{Command, ProposeError};
+use crate::runtime::history::{self, ASKED_PREFIX};
+use crate::runtime::journal;
+use crate::runtime::runs::Carried;
+use crate::task::{Conclusion, Fingerprint, Outcome, RunId};
+
+/// A run whose end is journalled, or will not be.
+#[derive(Debug)]
+pub(super) struct Ended {
+    run: RunId,
+    task: String,
+    outcome: Outcome,
+    fingerprint: Option<Fingerprint>,
+    begun: Option<Duration>,
+    written: Option<Written>,
+}
+
+/// What a majority knows of a task before it is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written {
+    /// How many events there were with the newest.
+    count: u64,
+    /// Nothing that was promised is left.
+    keeps_promise: bool,
+}
+
+impl Loop {
+    /// A process has ended, or never started.
+    pub(super) async fn run_over(&mut self, run: RunId, carried: Carried) {
+        let Carried { task, outcome, fingerprint, end, begun } = carried;
+        let mut ended = Ended { run, task, outcome, fingerprint, begun, written: None };
+        let Some(end) = end else { return self.run_ended(ended).await };
+        let mut entries: Vec<Entry> = end.entry(&ended.task).into_iter().collect();
+        let conclusion = self.tasks.conclusion(run, &ended.outcome, fingerprint, clock::wall());
+        // An older write of the same registers may be under way: the newer one is made after it.
+        if let Some(Conclusion { kept, tickets }) = conclusion.filter(|_| !self.recording.contains_key(&ended.task)) {
+            entries.extend(history::entries(&ended.task, &kept));
+            let is_of_run = |asked: &BTreeSet<u64>| asked.iter().all(|ticket| tickets.contains(ticket));
+            // A promise that is still on its way must not arrive after it was kept.
+            let keeps_promise = self.asked.get(&ended.task).is_some_and(is_of_run) && self.writer.is_idle();
+            if keeps_promise {
+                entries.push(Entry::new(format!("{ASKED_PREFIX}{}", ended.task), None));
+            }
+            ended.written = Some(Written { count: kept.count, keeps_promise });
+        }
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Propose(end.epoch, entries, reply)).await;
+        let internal = self.internal.clone();
+        tokio::spawn(async move {
+            let journalled = answer.await.unwrap_or(Err(ProposeError::Unknown));
+            ended.written = ended.written.filter(|_| journalled.is_ok());
+            ended.outcome = journal::outcome(ended.outcome, journalled);
+            drop(internal.send(Internal::RunEnded(Box::new(ended))));
+        });
+    }
+
+    /// It is told.
+    pub(super) async fn run_ended(&mut self, ended: Ended) {
+        let Ended { run, task, outcome, fingerprint, begun, written } = ended;
+        self.runner.told(&task, run, begun, &outcome);
+        self.written.extend(written.map(|written| (task, written)));
+        self.running.remove(&run);
+        self.runner.leashes.forget(run);
+        self.tasks.note_fingerprint(run, fingerprint);
+        self.tasks.handle_run_finished(run, outcome, clock::now(), clock::wall());
+        self.publish();
+        self.check_lost().await;
+        self.check_hand_over().await;
+    }
+
+    /// Whether a majority has the events of this task already; then all that waited for it goes ahead.
+    pub(super) fn is_written(&mut self, task: &str) -> bool {
+        let Some(written) = self.written.remove(task) else { return false };
+        let count = self.tasks.kept(task).map(|kept| kept.count);
+        if self.recording.contains_key(task) || count != Some(written.count) {
+            return false;
+        }
+        if written.keeps_promise && self.asked.get(task).is_some_and(BTreeSet::is_empty) {
+            self.asked.remove(task);
+        }
+        self.kept_on_majority(task, true);
+        true
+    }
+}
