@@ -11,7 +11,7 @@
 
 use crate::codec::{self, Wire};
 use crate::identity::Identity;
-use crate::message::{Message, Voters};
+use crate::message::{Message, Renewal, Voters};
 use crate::noise::{Channel, Handshake};
 use crate::seal::{DATAGRAM_MAX, Key, Kind, Opener, Refused};
 
@@ -27,7 +27,7 @@ pub fn datagram(bytes: &[u8]) -> bool {
             accepted = true;
             assert!(bytes.len() <= DATAGRAM_MAX && opened.plain.len() < bytes.len());
             assert_eq!(opener.open(bytes), Err(Refused::Replayed), "a datagram is accepted once");
-            if opened.kind == Kind::Control {
+            if opened.kind != Kind::Gossip {
                 control_message(&opened.plain);
             }
         }
@@ -35,12 +35,13 @@ pub fn datagram(bytes: &[u8]) -> bool {
     accepted
 }
 
-/// A control message, an identity or a voter set after the seal was checked.
+/// A control message, an identity, a voter set or a short renewal after the seal was checked.
 pub fn control_message(bytes: &[u8]) -> bool {
     let message = one_form::<Message>(bytes);
     let identity = one_form::<Identity>(bytes);
     let voters = one_form::<Voters>(bytes);
-    message || identity || voters
+    let renewal = one_form::<Renewal>(bytes);
+    message || identity || voters || renewal
 }
 
 /// Everything that a peer can write to a control connection. The first byte says how the rest is cut into reads.

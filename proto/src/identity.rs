@@ -24,7 +24,12 @@ pub struct Versions {
 
 impl Versions {
     /// What this build speaks.
-    pub const OURS: Self = Self { min: 1, max: 1 };
+    pub const OURS: Self = Self { min: 1, max: 2 };
+
+    /// Whether a member understands the short forms: [`crate::message::Renewal`] and an Ack that names its sender by a tag.
+    pub const fn has_short_forms(self) -> bool {
+        self.max >= 2
+    }
 }
 
 /// A member as gossip sees it. Ordered by (generation, bump) within one id and instance: the higher wins.

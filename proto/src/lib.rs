@@ -13,6 +13,7 @@ pub mod identity;
 pub mod ids;
 pub mod message;
 pub mod noise;
+pub mod renewal;
 pub mod seal;
 
 pub use identity::Identity;

@@ -51,6 +51,23 @@ pub struct Message {
     pub body: Body,
 }
 
+/// [`Body::Renew`] in few bytes, for version 2: see [`crate::renewal`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
+pub struct Renewal {
+    /// Stands for the cluster and the sender.
+    pub tag: [u8; 8],
+    /// As in [`Header`].
+    pub voters: Stamp,
+    /// As in [`Header`].
+    pub commits: Commits,
+    /// As in [`Body::Renew`].
+    pub epoch: Epoch,
+    /// As in [`Body::Renew`].
+    pub round: Round,
+    /// As in [`Body::Renew`].
+    pub committed: Seq,
+}
+
 /// Number of one (re)transmission round of a claimant or leader. A reply repeats it, so that the lease is
 /// counted from before *that* round was sent (R13). Grows over the life of a process, never repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode)]

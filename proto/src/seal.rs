@@ -53,6 +53,8 @@ pub const VERSION: u8 = 1;
 pub const KIND_GOSSIP: u8 = 0;
 /// Kind byte of a control message.
 pub const KIND_CONTROL: u8 = 1;
+/// Kind byte of a renewal in its short form.
+pub const KIND_RENEWAL: u8 = 2;
 
 /// Mode byte: not encrypted.
 pub(crate) const MODE_PLAIN: u8 = 0;
@@ -72,6 +74,8 @@ pub enum Kind {
     Gossip,
     /// A control message ([`crate::message::Message`]).
     Control,
+    /// A renewal in its short form ([`crate::message::Renewal`]).
+    Renewal,
 }
 
 impl Kind {
@@ -80,6 +84,7 @@ impl Kind {
         match self {
             Self::Gossip => KIND_GOSSIP,
             Self::Control => KIND_CONTROL,
+            Self::Renewal => KIND_RENEWAL,
         }
     }
 
@@ -88,6 +93,7 @@ impl Kind {
         match byte {
             KIND_GOSSIP => Some(Self::Gossip),
             KIND_CONTROL => Some(Self::Control),
+            KIND_RENEWAL => Some(Self::Renewal),
             _ => None,
         }
     }

@@ -10,7 +10,8 @@ use std::path::Path;
 use quorate_proto::codec::{self, Wire};
 use quorate_proto::identity::Versions;
 use quorate_proto::message::{
-    Body, Commits, Header, Message, Process, Proposal, Put, RefuseReason, Register, Round, Value, Voter, Voters,
+    Body, Commits, Header, Message, Process, Proposal, Put, RefuseReason, Register, Renewal, Round, Value, Voter,
+    Voters,
 };
 use quorate_proto::noise::Handshake;
 use quorate_proto::seal::{Key, Kind, Opener, Sealer};
@@ -33,6 +34,7 @@ fn golden_bytes_decode_to_the_values_they_came_from() {
     for (name, body) in bodies() {
         decodes(&name, &message(body));
     }
+    decodes("renewal", &renewal());
     decodes("identity", &identity("127.0.0.1:8559"));
     decodes("identity/v6", &identity("[2001:db8::1]:8559"));
     decodes("voters", &Voters(vec![voter("a"), voter("b")]));
@@ -77,6 +79,7 @@ fn text() -> String {
     for (name, body) in bodies() {
         line(&name, &codec::encode(&message(body)).unwrap());
     }
+    line("renewal", &codec::encode(&renewal()).unwrap());
     line("identity", &codec::encode(&identity("127.0.0.1:8559")).unwrap());
     line("identity/v6", &codec::encode(&identity("[2001:db8::1]:8559")).unwrap());
     line("voters", &codec::encode(&Voters(vec![voter("a"), voter("b")])).unwrap());
@@ -125,6 +128,12 @@ fn header() -> Header {
 
 fn message(body: Body) -> Message {
     Message { header: header(), body }
+}
+
+/// The short form of `message/Renew`.
+fn renewal() -> Renewal {
+    let renew = bodies().into_iter().map(|(_, body)| message(body)).find_map(|message| Renewal::of(&message));
+    renew.expect("one of the bodies is a renewal")
 }
 
 fn proposal() -> Proposal {

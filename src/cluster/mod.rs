@@ -8,6 +8,7 @@
 //! - Nothing here awaits, locks, reads a clock or a disk, or draws randomness of its own.
 //! - No rule of safety reads the membership (I12).
 
+mod brief;
 pub mod clock;
 pub mod durable;
 pub mod leadership;
@@ -20,12 +21,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use quorate_proto::codec;
-use quorate_proto::message::{Message, Put};
-use quorate_proto::seal::{KIND_CONTROL, KIND_GOSSIP};
+use quorate_proto::message::{Body, Message, Put, Renewal};
+use quorate_proto::seal::{KIND_GOSSIP, KIND_RENEWAL};
 use quorate_proto::{BlobHash, BootNonce, Epoch, Generation, Identity, MemberId};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use brief::{Renewals, control_bytes, plain_bytes};
 pub use clock::Now;
 pub use durable::Durable;
 use leadership::registers::Registers;
@@ -42,6 +44,19 @@ pub enum MessageError {
     /// Not a control message.
     #[error("a control message that cannot be read: {0}")]
     Codec(#[from] codec::CodecError),
+    /// A short renewal by somebody that this agent has promised nothing. The sender asks again in full.
+    #[error("a short renewal whose sender is not the one that this agent has promised the epoch")]
+    NotPromised,
+}
+
+impl MessageError {
+    /// For counters.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Codec(_) => "malformed",
+            Self::NotPromised => "not-promised",
+        }
+    }
 }
 
 /// See the module.
@@ -53,6 +68,7 @@ pub struct Cluster {
     seeds: BTreeMap<String, Vec<SocketAddr>>,
     own_addr: SocketAddr,
     peers: BTreeMap<MemberId, Peer>,
+    renewals: Renewals,
     outputs: VecDeque<Output>,
     view: View,
     adopted: Option<Generation>,
@@ -99,6 +115,7 @@ impl Cluster {
             seeds: BTreeMap::new(),
             own_addr,
             peers: BTreeMap::new(),
+            renewals: Renewals::default(),
             outputs: VecDeque::new(),
             view,
             adopted: None,
@@ -120,7 +137,21 @@ impl Cluster {
     /// An unsealed control message, from a datagram or a frame; `from` is where an answer goes.
     pub fn handle_control(&mut self, from: SocketAddr, bytes: &[u8], now: Now) -> Result<(), MessageError> {
         let message: Message = codec::decode_frame(bytes)?;
+        if let Body::Renewed { epoch, round, .. } = message.body {
+            self.renewals.handle_answer(from, epoch, round);
+        }
         self.leadership.handle_message(from, message, now);
+        self.settle(now);
+        Ok(())
+    }
+
+    /// An unsealed renewal in its short form.
+    pub fn handle_renewal(&mut self, from: SocketAddr, bytes: &[u8], now: Now) -> Result<(), MessageError> {
+        let renewal: Renewal = codec::decode_datagram(bytes)?;
+        let durable = self.leadership.durable();
+        let promised = durable.promised.as_ref().filter(|promise| promise.epoch == renewal.epoch);
+        let message = promised.and_then(|promise| renewal.expand(durable.cluster, &promise.holder));
+        self.leadership.handle_message(from, message.ok_or(MessageError::NotPromised)?, now);
         self.settle(now);
         Ok(())
     }
@@ -318,7 +349,7 @@ impl Cluster {
         while let Some(output) = self.leadership.poll_output() {
             match output {
                 leadership::Output::Send { to, message } => {
-                    if let Some(plain) = control_bytes(&message) {
+                    if let Some(plain) = self.renewal_bytes(to, &message).or_else(|| control_bytes(&message)) {
                         self.outputs.push_back(Output::Transmit { to, plain });
                     }
                 }
@@ -341,6 +372,16 @@ impl Cluster {
         told
     }
 
+    /// The short form of a renewal, where the receiver understands it.
+    fn renewal_bytes(&mut self, to: SocketAddr, message: &Message) -> Option<Vec<u8>> {
+        let Body::Renew { epoch, round, .. } = message.body else { return None };
+        let brief = self.renewals.send(to, epoch, round);
+        let mut receivers = self.membership.members().filter(|m| m.identity.gossip_addr == to);
+        let understood = receivers.all(|m| m.identity.versions.has_short_forms());
+        let renewal = Renewal::of(message).filter(|_| brief && understood)?;
+        Some(plain_bytes(KIND_RENEWAL, &codec::encode(&renewal).ok()?))
+    }
+
     /// A guardian said so: membership need not wait for its probes.
     fn handle_process_ended(&mut self, id: &MemberId, now: Now) {
         let generation = self.membership.members().find(|m| m.identity.id == *id).map(|m| m.identity.generation);
@@ -352,10 +393,7 @@ impl Cluster {
     fn handle_membership_output(&mut self, output: membership::Output) {
         match output {
             membership::Output::Transmit { to, payload } => {
-                let mut plain = Vec::with_capacity(payload.len() + 1);
-                plain.push(KIND_GOSSIP);
-                plain.extend_from_slice(&payload);
-                self.outputs.push_back(Output::Transmit { to, plain });
+                self.outputs.push_back(Output::Transmit { to, plain: plain_bytes(KIND_GOSSIP, &payload) });
             }
             membership::Output::Event(event) => {
                 let event = match event {
@@ -455,13 +493,4 @@ impl Cluster {
             self.view = View { index: self.view.index + 1, ..fresh };
         }
     }
-}
-
-/// A control message as plain bytes, the kind in front. Our own messages always encode.
-fn control_bytes(message: &Message) -> Option<Vec<u8>> {
-    let body = codec::encode(message).ok()?;
-    let mut plain = Vec::with_capacity(body.len() + 1);
-    plain.push(KIND_CONTROL);
-    plain.extend_from_slice(&body);
-    Some(plain)
 }

@@ -249,14 +249,17 @@ impl Core {
                 }
             };
             let now = clock::now();
-            match opened.kind {
-                Kind::Gossip => self.cluster.handle_gossip(from, &opened.plain, now),
-                Kind::Control => {
-                    if let Err(error) = self.cluster.handle_control(from, &opened.plain, now) {
-                        self.metrics.dropped("malformed");
-                        debug!(%from, %error, "datagram dropped");
-                    }
+            let taken = match opened.kind {
+                Kind::Gossip => {
+                    self.cluster.handle_gossip(from, &opened.plain, now);
+                    Ok(())
                 }
+                Kind::Control => self.cluster.handle_control(from, &opened.plain, now),
+                Kind::Renewal => self.cluster.handle_renewal(from, &opened.plain, now),
+            };
+            if let Err(error) = taken {
+                self.metrics.dropped(error.as_str());
+                debug!(%from, %error, "datagram dropped");
             }
         }
     }

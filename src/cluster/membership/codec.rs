@@ -1,6 +1,6 @@
 //! SWIM packets as bytes: headers and member records (`proto/WIRE.md`, "SWIM packets").
 //!
-//! The sender of a packet is written in full, because it may be news to the receiver. The receiver is written as a tag
+//! The sender of a packet is written in full, because it may be news to the receiver (but see `short`). The receiver is written as a tag
 //! of eight bytes with the generation and bump that the sender remembers: the receiver knows the rest about itself.
 //! That keeps a Ping near 60 bytes and works when a member is dialled at another address than it advertises. It is also
 //! where a member learns that others remember a later life of it than the present one (rule R8).
@@ -18,7 +18,7 @@ use super::peer::Peer;
 pub(super) const LEFT: Incarnation = Incarnation::MAX;
 
 const PING: u8 = 0;
-const ACK: u8 = 1;
+pub(super) const ACK: u8 = 1;
 const PING_REQ: u8 = 2;
 const INDIRECT_PING: u8 = 3;
 const INDIRECT_ACK: u8 = 4;
@@ -29,10 +29,12 @@ const GOSSIP: u8 = 8;
 const BROADCAST: u8 = 9;
 const TURN_UNDEAD: u8 = 10;
 
-const KIND_MASK: u8 = 0x0f;
-const TO_WHOEVER: u8 = 1 << 4;
+pub(super) const KIND_MASK: u8 = 0x0f;
+pub(super) const TO_WHOEVER: u8 = 1 << 4;
 const DST_BUMP: u8 = 1 << 5;
 const INCARNATION: u8 = 1 << 6;
+/// The sender is named by a tag: `short` puts its identity in its place before anything is read here.
+pub(super) const BY_TAG: u8 = 1 << 7;
 
 const STATE_MASK: u8 = 0x03;
 const STATE_ALIVE: u8 = 0;
@@ -95,7 +97,7 @@ impl Codec {
     pub(super) fn read_header(&self, reader: &mut Reader<'_>) -> Result<Header<Peer>, BytesError> {
         let first = reader.byte()?;
         let (kind, has) = (first & KIND_MASK, |flag: u8| first & flag != 0);
-        let strange = has(1 << 7) || (has(TO_WHOEVER) && (has(DST_BUMP) || kind != ANNOUNCE));
+        let strange = has(BY_TAG) || (has(TO_WHOEVER) && (has(DST_BUMP) || kind != ANNOUNCE));
         if strange {
             return Err(BytesError::Field("kind"));
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use foca::{BroadcastHandler, Incarnation, Message, Notification, Runtime, Timer};
 
 use super::peer::Peer;
+use super::short::shorten;
 
 /// What foca says about itself. What it says about members is read from its table instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +59,7 @@ impl Runtime<Peer> for Effects {
 
     fn send_to(&mut self, to: Peer, data: &[u8]) {
         if let Some(addr) = to.destination() {
-            self.sends.push((addr, data.to_vec()));
+            self.sends.push((addr, shorten(&to, data).into_owned()));
         }
     }
 

@@ -17,7 +17,7 @@ use super::renewals::BUMP_BELIEVED;
 use super::rules::Rule;
 use super::screen::Parsed;
 use super::timers::Chore;
-use super::{Membership, Output, PACKET_MAX, Phase, table};
+use super::{Membership, Output, PACKET_MAX, Phase, short, table};
 use crate::cluster::Now;
 
 impl Membership {
@@ -34,6 +34,10 @@ impl Membership {
             self.stats.count("too_big");
             return;
         }
+        let Some(payload) = short::expand(payload, |tag, generation| self.table.named(tag, generation)) else {
+            return self.stats.count("unknown_sender");
+        };
+        let payload = &*payload;
         let Ok(parsed) = Parsed::read(&self.codec, payload) else {
             return self.stats.count("decode");
         };

@@ -49,6 +49,7 @@ mod rules;
 mod scale;
 mod screen;
 mod settle;
+mod short;
 mod stats;
 mod table;
 mod timers;

@@ -9,10 +9,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use foca::State;
-use quorate_proto::{Identity, MemberId};
+use quorate_proto::{Generation, Identity, MemberId};
 
 use super::codec::LEFT;
-use super::peer::Peer;
+use super::peer::{Peer, Tag};
 use super::{Event, Member};
 use crate::cluster::view::MemberState;
 
@@ -57,6 +57,13 @@ impl Table {
 
     pub(super) fn get(&self, id: &MemberId) -> Option<(&Peer, &Member)> {
         self.entries.get(id).map(|entry| (&entry.peer, &entry.member))
+    }
+
+    /// The member of that tag, in the life that began with this generation.
+    pub(super) fn named(&self, tag: Tag, generation: Generation) -> Option<Identity> {
+        let mut known = self.others().map(|(peer, _)| peer).filter(|peer| peer.tag() == Some(tag));
+        let identity = known.next()?.identity()?;
+        (identity.generation == generation && identity.bump == 0).then(|| identity.clone())
     }
 
     /// Whether a member answers, as far as is known; a suspect does until it is down.

@@ -9,8 +9,8 @@ use quorate::cluster::output::{Event, Ticket};
 use quorate::cluster::{Cluster, Now, Output};
 use quorate::runtime::journal;
 use quorate_proto::identity::Versions;
-use quorate_proto::message::{Body, Message, Put, VOTERS_KEY, Value, Voter};
-use quorate_proto::seal::{KIND_CONTROL, PLAIN_MAX};
+use quorate_proto::message::{Body, Message, Put, Renewal, VOTERS_KEY, Value, Voter};
+use quorate_proto::seal::{KIND_CONTROL, KIND_RENEWAL, PLAIN_MAX};
 use quorate_proto::{BootNonce, Epoch, Generation, Identity, Stamp, codec};
 
 use super::host::{Guardian, Input, Notice, Process, Purpose, SOCKET};
@@ -273,7 +273,14 @@ impl World {
     }
 
     fn transmit(&mut self, host: usize, who: Who, to: SocketAddr, plain: Vec<u8>) {
-        if plain[0] == KIND_CONTROL {
+        if plain[0] == KIND_RENEWAL {
+            let renewal: Renewal = codec::decode_datagram(&plain[1..]).unwrap();
+            self.trace(|| format!("n{} -> {to}: {renewal:?}", host + 1));
+            self.stats.count("short renewals");
+            if self.has_quorum() {
+                self.leads(host, who, renewal.epoch);
+            }
+        } else if plain[0] == KIND_CONTROL {
             let message: Message = codec::decode_frame(&plain[1..]).unwrap();
             self.trace(|| format!("n{} -> {to}: {:?}", host + 1, message.body));
             if self.has_quorum() {
@@ -507,9 +514,10 @@ impl World {
 }
 
 fn datagram(cluster: &mut Cluster, from: SocketAddr, plain: &[u8], now: Now) {
-    if plain[0] == KIND_CONTROL {
-        cluster.handle_control(from, &plain[1..], now).unwrap();
-    } else {
-        cluster.handle_gossip(from, &plain[1..], now);
+    match plain[0] {
+        KIND_CONTROL => cluster.handle_control(from, &plain[1..], now).unwrap(),
+        // A voter that was started again since, or has promised a later epoch, drops it.
+        KIND_RENEWAL => drop(cluster.handle_renewal(from, &plain[1..], now)),
+        _ => cluster.handle_gossip(from, &plain[1..], now),
     }
 }

@@ -58,7 +58,9 @@ fn messages() -> Vec<Message<Peer>> {
 
 #[test]
 fn the_bytes_of_a_ping_are_as_specified() {
-    let bytes = encoded(&header(&Peer::new(cts(2)), Message::Ping(7)));
+    // Of version 1 only: an identity without anything unusual.
+    let src = Peer::new(Identity { versions: Versions { min: 1, max: 1 }, ..cts(1) });
+    let bytes = encoded(&Header { src, ..header(&Peer::new(cts(2)), Message::Ping(7)) });
     let hex = bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     let expected = concat!(
         "00",                               // Ping
