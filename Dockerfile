@@ -1,14 +1,14 @@
-# Two stages: compile, then only the binary. Both base images can be replaced, see docker-compose.yml.
+# Two stages: compile, then only the two programs (the agent, and its guardian, which belongs beside it). Both base images can be replaced, see docker-compose.yml.
 ARG BUILD_IMAGE=rust:1.95-slim-bookworm
 ARG RUN_IMAGE=debian:bookworm-slim
 
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --bin quorate
+RUN cargo build --release --locked --bins --config 'profile.release.strip=true'
 
 FROM ${RUN_IMAGE}
-COPY --from=build /src/target/release/quorate /usr/local/bin/quorate
+COPY --from=build /src/target/release/quorate /src/target/release/quorate-guardian /usr/local/bin/
 WORKDIR /quorate
 VOLUME /quorate/data
 # HTTP API; gossip (UDP) and control connections (TCP) on one number.

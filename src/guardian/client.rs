@@ -23,6 +23,7 @@ use super::frames::{FRAME_MAX, Frames, frame};
 use super::message::{Cause, Ends, Exit, FromGuardian, OnDeath, Refusal, RunKey, Stream, ToGuardian};
 use super::order::Spawn;
 use super::orphans::{self, Known};
+use super::program;
 use super::server::NO_CGROUPS;
 use crate::cluster::Now;
 use crate::cluster::leadership::Lease;
@@ -167,7 +168,7 @@ impl Shared {
 }
 
 impl Guardian {
-    /// Starts `exe guardian` (`/proc/self/exe` is the same binary even when the file was replaced). Must be called inside a tokio runtime, once, early. The agent becomes a child subreaper.
+    /// Starts the guardian of an agent whose program is `exe`, see `program`. Must be called inside a tokio runtime, once, early. The agent becomes a child subreaper.
     ///
     /// # Errors
     /// The process could not be started; nothing changed.
@@ -183,7 +184,7 @@ impl Guardian {
         set_child_subreaper(Some(getpid()))?;
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        let mut command = tokio::process::Command::new(exe);
+        let mut command = tokio::process::Command::new(program::choose(exe));
         command.arg0("quorate").arg("guardian").args((containment == Containment::NoCgroups).then_some(NO_CGROUPS));
         // It needs nothing of the environment: each run brings its own.
         command.env_clear().stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).kill_on_drop(false);

@@ -1,7 +1,7 @@
 //! Runs never outlive the authority they were started under: a small process of the same binary sees to it.
 //!
 //! Every command and every Terraform step is a child of the *guardian*, never of the agent. The agent starts the guardian
-//! once ([`Guardian::start`]) and talks to it over a socket pair; the guardian (`quorate guardian`, [`main`]) spawns what
+//! once ([`Guardian::start`]) and talks to it over a socket pair; the guardian (`quorate-guardian`, or else `quorate guardian`; [`main`]) spawns what
 //! it is told to, passes output on, and stops everything by itself when the authority ends. It exists because the agent
 //! cannot do that for itself: a process that is stopped, hung or killed stops nothing (protocol-safety 7).
 //!
@@ -52,6 +52,7 @@ mod frames;
 mod message;
 mod order;
 mod orphans;
+mod program;
 mod server;
 mod signals;
 mod tree;

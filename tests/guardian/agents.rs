@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use quorate::guardian::{Containment, Datagram, Notice, OnDeath};
+use quorate::guardian::{Containment, Datagram, Guardian, Notice, OnDeath};
 use rustix::process::{Signal, kill_process_group};
 
 use crate::support::{Agent, BOTH, LIMIT, alive, eventually, exists, lease, long_lease, marker, pid_of, shell, signal};
@@ -209,4 +209,33 @@ fn a_guardian_whose_agent_was_gone_before_it_came_up_ends() {
     command.arg("guardian").env_clear().stdin(std::os::fd::OwnedFd::from(theirs));
     let mut guardian = command.spawn().unwrap();
     eventually("a guardian that nobody will ever speak to ends", || matches!(guardian.try_wait(), Ok(Some(_))));
+}
+
+/// The program that a process runs.
+fn program_of(pid: u32) -> std::path::PathBuf {
+    std::fs::read_link(format!("/proc/{pid}/exe")).unwrap()
+}
+
+#[tokio::test]
+async fn the_small_program_is_the_guardian_only_when_it_is_of_the_same_build() {
+    let exe = std::path::Path::new(env!("CARGO_BIN_EXE_quorate"));
+    let small = std::path::Path::new(env!("CARGO_BIN_EXE_quorate-guardian"));
+    // Links: a program that was just written may still be open in a child of another test, and cannot be started then.
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let own = dir.path().join("quorate");
+    std::fs::hard_link(exe, &own).unwrap();
+    let beside = dir.path().join("quorate-guardian");
+    let started = async || {
+        let (guardian, mut notices) = Guardian::start(&own).unwrap();
+        assert!(matches!(notices.recv().await, Some(Notice::Ready { .. })));
+        program_of(guardian.pid())
+    };
+    assert_eq!(started().await, own, "there is no other");
+    std::fs::hard_link(small, &beside).unwrap();
+    assert_eq!(started().await, beside);
+    std::fs::remove_file(&beside).unwrap();
+    std::os::unix::fs::symlink("/bin/false", &beside).unwrap();
+    assert_eq!(started().await, own, "what is there is of another build");
+    let other = Command::new(small).args(["guardian", "--is-from", "1"]).status().unwrap();
+    assert!(!other.success(), "a guardian tells other builds from its own");
 }

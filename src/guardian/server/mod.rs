@@ -37,6 +37,7 @@ use self::run::{Finished, Run};
 use super::cgroup::Cgroups;
 use super::clock;
 use super::message::{Cause, Exit, FromGuardian, OnDeath, Order, Refusal, RunKey, ToGuardian};
+use super::program;
 use super::tree::{self, Members, Tree};
 use crate::cluster::Now;
 
@@ -54,7 +55,12 @@ pub(super) const NO_CGROUPS: &str = "--no-cgroups";
 
 /// The guardian process (`quorate guardian [--no-cgroups]`). Returns when the agent has ended and nothing of its runs is left.
 pub fn main() -> ExitCode {
-    let cgroups = std::env::args_os().nth(2).is_none_or(|option| option != NO_CGROUPS);
+    let mut options = std::env::args_os().skip(2);
+    let option = options.next();
+    if option.as_deref().is_some_and(|option| option == program::IS_FROM) {
+        return if program::is_from(options.next().as_deref()) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    let cgroups = option.is_none_or(|option| option != NO_CGROUPS);
     match Server::new(cgroups).and_then(|mut server| server.serve()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
