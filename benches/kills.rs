@@ -4,6 +4,7 @@
 //! Each kind of strike and size of cluster is a cluster of its own on the loopback; all of them are measured at the same
 //! time. A round that takes longer than [`SLOW`] prints what the survivors logged.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -228,7 +229,9 @@ fn once(course: &Course, number: usize, leader: usize, agents: &mut [Agent], rec
         let news = agent.log_since(log);
         outcome.contentions += news.matches("claim given up").count();
         outcome.failed_claims += news.matches("claim failed").count();
-        news.lines().for_each(|line| story.push_str(&format!("      {}: {line}\n", agent.id)));
+        for line in news.lines() {
+            writeln!(story, "      {}: {line}", agent.id).expect("text");
+        }
     }
     let limit = if course.strike == Strike::Host { SLOW_HOST } else { SLOW };
     if took > limit {

@@ -196,8 +196,8 @@ fn the_command_line_wins_over_the_file() {
 fn probe_and_suspicion_carry_the_lease_with_them() {
     let settings = good(&gossip("timing { suspect_to_down = \"1s\" probe_period = \"300ms\" }"));
     let timing = settings.cluster.expect("a cluster").cluster.timing;
-    assert_eq!(timing.lease.grant, Duration::from_millis(1_300));
-    assert_eq!(timing.lease.renew, Duration::from_millis(325));
+    assert_eq!(timing.lease.grant, Duration::from_millis(1_040), "four fifths, as in the profile");
+    assert_eq!(timing.lease.renew, Duration::from_millis(260));
 }
 
 #[test]
