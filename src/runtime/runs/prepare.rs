@@ -4,7 +4,6 @@
 use tracing::{debug, warn};
 
 use super::Runner;
-use super::exec::Stopped;
 use crate::task::spec::{TaskSpec, Work};
 use crate::terraform::{Chosen, DefaultBackend, backend, backend_http, workspace};
 
