@@ -183,7 +183,7 @@ impl Runner {
         let begun = clock::now().mono;
         let since = || clock::now().mono.saturating_sub(begun);
         let journal = async { (self.enter(&entered, &start.task).await, since()) };
-        let ready = async { (self.prepare(start).await, since()) };
+        let ready = async { (Box::pin(self.prepare(start)).await, since()) };
         let asked = async { if asks_fingerprint { self.fingerprint(start).await } else { None } };
         let fingerprint = async { self.leashed(start, async { Ok(asked.await) }).await.unwrap_or_default() };
         let ((written, journal), (ready, prepared), fingerprint) = tokio::join!(journal, ready, fingerprint);
@@ -193,7 +193,7 @@ impl Runner {
         }
         debug!(task = start.task, run = %start.run, ?journal, ?prepared, all = ?since(), "journalled and ready");
         let mut plan = None;
-        let outcome = match self.work(start, &lease, aim, ready).await {
+        let outcome = match Box::pin(self.work(start, &lease, aim, ready)).await {
             Ok(found) => {
                 plan = found;
                 Outcome::Success

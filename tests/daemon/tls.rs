@@ -84,10 +84,12 @@ fn a_follower_asks_the_leader_whatever_its_own_api_speaks() {
         2 => Ok(agents[2].call("GET", "/v1/tasks/one", None)),
         i => get(agents[i].addr, "/v1/tasks/one", Some("ca.pem"), None, &places[i]),
     };
+    let led = |i: usize| agents[i].log().contains("this agent leads");
+    // Before that each answers from its own copy.
+    eventually(|| (0..3).any(led).then_some(()));
     for i in [1, 2, 0] {
         eventually(|| ask(i).is_ok_and(|(status, body)| status == 200 && body.contains("\"one\"")).then_some(()));
     }
-    let led = |i: usize| agents[i].log().contains("this agent leads");
     assert_eq!((0..3).filter(|i| led(*i)).count(), 1, "the others were asked as followers");
 }
 

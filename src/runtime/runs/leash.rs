@@ -120,6 +120,7 @@ impl Runner {
         work: impl Future<Output = Result<T, Stopped>>,
     ) -> Result<T, Stopped> {
         let leash = self.leashes.of(start.run);
+        let work = Box::pin(work);
         tokio::select! {
             done = work => done,
             stopped = leash.pulled() => Err(stopped),
