@@ -145,7 +145,7 @@ macro_rules! number {
             /// The next number.
             #[must_use]
             pub const fn next(self) -> Self {
-                Self(self.0 + 1)
+                Self(self.0.saturating_add(1))
             }
         }
 

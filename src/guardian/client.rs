@@ -117,7 +117,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     requests: VecDeque<ToGuardian>,
-    starting: BTreeMap<RunKey, oneshot::Sender<Result<u32, GuardianError>>>,
+    starting: BTreeMap<RunKey, Starting>,
     runs: BTreeMap<RunKey, Known>,
     /// Nobody asks any more.
     closed: bool,
@@ -125,6 +125,13 @@ struct State {
     bye: bool,
     /// The guardian does not listen any more.
     lost: bool,
+}
+
+/// A run that the guardian was asked to start.
+#[derive(Debug)]
+struct Starting {
+    grace: Duration,
+    answer: oneshot::Sender<Result<u32, GuardianError>>,
 }
 
 /// Closes the connection when the last handle goes.
@@ -218,7 +225,7 @@ impl Guardian {
         if !lease.is_live(margin, now) {
             return Err(GuardianError::NoLease(lease.epoch()));
         }
-        let run = spawn.run.clone();
+        let (run, grace) = (spawn.run.clone(), spawn.grace);
         let request = ToGuardian::Spawn(spawn.order(lease.epoch(), ends(lease)));
         if let Err(error) = frame(&request) {
             return Err(match error {
@@ -232,7 +239,7 @@ impl Guardian {
             if state.starting.contains_key(&run) {
                 return Err(Refusal::Busy(run).into());
             }
-            state.starting.insert(run.clone(), sender);
+            state.starting.insert(run.clone(), Starting { grace, answer: sender });
         }
         if !self.shared.push(request) {
             self.shared.state().starting.remove(&run);
@@ -274,14 +281,14 @@ impl Guardian {
         self.shared.state().runs.keys().cloned().collect()
     }
 
-    /// After [`Notice::Lost`]: stops everything that the lost guardian left: SIGINT, at most `grace`, SIGKILL until nothing is left. Returns
+    /// After [`Notice::Lost`]: stops everything that the lost guardian left: SIGINT, the grace of each run, SIGKILL until nothing is left. Returns
     /// how many processes were killed. Blocks: call it on a blocking thread.
     ///
     /// # Errors
     /// `/proc` could not be read, or something is still there after 10 s of killing.
-    pub fn sweep_orphans(&self, grace: Duration) -> io::Result<usize> {
+    pub fn sweep_orphans(&self) -> io::Result<usize> {
         let runs = self.shared.state().runs.clone();
-        let killed = orphans::sweep(&runs, grace)?;
+        let killed = orphans::sweep(&runs)?;
         self.shared.state().runs.clear();
         Ok(killed)
     }
@@ -341,7 +348,12 @@ impl Listener {
         let (starting, bye) = {
             let mut state = self.shared.state();
             state.lost = true;
-            (std::mem::take(&mut state.starting), state.bye || state.closed)
+            let starting = std::mem::take(&mut state.starting);
+            // It may have started them and died before it could say so.
+            for (run, asked) in &starting {
+                state.runs.entry(run.clone()).or_insert_with(|| Known::perhaps(asked.grace));
+            }
+            (starting, state.bye || state.closed)
         };
         self.shared.wake.notify_one();
         drop(starting);
@@ -357,19 +369,20 @@ impl Listener {
         let notice = match message {
             FromGuardian::Ready { cgroups } => Notice::Ready { cgroups },
             FromGuardian::Started { run, pid, cgroup } => {
-                let known = Known::new(pid, cgroup);
                 let starting = {
                     let mut state = self.shared.state();
-                    state.runs.insert(run.clone(), known);
-                    state.starting.remove(&run)
+                    let starting = state.starting.remove(&run);
+                    let grace = starting.as_ref().map_or(Duration::ZERO, |asked| asked.grace);
+                    state.runs.insert(run, Known::new(pid, cgroup, grace));
+                    starting
                 };
                 // Whoever asked may have stopped waiting; the run goes on and is reported as any other.
-                starting.map(|answer| answer.send(Ok(pid)));
+                starting.map(|asked| asked.answer.send(Ok(pid)));
                 return;
             }
             FromGuardian::Refused { run, why } => {
                 let starting = self.shared.state().starting.remove(&run);
-                starting.map(|answer| answer.send(Err(why.into())));
+                starting.map(|asked| asked.answer.send(Err(why.into())));
                 return;
             }
             FromGuardian::Output { run, stream, bytes, lost } => return self.output(run, stream, bytes, lost),

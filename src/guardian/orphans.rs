@@ -21,52 +21,62 @@ use super::tree::{self, Members, Proc, Table, Tree};
 const LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What the agent knows of a run that its guardian started.
+/// What the agent knows of a run that its guardian started, or was asked to start.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     main: Option<Proc>,
     cgroup: Option<String>,
+    /// Between SIGINT and SIGKILL: a successor counts on it, task by task.
+    grace: Duration,
 }
 
 impl Known {
     /// Of a run just started.
-    pub(super) fn new(pid: u32, cgroup: Option<String>) -> Self {
-        Self { main: i32::try_from(pid).ok().and_then(tree::proc), cgroup }
+    pub(super) fn new(pid: u32, cgroup: Option<String>, grace: Duration) -> Self {
+        Self { main: i32::try_from(pid).ok().and_then(tree::proc), cgroup, grace }
+    }
+
+    /// Of a run that may have been started.
+    pub(super) fn perhaps(grace: Duration) -> Self {
+        Self { main: None, cgroup: None, grace }
     }
 }
 
-/// Ends everything of these runs. Returns how many processes were killed.
-pub(super) fn sweep(runs: &BTreeMap<RunKey, Known>, grace: Duration) -> io::Result<usize> {
+/// Ends everything of these runs, each after its own grace. Returns how many processes were killed.
+pub(super) fn sweep(runs: &BTreeMap<RunKey, Known>) -> io::Result<usize> {
     let root = getpid().as_raw_nonzero().get();
     let mut tree = Tree::new(root, false);
     for (run, known) in runs {
         let gone = Proc { pid: 0, parent: 0, group: 0, session: 0, start: 0, zombie: true };
         tree.begin(run, known.main.unwrap_or(gone));
     }
+    let longest = runs.values().map(|known| known.grace).max().unwrap_or_default();
     let begun = clock::now();
     let mut killed = BTreeSet::new();
     let mut empty_looks = 0;
     let mut interrupted = false;
     while empty_looks < 2 {
         let (table, members) = look(root, runs, &mut tree)?;
-        let left: Vec<Proc> = members.into_values().flatten().collect();
-        empty_looks = if left.is_empty() { empty_looks + 1 } else { 0 };
+        let left: usize = members.values().map(Vec::len).sum();
+        empty_looks = if left == 0 { empty_looks + 1 } else { 0 };
         let elapsed = clock::now().since(begun);
         if !interrupted {
+            let left: Vec<Proc> = members.values().flatten().copied().collect();
             interrupt(runs, &left);
             interrupted = true;
         }
-        if elapsed >= grace {
-            kill(runs, &table, root, &left);
+        for (run, known) in runs.iter().filter(|(_, known)| elapsed >= known.grace) {
+            let left = members.get(run).map(Vec::as_slice).unwrap_or_default();
+            kill(known, &table, root, left);
             killed.extend(left.iter().map(|process| (process.pid, process.start)));
         }
-        if elapsed >= grace + LIMIT {
-            return Err(io::Error::other(format!("{} processes of runs cannot be killed", left.len())));
+        if elapsed >= longest + LIMIT {
+            return Err(io::Error::other(format!("{left} processes of runs cannot be killed")));
         }
         reap(&table, &killed, runs);
         thread::sleep(PAUSE);
     }
-    for cgroup in cgroups(runs) {
+    for cgroup in runs.values().filter_map(cgroup) {
         cgroup.remove();
     }
     Ok(killed.len())
@@ -77,7 +87,7 @@ fn look(root: i32, runs: &BTreeMap<RunKey, Known>, tree: &mut Tree) -> io::Resul
     let own_session = table.get(&root).map(|own| own.session);
     let mut claimed = BTreeMap::new();
     for (run, known) in runs {
-        let cgroup = known.cgroup.as_deref().map(Cgroup::at);
+        let cgroup = cgroup(known);
         claimed.extend(cgroup.iter().flat_map(Cgroup::pids).map(|pid| (pid, run.clone())));
     }
     let identify = |pid: i32| {
@@ -104,8 +114,8 @@ fn interrupt(runs: &BTreeMap<RunKey, Known>, left: &[Proc]) {
     }
 }
 
-fn kill(runs: &BTreeMap<RunKey, Known>, table: &Table, root: i32, left: &[Proc]) {
-    for cgroup in cgroups(runs) {
+fn kill(known: &Known, table: &Table, root: i32, left: &[Proc]) {
+    if let Some(cgroup) = cgroup(known) {
         cgroup.kill();
     }
     let own_group = table.get(&root).map(|own| own.group);
@@ -130,6 +140,6 @@ fn reap(table: &Table, killed: &BTreeSet<(i32, u64)>, runs: &BTreeMap<RunKey, Kn
     }
 }
 
-fn cgroups(runs: &BTreeMap<RunKey, Known>) -> impl Iterator<Item = Cgroup> {
-    runs.values().filter_map(|known| known.cgroup.as_deref()).map(Cgroup::at)
+fn cgroup(known: &Known) -> Option<Cgroup> {
+    known.cgroup.as_deref().map(Cgroup::at)
 }

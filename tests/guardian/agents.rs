@@ -188,7 +188,9 @@ async fn an_agent_that_loses_its_guardian_hears_of_it_and_sweeps() {
         let marker = marker();
         let hidden = "(setsid env -i PATH=$PATH sh -c 'trap \"\" INT TERM; sleep MARK; sleep MARK' &) &";
         let script = format!("{hidden} {RESIST}").replace("MARK", &marker);
-        agent.spawn(shell(&script), &long_lease()).await.unwrap();
+        let mut order = shell(&script);
+        order.grace = Duration::from_millis(200);
+        agent.spawn(order, &long_lease()).await.unwrap();
         agent.up().await;
         eventually("all of it is up", || alive(&marker).len() == 6);
         signal(agent.guardian.pid(), Signal::KILL);
@@ -196,7 +198,7 @@ async fn an_agent_that_loses_its_guardian_hears_of_it_and_sweeps() {
         assert_eq!(alive(&marker).len(), 6, "nobody else stops them");
         assert!(agent.spawn(shell("true"), &long_lease()).await.is_err());
         let guardian = agent.guardian.clone();
-        let sweep = move || guardian.sweep_orphans(Duration::from_millis(200));
+        let sweep = move || guardian.sweep_orphans();
         let killed = tokio::task::spawn_blocking(sweep).await.unwrap().unwrap();
         assert_eq!(alive(&marker), NOBODY, "{containment:?}");
         // The shells start their second sleep when their first is killed before them.

@@ -36,6 +36,8 @@ pub(crate) struct Acceptor {
     voters: Option<(Stamp, Voters)>,
     /// End, on the monotonic clock, of the lease granted to the holder of `durable.promised`.
     lease_until: Duration,
+    /// Whose lease was ended before its time: what was under way for it then grants it nothing more.
+    ended: Option<(Epoch, Process)>,
     /// R12: until then nobody but the recorded holder's very process is granted anything.
     quiet_until: Duration,
     /// Promises recorded by this process, and how many of them are on disk.
@@ -63,6 +65,7 @@ impl Acceptor {
             grant,
             rules,
             lease_until: Duration::ZERO,
+            ended: None,
             quiet_until: now + quiet,
             promises: 0,
             durable_promises: 0,
@@ -178,6 +181,9 @@ impl Acceptor {
         now: Duration,
     ) -> Result<(Duration, Vec<Change>), Refusal> {
         self.would_promise(epoch, claimant, now)?;
+        if self.is_ended() && self.promised() == epoch && self.holder() == Some(claimant) {
+            return Ok((Duration::ZERO, Vec::new()));
+        }
         let lease = self.grant.min(asked);
         // A claim that comes late may ask for less than a renewal has granted meanwhile: that stands.
         self.lease_until = self.lease_until.max(now + lease);
@@ -221,10 +227,21 @@ impl Acceptor {
     /// R12: the lease counts from sending the grant or renewal. Returns D: never more than what is recorded, because
     /// that is what would be waited for after a restart.
     pub(crate) fn extend(&mut self, asked: Duration, now: Duration) -> Duration {
+        if self.is_ended() {
+            return Duration::ZERO;
+        }
         let recorded = self.durable.promised.as_ref().map_or(Duration::ZERO, |p| p.lease);
         let lease = self.grant.min(asked).min(recorded);
         self.lease_until = self.lease_until.max(now + lease);
         lease
+    }
+
+    /// Whether the holder of the newest promise has said that it does not act any more.
+    fn is_ended(&self) -> bool {
+        let newest = self.durable.promised.as_ref();
+        self.ended
+            .as_ref()
+            .is_some_and(|(epoch, holder)| newest.is_some_and(|p| p.epoch == *epoch && p.holder == *holder))
     }
 
     /// The own claim of this epoch is given up: nothing need wait for the lease that went with it, not even after a
@@ -238,6 +255,7 @@ impl Acceptor {
     pub(crate) fn release(&mut self, epoch: Epoch, holder: &Process, now: Duration) -> bool {
         let ours = self.promised() == epoch && self.holder() == Some(holder);
         if ours {
+            self.ended = Some((epoch, holder.clone()));
             self.lease_until = self.lease_until.min(now);
             self.quiet_until = self.quiet_until.min(now);
         }
@@ -387,6 +405,19 @@ mod tests {
         voter.extend(D, D);
         voter.promise(Epoch(1), &a, D / 4, D).unwrap();
         assert_eq!(voter.lease_until(), D * 2);
+    }
+
+    #[test]
+    fn a_lease_that_was_ended_is_not_extended_by_what_was_under_way() {
+        let (a, b) = (process("a", 1), process("b", 1));
+        let mut voter = acceptor(None);
+        voter.promise(Epoch(1), &a, D, D).unwrap();
+        assert!(voter.release(Epoch(1), &a, D));
+        assert_eq!(voter.extend(D, D), Duration::ZERO, "a renewal that came late");
+        assert_eq!(voter.promise(Epoch(1), &a, D, D).unwrap(), (Duration::ZERO, Vec::new()), "a claim that came late");
+        assert!(voter.would_promise(Epoch(2), &b, D).is_ok());
+        voter.promise(Epoch(2), &b, D, D).unwrap();
+        assert_eq!(voter.extend(D, D), D, "another lease");
     }
 
     #[test]

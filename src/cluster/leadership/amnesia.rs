@@ -70,6 +70,12 @@ enum Verdict {
 }
 
 impl Processes {
+    /// Whether this process is known to have had a successor on its data directory.
+    pub(super) fn is_past(&self, process: &Process) -> bool {
+        let directory = self.0.get(&(process.id.clone(), process.instance));
+        directory.is_some_and(|directory| directory.past.contains(&process.boot))
+    }
+
     fn judge(&mut self, header: &Header, grant: Duration, now: Duration) -> Verdict {
         let Process { id, instance, boot } = &header.from;
         let full = self.0.len() >= DIRECTORIES_MAX;
@@ -137,8 +143,8 @@ impl Leadership {
                 self.alarms.remove(&key);
                 return true;
             }
-            // Nothing of it runs any more: that stays true however late it is heard.
-            Verdict::Late => return matches!(body, Body::Release { .. }),
+            // It acts no more, nothing of it runs any more: that stays true however late it is heard.
+            Verdict::Late => return matches!(body, Body::Release { .. } | Body::LeaseEnded { .. }),
             Verdict::OldCopy { known, told } => {
                 let text = format!(
                     "{id} ({addr}) runs on an old copy of its data directory: it began with {} transactions, {known} of it \

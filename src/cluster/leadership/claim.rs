@@ -80,6 +80,13 @@ pub(super) struct Claiming {
     next_send: Duration,
 }
 
+impl Claiming {
+    /// Whether anybody may have heard of it: it is sent when the own promise is durable (R4).
+    pub(super) fn is_sent(&self) -> bool {
+        self.started.is_some()
+    }
+}
+
 impl Leadership {
     pub(super) fn poll_claim_timeout(&self) -> Option<(Duration, &'static str)> {
         match &self.role {
@@ -421,11 +428,11 @@ impl Leadership {
             Role::Follower | Role::Leading(_) => self.acceptor.highest(),
         };
         let claimed = matches!(self.role, Role::Claiming(_));
+        let sent = matches!(&self.role, Role::Claiming(claiming) if claiming.is_sent());
         self.role = Role::Follower;
         self.backoff_until = now.mono + surely_over(wait) + self.jitter();
         if claimed {
-            // Nothing was done under it: the leases granted for it need not stand in another's way.
-            self.send_release_of(epoch, None, false, now);
+            self.drop_claim(epoch, sent, now);
         }
         if claimed || self.last_failure != why {
             why.clone_into(&mut self.last_failure);

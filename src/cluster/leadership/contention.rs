@@ -27,7 +27,7 @@ impl Leadership {
     /// A voter with a lower id claims `epoch`: this agent's own claim, if it has one of no higher epoch, is over.
     pub(super) fn give_way_to(&mut self, rival: &MemberId, epoch: Epoch, now: Now) {
         let Role::Claiming(claiming) = &self.role else { return };
-        let given_up = claiming.epoch;
+        let (given_up, sent) = (claiming.epoch, claiming.is_sent());
         if *rival >= self.me.id || epoch < given_up {
             return;
         }
@@ -37,7 +37,7 @@ impl Leadership {
         let me = self.me.clone();
         let changes = self.acceptor.give_up(given_up, &me);
         self.persist(changes, vec![self.promised()], now);
-        self.send_release_of(given_up, None, false, now);
+        self.drop_claim(given_up, sent, now);
         self.hold_back_for(rival.clone(), now);
         let why = format!("{rival} claims it too and has the lower id: this agent gave its claim up");
         self.event(Event::ClaimGivenUp { epoch: given_up, why });

@@ -31,8 +31,11 @@ impl Leadership {
         if !self.is_no_amnesiac(addr, &header, &body, now) {
             return;
         }
-        self.note_process(&header.from);
-        self.note_stranger(addr, &header.from, now);
+        // The last words of a process that has had a successor say nothing about that one.
+        if !self.processes.is_past(&header.from) {
+            self.note_process(&header.from);
+            self.note_stranger(addr, &header.from, now);
+        }
         self.dispatch(addr, &header, body, now);
         self.advance(now);
     }

@@ -375,8 +375,8 @@ impl Leadership {
             // What is released is a claim that came to nothing, if any: never the epoch of whoever leads now, nor an
             // earlier one of our own whose runs may still be ending (R16).
             let claimed = match &self.role {
-                Role::Claiming(claiming) => claiming.epoch,
-                Role::Follower | Role::PreClaiming(_) | Role::Leading(_) => Epoch(0),
+                Role::Claiming(claiming) if claiming.is_sent() => claiming.epoch,
+                Role::Claiming(_) | Role::Follower | Role::PreClaiming(_) | Role::Leading(_) => Epoch(0),
             };
             self.role = Role::Follower;
             self.send_release_of(claimed, None, true, now);

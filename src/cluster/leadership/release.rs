@@ -62,12 +62,16 @@ impl Leadership {
     /// wait for the lease. `runs_ended` follows when nothing runs.
     pub fn end_lease(&mut self, why: &str, now: Now) {
         self.retired = true;
-        if let Role::Leading(leading) = &self.role {
-            let (epoch, holder) = (leading.epoch(), self.me.clone());
-            self.lose(why, now);
-            self.acceptor.release(epoch, &holder, now.mono);
-            self.withdraw(&holder, None);
-            self.begin_releasing(Body::LeaseEnded { epoch, holder, dead: false }, now);
+        match &self.role {
+            Role::Leading(leading) => {
+                let (epoch, holder) = (leading.epoch(), self.me.clone());
+                self.lose(why, now);
+                self.acceptor.release(epoch, &holder, now.mono);
+                self.withdraw(&holder, None);
+                self.begin_releasing(Body::LeaseEnded { epoch, holder, dead: false }, now);
+            }
+            Role::PreClaiming(_) | Role::Claiming(_) => self.fail(why, Duration::ZERO, now),
+            Role::Follower => {}
         }
         self.advance(now);
     }
@@ -80,6 +84,18 @@ impl Leadership {
             self.withdraw(&holder, None);
         }
         self.begin_releasing(Body::Release { epoch, holder, successor, leaving }, now);
+    }
+
+    /// Nothing was done under a claim: the leases granted for it need not stand in another's way. Of one that was not sent
+    /// nobody knows. To tell of it would speak of a promise that is not durable yet: after a crash another process could
+    /// win the same epoch, and its runs would be taken for ended.
+    pub(super) fn drop_claim(&mut self, epoch: Epoch, sent: bool, now: Now) {
+        if sent {
+            self.send_release_of(epoch, None, false, now);
+        } else {
+            let me = self.me.clone();
+            self.acceptor.release(epoch, &me, now.mono);
+        }
     }
 
     fn begin_releasing(&mut self, body: Body, now: Now) {
@@ -137,7 +153,7 @@ impl Leadership {
             (true, Some(_)) => "it was stopped and handed over",
             (false, _) => "it handed over",
         };
-        if leaving {
+        if leaving && !self.processes.is_past(holder) {
             self.withdraw(holder, None);
         }
         let body = Body::Release { epoch, holder: holder.clone(), successor: successor.clone(), leaving };
@@ -160,7 +176,9 @@ impl Leadership {
         if holder.id != self.me.id {
             let body = Body::LeaseEnded { epoch, holder: holder.clone(), dead };
             let how = if dead { PROCESS_ENDED } else { "it gave its lease up" };
-            self.withdraw(holder, None);
+            if !self.processes.is_past(holder) {
+                self.withdraw(holder, None);
+            }
             self.end_lease_of(epoch, holder, body, how, now);
         }
     }
@@ -172,7 +190,8 @@ impl Leadership {
         }
         self.heard_release = Some(said);
         self.last_release = Some((holder.id.clone(), how));
-        if how == PROCESS_ENDED && self.boots.get(&holder.id).is_none_or(|boot| *boot == holder.boot) {
+        let known = !self.processes.is_past(holder);
+        if how == PROCESS_ENDED && known && self.boots.get(&holder.id).is_none_or(|boot| *boot == holder.boot) {
             self.event(Event::ProcessEnded { id: holder.id.clone() });
         }
         true

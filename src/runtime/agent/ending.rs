@@ -111,11 +111,11 @@ impl Loop {
     /// told when nothing is left of them.
     async fn end_without_guardian(&mut self, why: &str) {
         let epoch = self.lease.borrow().as_ref().map(Lease::epoch);
-        self.command(Command::EndLease(why.to_owned())).await;
         self.lose(why);
+        self.command(Command::EndLease(why.to_owned())).await;
         // Being a subreaper too, this agent has inherited what the guardian left.
-        let (guardian, grace) = (self.guardian.clone(), self.running.values().max().copied().unwrap_or_default());
-        let swept = tokio::task::spawn_blocking(move || guardian.sweep_orphans(grace)).await;
+        let guardian = self.guardian.clone();
+        let swept = tokio::task::spawn_blocking(move || guardian.sweep_orphans()).await;
         let ended = match swept {
             Ok(Ok(0)) => true,
             Ok(Ok(killed)) => {
