@@ -45,7 +45,7 @@ pub struct StartArgs {
     /// Name of this agent; the lowest alive leads
     #[arg(long)]
     pub id: Option<String>,
-    /// Where the API listens
+    /// Where the API listens; also unix:///path
     #[arg(long, value_name = "HOST:PORT")]
     pub http_addr: Option<String>,
     /// Where gossip listens, UDP and TCP

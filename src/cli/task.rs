@@ -218,8 +218,10 @@ fn render_one(task: &TaskNow, now: DateTime<FixedOffset>, paint: Paint) -> Strin
 
 /// How long a run may take, and how long it then has to end by itself.
 fn limits(task: &TaskNow) -> String {
-    let timeout = task.timeout.as_deref().unwrap_or("none");
-    format!("{timeout}, then SIGINT and {} until SIGKILL", task.grace)
+    match task.timeout.as_deref() {
+        Some(timeout) => format!("{timeout}, then SIGINT and {} until SIGKILL", task.grace),
+        None => format!("none; a cancel sends SIGINT, and {} later SIGKILL", task.grace),
+    }
 }
 
 /// A name as one part of a path.

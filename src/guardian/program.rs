@@ -77,7 +77,8 @@ mod tests {
         let own = include_str!("program.rs");
         let names = |dir: &Path| {
             let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
-            entries.map(|name| name.into_string().unwrap()).filter(|name| name.ends_with(".rs")).collect::<Vec<_>>()
+            let sources = entries.filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "rs"));
+            sources.map(|name| name.into_string().unwrap()).collect::<Vec<_>>()
         };
         let server = names(&dir.join("server")).into_iter().map(|name| format!("server/{name}"));
         // These are the agent's side.

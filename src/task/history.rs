@@ -114,7 +114,8 @@ impl History {
 
     /// The newest run when that was cancelled.
     pub(super) fn cancelled(&self) -> Option<&CancelledRun> {
-        let newest = self.newest().map(|event| event.id);
+        // One that was over before the cancel came to it has ended as its event says.
+        let newest = self.newest().filter(|event| event.cut_short == Some(CutShort::Cancelled)).map(|event| event.id);
         self.kept.cancelled.as_ref().filter(|run| newest == Some(run.event.id))
     }
 

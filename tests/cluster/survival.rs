@@ -111,7 +111,7 @@ fn a_cluster_that_was_killed_whole_goes_on_where_it_was() {
 
 #[test]
 fn in_mode_alive_the_last_one_leads_and_the_lowest_again_after_healing() {
-    let mut site = Site::new(3, "lan", "3200ms", vec![Task::once("one"), Task::ticking("tick")]);
+    let mut site = Site::new(3, "lan", "3200ms", vec![Task::ticking("tick")]);
     site.shape.mode = Mode::Alive;
     site.found();
     site[2].wait_log("no majority is needed");

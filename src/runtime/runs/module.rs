@@ -175,7 +175,11 @@ impl Runner {
         let mut spawn = Spawn::new(RunKey::new(start.task.as_str(), start.run.0), step.argv, dir);
         spawn.env = env.iter().map(|(k, v)| (k.into(), v.into())).collect();
         spawn.grace = start.spec.grace;
-        let turn = if kind == terraform::StepKind::Init { self.caches.turn(env).await } else { None };
+        // Another task's init may hang in the cache that they share.
+        let turn = match kind {
+            terraform::StepKind::Init => self.leashed(start, async { Ok(self.caches.turn(env).await) }).await?,
+            _ => None,
+        };
         let mut listener = Listener::new(&start.task, kind, events, self.terraform.log, &self.underway);
         let ended = self.exec(spawn, start, &mut |stream, bytes| listener.handle(stream, bytes)).await?;
         listener.end();
