@@ -45,10 +45,7 @@ pub(super) async fn resolve(handle: &Handle, mode: FollowerRequests, request: Ap
         FollowerRequests::Forward => send(handle, request).await,
     };
     match copy {
-        // While somebody leads, a leader that does not answer is no reason to show an old copy as if nothing ran.
-        Some(request) if stale::lacks_leader(&answer) && handle.cluster().view.leader.is_none() => {
-            stale::instead(handle, &request, answer).await
-        }
+        Some(request) if stale::lacks_leader(&answer) => stale::instead(handle, &request, answer).await,
         Some(_) | None => answer,
     }
 }
