@@ -134,8 +134,9 @@ fn changes_during_a_run_are_one_run_more() {
     consul.register("web", "web-1", "10.0.0.9");
     let place = Place::new(&consul);
     let agent = place.serve(&format!(
-        "{}{}",
+        "{}{}{}",
         task("slow", "slow", &services(&["api"])),
+        task("seen", "addresses", &services(&["api"])),
         task("quick", "addresses", &services(&["web"]))
     ));
     let begun = || fs::read_to_string(place.path().join("begun")).unwrap_or_default().lines().count();
@@ -147,6 +148,8 @@ fn changes_during_a_run_are_one_run_more() {
     }
     consul.register("web", "web-2", "10.0.0.8");
     quick.wait(1);
+    // Each service has a watch of its own: the other one's news say nothing of these.
+    until("the agent knows all of them", || place.resources("seen").len() == 5);
     assert_eq!((begun(), agent.events("slow").len()), (1, 0), "it is still in its first run");
     fs::write(place.path().join("go"), "").unwrap();
     until("the newest is applied", || place.resources("slow").len() == 5);
