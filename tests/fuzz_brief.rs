@@ -21,6 +21,9 @@ const TARGETS: &[Target] = &[
     ("datagram", fuzzing::datagram, 300_000),
     ("stored_record", quorate::store::check_record, 500_000),
     ("swim_packet", quorate::cluster::membership::fuzz_datagram, 2_000),
+    ("configuration", quorate::config::fuzzing::configuration, 5_000),
+    ("http_request", quorate::http::fuzz_request, 200_000),
+    ("task_object", quorate::config::fuzzing::task_object, 10_000),
 ];
 
 #[test]
@@ -46,6 +49,21 @@ fn stored_records_hold_against_changed_bytes() {
 #[test]
 fn a_member_holds_against_changed_swim_packets() {
     run("swim_packet");
+}
+
+#[test]
+fn configurations_hold_against_changed_bytes() {
+    run("configuration");
+}
+
+#[test]
+fn http_requests_hold_against_changed_bytes() {
+    run("http_request");
+}
+
+#[test]
+fn tasks_of_the_api_hold_against_changed_bytes() {
+    run("task_object");
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod check;
 mod diagnostic;
 mod differences;
 pub mod duration;
+pub mod fuzzing;
 mod hcl1;
 mod json;
 mod overrides;

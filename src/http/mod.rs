@@ -22,9 +22,9 @@ mod body;
 mod cancel;
 mod cluster;
 mod create;
-mod duration;
 mod error;
 mod forward;
+mod fuzzing;
 mod guard;
 mod limits;
 pub mod listen;
@@ -47,6 +47,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use self::forward::serve_forwarded;
+pub use self::fuzzing::request as fuzz_request;
 pub use self::listen::Addr;
 use self::listen::Listener;
 pub use self::tasks::answer;
