@@ -21,6 +21,8 @@ pub(super) struct Obstacle {
     pub(super) text: String,
     /// With which code a start ends; `None`: it goes on, or finds out for itself whether it still is so.
     pub(super) exit: Option<Exit>,
+    /// A start meets it again, if it is still so, and says it then.
+    pub(super) is_met_again: bool,
 }
 
 /// What a start is going to use.
@@ -61,15 +63,22 @@ pub(super) fn obstacles(settings: &Settings, env: &BTreeMap<String, String>, use
             text: error.to_string(),
             // Without a secret to read nobody asks it.
             exit: needed.then_some(Exit::Error),
+            is_met_again: false,
         }));
     }
-    add(asked.map(drop).map_err(|error: DynamicError| Obstacle { text: error.to_string(), exit: Some(Exit::Error) }));
+    add(asked.map(drop).map_err(|error: DynamicError| Obstacle {
+        text: error.to_string(),
+        exit: Some(Exit::Error),
+        is_met_again: false,
+    }));
     for task in &settings.tasks {
         let Work::Terraform(work) = &task.work else { continue };
         // The run fails with it; a start does not.
-        add(handler::for_task(&settings.terraform, work, env)
-            .map(drop)
-            .map_err(|why| Obstacle { text: format!("task {:?} cannot run: {why}", task.name), exit: None }));
+        add(handler::for_task(&settings.terraform, work, env).map(drop).map_err(|why| Obstacle {
+            text: format!("task {:?} cannot run: {why}", task.name),
+            exit: None,
+            is_met_again: false,
+        }));
     }
     found
 }
@@ -78,18 +87,18 @@ fn api(settings: &Settings) -> Result<(), Obstacle> {
     http::listen::check(&settings.http_addr).map_err(|source| {
         let in_use = source.kind() == std::io::ErrorKind::AddrInUse;
         let text = chain(&http::ServeError::Bind { addr: settings.http_addr.clone(), source });
-        Obstacle { text, exit: (!in_use).then_some(Exit::Config) }
+        Obstacle { text, exit: (!in_use).then_some(Exit::Config), is_met_again: in_use }
     })
 }
 
 impl Obstacle {
     fn error(text: String) -> Self {
-        Self { text, exit: Some(Exit::Config) }
+        Self { text, exit: Some(Exit::Config), is_met_again: false }
     }
 
     fn of(error: &StartError) -> Self {
-        let exit = (!error.is_in_use()).then_some(Exit::Config);
-        Self { text: chain(error), exit }
+        let in_use = error.is_in_use();
+        Self { text: chain(error), exit: (!in_use).then_some(Exit::Config), is_met_again: in_use }
     }
 
     /// As `config check` shows it.

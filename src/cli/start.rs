@@ -145,7 +145,7 @@ fn mode_uses(mode: &Mode) -> Uses {
 
 /// Says all that is in the way; with which code that ends the start, if it does.
 fn stopped_by(obstacles: &[Obstacle]) -> Option<Exit> {
-    for obstacle in obstacles {
+    for obstacle in obstacles.iter().filter(|obstacle| !obstacle.is_met_again) {
         if obstacle.exit.is_some() {
             tracing::error!("{}", obstacle.text);
         } else {

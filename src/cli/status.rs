@@ -433,6 +433,7 @@ pub(super) mod tests {
         TasksNow {
             answered_by: "cts-01".to_owned(),
             stale_since: None,
+            trials: Vec::new(),
             differences: std::collections::BTreeMap::new(),
             consul: None,
             tasks: vec![

@@ -135,10 +135,20 @@ fn show(args: &ShowArgs) -> Result<(), Failure> {
         return Err(Failure::new(format!("a task with name '{}' does not exist", clean(name))));
     };
     if args.json {
-        return say(&pretty(value.pointer_mut(&format!("/tasks/{position}")).unwrap_or(&mut Value::Null)));
+        let task = value.pointer_mut(&format!("/tasks/{position}"));
+        return say(&pretty(&one_as_json(task.map(Value::take), &tasks)));
     }
     let now = clock::wall().fixed_offset();
     say(&(stale_head(&tasks, now) + &render_one(&tasks.tasks[position], now, Paint::detect())))
+}
+
+/// The task as the API has it; with `stale_since` when no leader has answered.
+fn one_as_json(task: Option<Value>, tasks: &TasksNow) -> Value {
+    let mut task = task.unwrap_or_default();
+    if let (Value::Object(task), Some(since)) = (&mut task, &tasks.stale_since) {
+        task.insert("stale_since".to_owned(), since.clone().into());
+    }
+    task
 }
 
 /// Nothing when a leader has answered.
@@ -271,6 +281,15 @@ RUN   ENDED                TOOK   TRIGGER    EPOCH  OUTCOME
     exit status 1 [31mcannot reach the firewall
 ";
         assert_eq!(render_one(&sample_tasks().tasks[1], now, NO_COLOUR), expected);
+    }
+
+    #[test]
+    fn a_stale_task_says_so_as_json() {
+        let mut tasks = sample_tasks();
+        let task = serde_json::json!({"name": "web"});
+        assert_eq!(one_as_json(Some(task.clone()), &tasks), task);
+        tasks.stale_since = Some("2026-11-23T04:02:00Z".to_owned());
+        assert_eq!(one_as_json(Some(task), &tasks)["stale_since"], "2026-11-23T04:02:00Z");
     }
 
     #[test]

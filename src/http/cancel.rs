@@ -11,8 +11,9 @@ use serde_json::{Value, json as object};
 use super::cluster::form_pairs;
 use super::error::{Shape, json};
 use super::tasks::{Call, Silence, handle_request, name_in_path, nanos};
-use super::{create, duration, limits};
+use super::{create, limits};
 use crate::runtime::handle::{ApiResponse, Caller, CancelledReport, ChangeError, Handle, Request, RunMode};
+use crate::task::duration;
 use crate::task::report::ActiveRun;
 
 /// The parameter with who asks: JSON of a [`Caller`].
@@ -132,7 +133,7 @@ async fn end(handle: &Handle, call: &Call<'_>, name: &str) -> Result<Option<Valu
     let mut tasks = handle.tasks.clone();
     let over = tasks.wait_for(|tasks| {
         let mut runs = tasks.tasks.iter().filter_map(|task| task.run.as_ref());
-        !runs.any(|run| run.id == report.run)
+        !runs.any(|run| run.id == report.run) && !tasks.trials.contains(&report.run)
     });
     // What has not ended by then is told as still there.
     drop(tokio::time::timeout(limits::END_OF_RUN, over).await);

@@ -7,10 +7,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::error::{Shape, error, json};
 use super::reply::{Cluster, Details, Member, Quorum};
-use super::{Face, duration, limits};
+use super::{Face, limits};
 use crate::cluster::settings::LeadershipMode;
 use crate::cluster::view::{MemberState, MemberView};
 use crate::runtime::handle::{ApiResponse, ClusterSnapshot, Health};
+use crate::task::duration;
 
 /// `GET /v1/status/cluster`: 405 without high availability, as in CTS.
 pub(super) async fn status(face: &Face, query: &str, request_id: &str) -> ApiResponse {

@@ -215,6 +215,9 @@ pub struct TasksNow {
     /// How Consul is doing, as the leader sees it; not there when no task asks it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consul: Option<ConsulNow>,
+    /// Ids of the runs that try something out: an inspection, or the first run of a task that is being made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trials: Vec<String>,
     /// Of this answer.
     pub request_id: String,
 }

@@ -16,12 +16,13 @@ use super::reply::{
     TasksNow,
 };
 use super::state::{self, is_state_path};
-use super::{cancel, create, duration, forward, limits, patch, reload, stale};
+use super::{cancel, create, forward, limits, patch, reload, stale};
 use crate::runtime::agent::roster::DIFFERENCES_PATH;
 use crate::runtime::handle::{
     ApiRequest, ApiResponse, ClusterSnapshot, ConsulFault, ConsulReport, Handle, Request, RunMode, TasksSnapshot,
 };
 use crate::runtime::state::desk::PATH as STATE_PATH;
+use crate::task::duration;
 use crate::task::report::{Activity, RunEvent, Status, TaskReport};
 
 /// A task request, taken apart. Nothing in it is trusted: it may come from another agent.
@@ -154,6 +155,7 @@ pub(super) fn read(
                 tasks: tasks.tasks.iter().map(|task| now_body(task)).collect(),
                 differences: tasks.differences.iter().map(|(agent, how)| (agent.to_string(), how.clone())).collect(),
                 consul: tasks.consul.as_ref().map(consul_body),
+                trials: tasks.trials.iter().map(ToString::to_string).collect(),
                 request_id: call.request_id.to_owned(),
             };
             Some(json(StatusCode::OK, &body))

@@ -1,6 +1,6 @@
 //! What the faces (HTTP, signals) hold of a running agent: read its views, ask it things.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ pub struct TasksSnapshot {
     pub differences: BTreeMap<MemberId, BTreeMap<String, Differs>>,
     /// How Consul is doing; `None`: no task asks it.
     pub consul: Option<ConsulReport>,
+    /// Runs of what is tried out: an inspection, or the first run of a task that is being made. They are in no task's report.
+    pub trials: BTreeSet<uuid::Uuid>,
 }
 
 /// How Consul is doing, as the leader sees it.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Reads one; `None` when it is not one, is negative or does not fit.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub fn parse(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }
@@ -33,7 +33,7 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
 }
 
 /// Writes one, to the millisecond.
-pub(super) fn show(duration: Duration) -> String {
+pub fn show(duration: Duration) -> String {
     let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
     let mut text = String::new();
     for (count, unit) in [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s"), (millis.into(), "ms")] {

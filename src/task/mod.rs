@@ -17,6 +17,7 @@
 //! tasks among members.
 
 pub mod cron;
+pub mod duration;
 pub mod feed;
 mod history;
 pub mod members;

@@ -78,6 +78,9 @@ fn outcome(client: &Client, name: &str, run: &str) -> Result<Option<String>, Fai
     if tasks.stale_since.is_some() {
         return Ok(None);
     }
+    if tasks.trials.iter().any(|trial| trial == run) {
+        return Ok(None);
+    }
     let task = tasks.tasks.iter().find(|task| task.name == name);
     Ok(task.map_or_else(|| Some("The task is gone.".to_owned()), |task| end_of(task, run)))
 }

@@ -225,6 +225,7 @@ impl Loop {
         };
         self.running.insert(start.run, start.spec.grace);
         self.interrupted.remove(&task);
+        self.publish();
         tokio::spawn(async move {
             let (began, mut ran) = (clock::wall(), None);
             let complete = fetch_missing(&mut start, consul.as_ref()).await;
@@ -267,6 +268,7 @@ impl Loop {
             }
             (Ok(_), Next::Enable) => self.switch(&task, true, None, reply),
         }
+        self.publish();
     }
 
     /// The task is there from now on.

@@ -13,7 +13,8 @@ use crate::runtime::core::{Command, ProposeError};
 use crate::runtime::history::{self, ASKED_PREFIX};
 use crate::runtime::journal;
 use crate::runtime::runs::Carried;
-use crate::task::{Conclusion, Fingerprint, Outcome, RunId};
+use crate::task::report::RunEvent;
+use crate::task::{Conclusion, Fingerprint, Kept, Outcome, RunId};
 
 /// A run whose end is journalled, or will not be.
 #[derive(Debug)]
@@ -27,10 +28,12 @@ pub(super) struct Ended {
 }
 
 /// What a majority knows of a task before it is told.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Written {
     /// How many events there were with the newest.
     count: u64,
+    /// The newest event.
+    newest: Option<RunEvent>,
     /// Nothing that was promised is left.
     keeps_promise: bool,
 }
@@ -52,7 +55,7 @@ impl Loop {
             if keeps_promise {
                 entries.push(Entry::new(format!("{ASKED_PREFIX}{}", ended.task), None));
             }
-            ended.written = Some(Written { count: kept.count, keeps_promise });
+            ended.written = Some(Written { count: kept.count, newest: kept.events.front().cloned(), keeps_promise });
         }
         let (reply, answer) = oneshot::channel();
         self.command(Command::Propose(end.epoch, entries, reply)).await;
@@ -80,10 +83,12 @@ impl Loop {
     }
 
     /// Whether a majority has the events of this task already; then all that waited for it goes ahead.
+    ///
+    /// It has not when the run was cancelled while its end was on the way: then the newest event says something else now.
     pub(super) fn is_written(&mut self, task: &str) -> bool {
         let Some(written) = self.written.remove(task) else { return false };
-        let count = self.tasks.kept(task).map(|kept| kept.count);
-        if self.recording.contains_key(task) || count != Some(written.count) {
+        let is_same = |kept: &Kept| kept.count == written.count && kept.events.front() == written.newest.as_ref();
+        if self.recording.contains_key(task) || !self.tasks.kept(task).is_some_and(is_same) {
             return false;
         }
         if written.keeps_promise && self.asked.get(task).is_some_and(BTreeSet::is_empty) {

@@ -14,7 +14,7 @@ use super::Runner;
 use super::exec::Stopped;
 use crate::guardian::RunKey;
 use crate::runtime::clock;
-use crate::task::{RunId, Start};
+use crate::task::{RunId, Start, duration};
 
 /// Of each run under way.
 #[derive(Debug, Default)]
@@ -103,7 +103,7 @@ impl Leash {
 }
 
 fn timed_out(limit: Duration) -> String {
-    format!("timed out: it took longer than its `timeout` of {limit:?}")
+    format!("timed out: it took longer than its `timeout` of {}", duration::show(limit))
 }
 
 impl Runner {
