@@ -15,10 +15,11 @@
 //!
 //! # Not here
 //!
-//! Tokens and roles, CORS (no header is ever sent, so pages of other origins read nothing). Creating, deleting,
+//! CORS (no header is ever sent, so pages of other origins read nothing). Creating, deleting,
 //! inspecting and running tasks: such requests are told so with 501.
 
 mod body;
+mod caller;
 mod cancel;
 mod cluster;
 mod create;
@@ -182,7 +183,10 @@ async fn run(
         .client_request_timeout(limits::REQUEST_HEAD)
         .client_disconnect_timeout(limits::DISCONNECT)
         .shutdown_timeout(limits::DRAIN.as_secs())
-        .on_connect(|connection, _| limits::bound_silence(connection))
+        .on_connect(|connection, kept| {
+            limits::bound_silence(connection);
+            kept.insert(caller::Shown::on(connection));
+        })
         .disable_signals();
     let server = match (listener, tls) {
         (Listener::Tcp(listener), Some(tls)) => server.listen_rustls_0_23(listener, tls)?,
