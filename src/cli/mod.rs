@@ -37,6 +37,7 @@ mod table;
 mod task;
 mod time;
 mod tls;
+mod token;
 mod watch;
 
 use std::ffi::{OsStr, OsString};
@@ -82,6 +83,9 @@ enum Command {
     /// Look at the Terraform state that the cluster keeps, take it out, put it in
     #[command(subcommand)]
     State(state::StateCommand),
+    /// Who may use the API: make tokens, look at them, revoke them
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -128,6 +132,7 @@ fn dispatch(command: Command, program: Program) -> ExitCode {
         Command::Reload(args) => reload::run(&args),
         Command::Task(command) => task::run(command, program),
         Command::State(command) => state::run(command),
+        Command::Token(command) => token::run(command),
         Command::Keygen => keygen::run(),
         Command::Version => output::say(&program.version()),
         Command::Completion(args) => completion::run(&args, &mut Cli::command(), program),

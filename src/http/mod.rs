@@ -15,10 +15,12 @@
 //!
 //! # Not here
 //!
-//! Tokens and roles, CORS (no header is ever sent, so pages of other origins read nothing). Creating, deleting,
+//! CORS (no header is ever sent, so pages of other origins read nothing). Creating, deleting,
 //! inspecting and running tasks: such requests are told so with 501.
 
+mod access;
 mod body;
+mod caller;
 mod cancel;
 mod cluster;
 mod create;
@@ -29,6 +31,7 @@ mod guard;
 mod limits;
 pub mod listen;
 mod patch;
+mod permission;
 mod readiness;
 mod reload;
 pub mod reply;
@@ -38,8 +41,10 @@ mod stale;
 pub mod state;
 mod tasks;
 pub mod tls;
+mod tokens;
 
 use std::io;
+use std::path::PathBuf;
 
 use actix_web::rt::System;
 use actix_web::{App, HttpServer, web};
@@ -74,6 +79,10 @@ pub struct Settings {
     pub follower_requests: FollowerRequests,
     /// `None`: plain HTTP.
     pub tls: Option<tls::Tls>,
+    /// The socket of the local administrator: whoever may connect to it may do everything. `None`: there is none.
+    pub admin: Option<PathBuf>,
+    /// Whoever reaches the API from elsewhere may change everything, and the operator said so.
+    pub insecure: bool,
 }
 
 /// Why the API is not offered. Nothing was started.
@@ -100,6 +109,7 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Server {
     addr: Addr,
+    admin: Option<PathBuf>,
     stopped: oneshot::Receiver<io::Result<()>>,
 }
 
@@ -113,7 +123,8 @@ impl Server {
     pub async fn stopped(self) -> io::Result<()> {
         let outcome =
             self.stopped.await.unwrap_or_else(|_| Err(io::Error::other("the HTTP thread ended without a word")));
-        if let Addr::Unix(path) = &self.addr {
+        let own = if let Addr::Unix(path) = &self.addr { Some(path) } else { None };
+        for path in own.into_iter().chain(&self.admin) {
             // Gone already when the server took it along.
             drop(std::fs::remove_file(path));
         }
@@ -127,6 +138,9 @@ struct Face {
     handle: Handle,
     follower_requests: FollowerRequests,
     guard: guard::Guard,
+    /// This is the face on the socket of the local administrator.
+    admin: bool,
+    insecure: bool,
     shutdown: CancellationToken,
 }
 
@@ -141,8 +155,16 @@ pub fn serve(
     let tls = settings.tls.as_ref().map(tls::Tls::load).transpose()?;
     let bind = |source| ServeError::Bind { addr: settings.addr.clone(), source };
     let (listener, addr) = Listener::bind(&settings.addr).map_err(bind)?;
+    let admin = settings.admin.as_ref().map(|path| {
+        let addr = Addr::Unix(path.clone());
+        let bound = Listener::bind(&addr);
+        bound.map(|(listener, _)| listener).map_err(|source| ServeError::Bind { addr, source })
+    });
+    let admin = admin.transpose()?;
     let face = Face {
         handle,
+        admin: false,
+        insecure: settings.insecure,
         follower_requests: settings.follower_requests,
         guard: guard::Guard::new(addr.tcp(), &settings.allowed_hosts),
         shutdown,
@@ -151,7 +173,7 @@ pub fn serve(
     std::thread::Builder::new()
         .name("http".to_owned())
         .spawn(move || {
-            let outcome = System::new().block_on(run(face, listener, tls, forwarded));
+            let outcome = System::new().block_on(run(face, listener, admin, tls, forwarded));
             if let Err(error) = &outcome {
                 tracing::error!(%error, "the HTTP API stopped");
             }
@@ -159,17 +181,47 @@ pub fn serve(
             drop(report.send(outcome));
         })
         .map_err(ServeError::Thread)?;
-    Ok(Server { addr, stopped })
+    Ok(Server { addr, admin: settings.admin.clone(), stopped })
 }
 
 async fn run(
     face: Face,
     listener: Listener,
+    admin: Option<Listener>,
     tls: Option<rustls::ServerConfig>,
     forwarded: mpsc::Receiver<Forwarded>,
 ) -> io::Result<()> {
     let shutdown = face.shutdown.clone();
     let handle = face.handle.clone();
+    // A server of its own: whatever others do to the first one, the local administrator is heard.
+    let admin = admin.map(|listener| {
+        let face = Face { admin: true, guard: guard::Guard::new(None, &[]), ..face.clone() };
+        serve_on(face, listener, None)
+    });
+    let admin = admin.transpose()?;
+    let server = serve_on(face, listener, tls)?;
+    let controls: Vec<_> = admin.iter().map(actix_web::dev::Server::handle).chain([server.handle()]).collect();
+    let stop = async {
+        shutdown.cancelled().await;
+        futures_util::future::join_all(controls.iter().map(|control| control.stop(true))).await;
+        std::future::pending::<()>().await;
+    };
+    let both = async {
+        match admin {
+            Some(admin) => futures_util::future::try_join(server, admin).await.map(drop),
+            None => server.await,
+        }
+    };
+    // Only a server itself ends this: after the stop, or because it cannot go on.
+    tokio::select! {
+        outcome = both => outcome,
+        () = stop => Ok(()),
+        () = serve_forwarded(&handle, forwarded) => Ok(()),
+    }
+}
+
+/// One listener, with a worker of its own.
+fn serve_on(face: Face, listener: Listener, tls: Option<rustls::ServerConfig>) -> io::Result<actix_web::dev::Server> {
     let shared = web::Data::new(face);
     let server = HttpServer::new(move || App::new().app_data(shared.clone()).default_service(web::to(routes::respond)))
         .workers(1)
@@ -183,24 +235,15 @@ async fn run(
         .client_request_timeout(limits::REQUEST_HEAD)
         .client_disconnect_timeout(limits::DISCONNECT)
         .shutdown_timeout(limits::DRAIN.as_secs())
-        .on_connect(|connection, _| limits::bound_silence(connection))
+        .on_connect(|connection, kept| {
+            limits::bound_silence(connection);
+            kept.insert(caller::Shown::on(connection));
+        })
         .disable_signals();
     let server = match (listener, tls) {
         (Listener::Tcp(listener), Some(tls)) => server.listen_rustls_0_23(listener, tls)?,
         (Listener::Tcp(listener), None) => server.listen(listener)?,
         (Listener::Unix(listener), _) => server.listen_uds(listener)?,
     };
-    let server = server.run();
-    let control = server.handle();
-    let stop = async {
-        shutdown.cancelled().await;
-        control.stop(true).await;
-        std::future::pending::<()>().await;
-    };
-    // Only the server itself ends this: after the stop, or because it cannot go on.
-    tokio::select! {
-        outcome = server => outcome,
-        () = stop => Ok(()),
-        () = serve_forwarded(&handle, forwarded) => Ok(()),
-    }
+    Ok(server.run())
 }

@@ -9,7 +9,7 @@ use super::error::{Shape, error, json, text};
 use super::forward::{self, Answer};
 use super::reply::Left;
 use super::tasks::{handle_request, is_task_path};
-use super::{Face, body, cancel, cluster, limits, readiness, reload, schema, stale};
+use super::{Face, FollowerRequests, access, body, cluster, limits, readiness, reload, schema, stale};
 use crate::runtime::handle::{ApiRequest, ApiResponse, Request};
 use crate::runtime::{clock, metrics};
 
@@ -30,6 +30,13 @@ async fn dispatch(request: &HttpRequest, payload: web::Payload, face: &Face, pat
     if *request.method() == Method::OPTIONS {
         return ApiResponse { status: 200, content_type: String::new(), body: Vec::new() }.into();
     }
+    let cluster = face.handle.cluster();
+    let forwards = face.follower_requests == FollowerRequests::Forward;
+    let leads_to_another = is_task_path(path) && forwards && cluster.high_availability && !cluster.leading;
+    let asker = match access::look(request, face, path, leads_to_another) {
+        Ok(asker) => asker,
+        Err(refused) => return refused.answer(path, request_id),
+    };
     if let Err(why) = body::is_json(request, path) {
         return error(StatusCode::BAD_REQUEST, Shape::WithId, &why, request_id).into();
     }
@@ -39,11 +46,13 @@ async fn dispatch(request: &HttpRequest, payload: web::Payload, face: &Face, pat
             Err((status, why)) => return error(status, Shape::of(path), &why, request_id).into(),
         };
         let target = request.uri().path_and_query().map_or(path, |target| target.as_str());
-        let agent = face.handle.cluster().view.observer.to_string();
-        let target = cancel::sign(target, request.peer_addr(), &agent);
         let method = if *request.method() == Method::HEAD { "GET" } else { request.method().as_str() };
-        let request = ApiRequest { method: method.to_owned(), target, body, request_id: request_id.to_owned() };
-        return forward::resolve(&face.handle, face.follower_requests, request).await;
+        let (method, target, request_id) = (method.to_owned(), target.to_owned(), request_id.to_owned());
+        let caller = asker.caller.clone();
+        let request = ApiRequest { method, target, body, request_id, caller };
+        let answer = forward::resolve(&face.handle, face.follower_requests, request).await;
+        asker.settle(face, &answer);
+        return answer;
     }
     own(request, face, path, request_id).await.into()
 }
@@ -138,6 +147,11 @@ fn pattern(path: &str) -> &'static str {
         _ if path.starts_with("/v1/tasks/") && path.ends_with("/cancel") => "/v1/tasks/{name}/cancel",
         _ if path.starts_with("/v1/cluster/state/") => "/v1/cluster/state/{name}",
         _ if path.starts_with("/v1/tasks/") => "/v1/tasks/{name}",
+        "/v1/tokens" => "/v1/tokens",
+        "/v1/tokens/self" => "/v1/tokens/self",
+        "/v1/tokens/bootstrap" => "/v1/tokens/bootstrap",
+        _ if path.starts_with("/v1/tokens/") && path.ends_with("/rotate") => "/v1/tokens/{accessor}/rotate",
+        _ if path.starts_with("/v1/tokens/") => "/v1/tokens/{accessor}",
         _ => "other",
     }
 }
@@ -151,6 +165,9 @@ fn write(answer: Answer) -> HttpResponse {
         && !response.content_type.is_empty()
     {
         builder.insert_header((header::CONTENT_TYPE, content_type));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        builder.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"quorate\""));
     }
     if let Some(after) = retry_after {
         builder.insert_header((header::RETRY_AFTER, whole_seconds(after).to_string()));
@@ -187,7 +204,7 @@ mod tests {
     fn every_path_of_the_document_has_its_label() {
         let document: serde_json::Value = serde_json::from_str(schema::DOCUMENT).unwrap();
         for path in document["paths"].as_object().unwrap().keys() {
-            assert_ne!(pattern(&path.replace("{name}", "x")), "other", "{path}");
+            assert_ne!(pattern(&path.replace("{name}", "x").replace("{accessor}", "x")), "other", "{path}");
         }
     }
 

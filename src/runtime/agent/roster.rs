@@ -19,7 +19,7 @@ use super::cycle::{Internal, Loop};
 use super::writer::Then;
 use crate::roster::{Difference, Differs, Record, Write};
 use crate::runtime::core::ProposeError;
-use crate::runtime::handle::{ApiRequest, ChangeError, ReloadReport};
+use crate::runtime::handle::{ApiRequest, Caller, ChangeError, ReloadReport};
 use crate::runtime::replica::Replica;
 use crate::runtime::settings::{Mode, Reloaded};
 use crate::runtime::{clock, history, journal};
@@ -86,7 +86,10 @@ impl Loop {
         newest: BTreeMap<String, Uuid>,
     ) {
         let (replica, internal) = (self.replica.clone(), self.internal.clone());
+        let gate = self.gate.clone();
         tokio::spawn(async move {
+            // What was revoked under the leader before is not taken by this one.
+            gate.refresh().await;
             let records = records(replica.list(TASK).await);
             let kept = kept(&replica).await;
             let asked = asked(&replica).await;
@@ -243,6 +246,7 @@ impl Loop {
                 target: format!("{DIFFERENCES_PATH}?agent={me}"),
                 body,
                 request_id: String::new(),
+                caller: Caller::member(&me),
             };
             // Told again at the next comparison.
             drop(control.ask(leader, request, TELL).await);
