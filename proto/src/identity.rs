@@ -24,11 +24,16 @@ pub struct Versions {
 
 impl Versions {
     /// What this build speaks.
-    pub const OURS: Self = Self { min: 1, max: 2 };
+    pub const OURS: Self = Self { min: 1, max: 3 };
 
     /// Whether a member understands the short forms: [`crate::message::Renewal`] and an Ack that names its sender by a tag.
     pub const fn has_short_forms(self) -> bool {
         self.max >= 2
+    }
+
+    /// Whether a member knows what a [`crate::message::Horizon`] is.
+    pub const fn has_horizon(self) -> bool {
+        self.max >= 3
     }
 }
 

@@ -6,6 +6,7 @@
 
 use bincode::{Decode, Encode};
 
+use crate::codec::{self, CodecError};
 use crate::{BlobHash, BootNonce, ClusterId, Epoch, Instance, MemberId, Seq, Stamp};
 
 /// One process of one agent: the unit that promises and leads.
@@ -203,6 +204,33 @@ pub struct Voter {
     pub id: MemberId,
     /// The only data directory whose promises count.
     pub instance: Instance,
+}
+
+/// What of the deletions is forgotten (R22). It lies in the register of the voters, behind them, and is left out while nothing
+/// is: an agent that knows no horizon cannot read a register with one, finds no voters, and so never leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode)]
+pub struct Horizon {
+    /// Whatever has a stamp up to this one is deleted or was written again above it.
+    pub upto: Stamp,
+    /// Registers with a stamp up to this one are removed; never above `upto`.
+    pub forgotten: Stamp,
+}
+
+/// The contents of the register [`VOTERS_KEY`].
+pub fn encode_voters(voters: &Voters, horizon: Horizon) -> Result<Vec<u8>, CodecError> {
+    if horizon == Horizon::default() { codec::encode(voters) } else { codec::encode(&(voters, horizon)) }
+}
+
+/// What [`encode_voters`] wrote, and nothing else.
+pub fn decode_voters(bytes: &[u8]) -> Result<(Voters, Horizon), CodecError> {
+    if let Ok(voters) = codec::decode_frame(bytes) {
+        return Ok((voters, Horizon::default()));
+    }
+    let (voters, horizon): (Voters, Horizon) = codec::decode_frame(bytes)?;
+    if horizon == Horizon::default() || horizon.forgotten > horizon.upto {
+        return Err(CodecError::NotCanonical);
+    }
+    Ok((voters, horizon))
 }
 
 /// The key of the voter set's register.

@@ -77,6 +77,11 @@ pub enum Change {
         /// Its value; `None` is a tombstone.
         value: Option<Value>,
     },
+    /// Removes one register: its deletion is forgotten (R22).
+    Forget {
+        /// Its key.
+        key: String,
+    },
     /// Replaces the founding record.
     Founding(Founding),
     /// Sets the cluster id. Once.
@@ -91,6 +96,7 @@ impl Change {
             Self::Register { key, stamp, value } => {
                 durable.registers.insert(key, (stamp, value));
             }
+            Self::Forget { key } => drop(durable.registers.remove(&key)),
             Self::Founding(founding) => durable.founding = founding,
             Self::Cluster(cluster) => durable.cluster = Some(cluster),
         }

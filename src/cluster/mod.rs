@@ -320,6 +320,11 @@ impl Cluster {
         &self.leadership.durable().registers
     }
 
+    /// How many of them are deleted keys that are not forgotten yet.
+    pub fn deleted_keys(&self) -> usize {
+        self.leadership.deleted_keys()
+    }
+
     /// Who is known to have released which epoch, with nothing of theirs left running.
     pub fn released(&self) -> &Released {
         self.leadership.released()
@@ -455,6 +460,7 @@ impl Cluster {
                     generation: m.identity.generation,
                     state: m.state,
                     alive_since: m.alive_since,
+                    has_horizon: m.identity.versions.has_horizon(),
                 };
                 (m.identity.id.clone(), peer)
             })

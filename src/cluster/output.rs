@@ -187,6 +187,11 @@ pub enum Event {
     Committed(WriteId),
     /// A write will not be acknowledged by this leadership; whether it took effect is unknown.
     Unknown(WriteId),
+    /// While this agent leads: the names of so many deleted keys are forgotten on a majority (R22).
+    Forgot {
+        /// How many.
+        keys: usize,
+    },
     /// The disk is full: this agent neither votes nor leads until there is room.
     DiskFull {
         /// Which disk, and how much is missing, for people.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use quorate_proto::MemberId;
 
-use super::record::FORMAT;
+use super::record::FORMAT_FORGETS;
 
 /// Why the data directory cannot be used. The file in it was left as it is.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub enum OpenError {
         what: String,
     },
     /// A newer version of this program wrote it.
-    #[error("{} has format {found}, this version reads {FORMAT}; install the newer version again", path.display())]
+    #[error("{} has format {found}, this version reads {FORMAT_FORGETS}; install the newer version again", path.display())]
     Newer {
         /// The file.
         path: PathBuf,

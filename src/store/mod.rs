@@ -52,7 +52,7 @@ pub use room::RESERVE;
 use error::Cause;
 use lock::Lock;
 use overlay::Overlay;
-use record::{FORMAT, FORMAT_OLDEST, Record};
+use record::{FORMAT, FORMAT_FORGETS, FORMAT_OLDEST, Record};
 use witness::Witness;
 
 /// The file inside the data directory.
@@ -152,7 +152,7 @@ impl Store {
 
         let next = generation.0.checked_add(1).ok_or_else(|| at(Cause::damaged("the generation is used up")))?;
         let generation = Generation(next.max(unix_ms));
-        let mut records = if format == FORMAT { Vec::new() } else { rewritten(&durable) };
+        let mut records = if format >= FORMAT { Vec::new() } else { rewritten(&durable) };
         records.push(Record::Generation(generation));
         let mut store = Self {
             db: Some(db),
@@ -251,6 +251,9 @@ impl Store {
         }
         let written = self.reopen(transactions).and_then(|()| {
             let db = self.db.as_ref().ok_or_else(|| Cause::damaged("it is not open"))?;
+            if records.iter().any(Record::removes) {
+                records.push(Record::Format(FORMAT_FORGETS));
+            }
             records.push(Record::Commits(self.commits + transactions));
             write(db, &records)
         });
@@ -405,7 +408,7 @@ fn read(db: &Database) -> Result<Contents, Cause> {
     // The version first: what a newer version wrote may not even be readable.
     let key = Record::FORMAT_KEY;
     let format = match table.get(key)?.map(|value| Record::decode(key, value.value(), FORMAT)).transpose()? {
-        Some(Record::Format(found @ FORMAT_OLDEST..=FORMAT)) => found,
+        Some(Record::Format(found @ FORMAT_OLDEST..=FORMAT_FORGETS)) => found,
         Some(Record::Format(found)) => return Err(Cause::Newer(found)),
         _ => return Err(Cause::damaged("it does not say its format version")),
     };
@@ -442,7 +445,11 @@ fn write(db: &Database, records: &[Record]) -> Result<(), Cause> {
         let mut table = transaction.open_table(RECORDS)?;
         for record in records {
             let key = record.key();
-            table.insert(key.as_str(), record.encode(&key)?.as_slice())?;
+            if record.removes() {
+                table.remove(key.as_str())?;
+            } else {
+                table.insert(key.as_str(), record.encode(&key)?.as_slice())?;
+            }
         }
     }
     transaction.commit()?;

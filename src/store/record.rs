@@ -25,8 +25,11 @@ use quorate_proto::{ClusterId, Epoch, Generation, Instance, MemberId, Stamp};
 use super::error::Cause;
 use crate::cluster::durable::{Change, Founding, Promise};
 
-/// Version of the records. A newer one is refused; raise it whenever an older reader would misread.
+/// Version of the records that a new file has, and of how they are written.
 pub(super) const FORMAT: u32 = 2;
+/// Version of a file of which registers were removed (R22): the same records, but who knows no horizon must not lead from it.
+/// A newer one is refused; raise it whenever an older reader would misread.
+pub(super) const FORMAT_FORGETS: u32 = 3;
 /// The oldest that is still read: registers held their values as plain bytes. It is rewritten when it is opened.
 pub(super) const FORMAT_OLDEST: u32 = 1;
 
@@ -54,6 +57,11 @@ impl From<Change> for Record {
 impl Record {
     pub(super) const FORMAT_KEY: &str = "format";
 
+    /// Whether it takes a record away.
+    pub(super) fn removes(&self) -> bool {
+        matches!(self, Self::State(Change::Forget { .. }))
+    }
+
     pub(super) fn key(&self) -> String {
         match self {
             Self::Format(_) => Self::FORMAT_KEY.to_owned(),
@@ -64,7 +72,7 @@ impl Record {
             Self::State(Change::Promise(_)) => "promise".to_owned(),
             Self::State(Change::Founding(_)) => "founding".to_owned(),
             Self::State(Change::Cluster(_)) => "cluster".to_owned(),
-            Self::State(Change::Register { key, .. }) => format!("{REGISTER}{key}"),
+            Self::State(Change::Register { key, .. } | Change::Forget { key }) => format!("{REGISTER}{key}"),
         }
     }
 
@@ -101,6 +109,8 @@ impl Record {
             Self::State(Change::Founding(Founding { accepted, formed })) => codec::encode(&(accepted, formed)),
             Self::State(Change::Cluster(cluster)) => codec::encode(cluster),
             Self::State(Change::Register { stamp, value, .. }) => codec::encode(&(stamp, value)),
+            // Nothing is written: it is removed.
+            Self::State(Change::Forget { .. }) => Ok(Vec::new()),
         }
     }
 

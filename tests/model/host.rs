@@ -14,7 +14,7 @@ use quorate::cluster::leadership::{Leadership, Output, Peer};
 use quorate::cluster::output::{Event, Ticket, WriteId};
 use quorate::cluster::view::MemberState;
 use quorate::cluster::{Durable, Now};
-use quorate_proto::message::{Body, Commits, Entry, Header, Message, Process, VOTERS_KEY, Value, Voter, Voters};
+use quorate_proto::message::{Body, Commits, Entry, Header, Message, Process, VOTERS_KEY, Value, Voter, Voters, decode_voters};
 use quorate_proto::{BootNonce, ClusterId, Epoch, Generation, Seq, Stamp, codec};
 
 use crate::config::{Clocks, Config, FAST, SLOW, address, agent_at, instance, member, seed_name};
@@ -152,7 +152,7 @@ impl Host {
             let state = if self.sees >> agent & 1 == 1 { MemberState::Alive } else { MemberState::Down };
             let instance = instance(agent, self.instances[agent]);
             let (addr, generation) = (address(agent), Generation(0));
-            (member(agent), Peer { instance, addr, generation, state, alive_since: Duration::ZERO })
+            (member(agent), Peer { instance, addr, generation, state, alive_since: Duration::ZERO, has_horizon: true })
         };
         let peers = (0..self.instances.len()).filter(|agent| *agent != self.id).map(peer).collect();
         let now = self.now();
@@ -337,7 +337,7 @@ impl Host {
                 let stamped = Fact::Stamped { stamp, content: hash64(entries) };
                 outcome.facts.extend([leads, stamped]);
                 let voters = entries.iter().find(|e| e.key == VOTERS_KEY).and_then(|e| e.value.as_ref()?.inline());
-                if let Some(voters) = voters.and_then(|bytes| codec::decode_frame::<Voters>(bytes).ok()) {
+                if let Some((voters, _)) = voters.and_then(|bytes| decode_voters(bytes).ok()) {
                     outcome.facts.push(Fact::VotersSent { stamp, voters });
                 }
                 self.answered = self.answered.max(*epoch);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use quorate_proto::message::{Process, Put, RefuseReason, Register, VOTERS_KEY, Voters};
+use quorate_proto::message::{Horizon, Process, Put, RefuseReason, Register, VOTERS_KEY, Value, Voters};
 use quorate_proto::{BlobHash, Epoch, Seq, Stamp};
 
 use super::registers::{self, Registers};
@@ -34,6 +34,12 @@ pub(crate) struct Acceptor {
     rules: Rules,
     /// The register of the voters, decoded once.
     voters: Option<(Stamp, Voters)>,
+    /// What that register says of deletions (R22).
+    horizon: Horizon,
+    /// Everything up to here is removed.
+    removed: Stamp,
+    /// How many registers are tombstones.
+    deleted: usize,
     /// End, on the monotonic clock, of the lease granted to the holder of `durable.promised`.
     lease_until: Duration,
     /// Whose lease was ended before its time: what was under way for it then grants it nothing more.
@@ -58,10 +64,12 @@ impl Acceptor {
         let epoch = durable.promised.as_ref().map_or(Epoch(0), |p| p.epoch);
         let recorded = durable.promised.as_ref().map_or(Duration::ZERO, |p| p.lease);
         let quiet = if rules.keep(Rule::QuietPeriod) { recorded } else { Duration::ZERO };
-        let voters = registers::voters(&durable.registers);
-        Self {
+        let mut acceptor = Self {
             durable,
-            voters,
+            voters: None,
+            horizon: Horizon::default(),
+            removed: Stamp::default(),
+            deleted: 0,
             grant,
             rules,
             lease_until: Duration::ZERO,
@@ -73,7 +81,10 @@ impl Acceptor {
             applied_beyond: std::collections::BTreeSet::new(),
             heard: epoch,
             replaced: Vec::new(),
-        }
+        };
+        acceptor.read_voters();
+        acceptor.count_deleted();
+        acceptor
     }
 
     /// Epoch of the newest promise.
@@ -114,6 +125,7 @@ impl Acceptor {
             change.clone().apply(&mut self.durable);
         }
         self.note(changes);
+        self.count_deleted();
     }
 
     /// Contents whose name was replaced since this was asked last.
@@ -124,8 +136,64 @@ impl Acceptor {
     fn note(&mut self, changes: &[Change]) {
         let is_voters = |c: &Change| matches!(c, Change::Register { key, .. } if key == VOTERS_KEY);
         if changes.iter().any(is_voters) {
-            self.voters = registers::voters(&self.durable.registers);
+            self.read_voters();
         }
+    }
+
+    fn read_voters(&mut self) {
+        let read = registers::voters(&self.durable.registers, self.rules);
+        self.horizon = read.as_ref().map_or(Horizon::default(), |(_, _, horizon)| *horizon);
+        self.voters = read.map(|(stamp, voters, _)| (stamp, voters));
+    }
+
+    fn count_deleted(&mut self) {
+        self.deleted = self.durable.registers.values().filter(|(_, value)| value.is_none()).count();
+    }
+
+    /// What the register of the voters says of deletions (R22).
+    pub(crate) fn horizon(&self) -> Horizon {
+        self.horizon
+    }
+
+    /// How many registers are tombstones.
+    pub(crate) fn deleted(&self) -> usize {
+        self.deleted
+    }
+
+    /// Puts one register where it belongs, if it is newer than what is there and above the horizon.
+    fn take(&mut self, key: &str, stamp: Stamp, value: Option<&Value>, always: bool) -> Option<Change> {
+        let had = self.durable.registers.get(key);
+        let buried = stamp <= self.horizon.upto
+            && key != VOTERS_KEY
+            && self.rules.knows_horizon()
+            && self.rules.keep(Rule::BelowIsDeleted);
+        if !always && (buried || had.is_some_and(|(had, _)| *had >= stamp)) {
+            return None;
+        }
+        let old = self.durable.registers.insert(key.to_owned(), (stamp, value.cloned()));
+        let was_deleted = matches!(old, Some((_, None)));
+        self.deleted = (self.deleted + usize::from(value.is_none())).saturating_sub(usize::from(was_deleted));
+        self.replaced.extend(old.and_then(|(_, old)| old?.blob()).map(|(hash, _)| hash));
+        Some(Change::Register { key: key.to_owned(), stamp, value: value.cloned() })
+    }
+
+    /// R22: removes whatever the register of the voters says is forgotten; in the transaction that takes that register.
+    fn forget(&mut self, changes: &mut Vec<Change>) {
+        let upto = self.horizon.forgotten;
+        if upto <= self.removed || !self.rules.knows_horizon() {
+            return;
+        }
+        self.removed = upto;
+        let replaced = &mut self.replaced;
+        self.durable.registers.retain(|key, (stamp, value)| {
+            let stays = *stamp > upto || key == VOTERS_KEY;
+            if !stays {
+                replaced.extend(value.as_ref().and_then(Value::blob).map(|(hash, _)| hash));
+                changes.push(Change::Forget { key: key.clone() });
+            }
+            stays
+        });
+        self.count_deleted();
     }
 
     pub(crate) fn registers(&self) -> &Registers {
@@ -273,14 +341,10 @@ impl Acceptor {
         let mut changes = self.follow(epoch, leader)?;
         let stamp = Stamp { epoch, seq };
         for Put { key, value } in entries {
-            let newer = self.durable.registers.get(key).is_none_or(|(had, _)| *had < stamp);
-            if newer || !self.rules.keep(Rule::StaleEpochIsRefused) {
-                let old = self.durable.registers.insert(key.clone(), (stamp, value.clone()));
-                self.replaced.extend(old.and_then(|(_, old)| old?.blob()).map(|(hash, _)| hash));
-                changes.push(Change::Register { key: key.clone(), stamp, value: value.clone() });
-            }
+            changes.extend(self.take(key, stamp, value.as_ref(), !self.rules.keep(Rule::StaleEpochIsRefused)));
         }
         self.note(&changes);
+        self.forget(&mut changes);
         Ok(changes)
     }
 
@@ -292,12 +356,11 @@ impl Acceptor {
         leader: &Process,
     ) -> Result<Vec<Change>, Refusal> {
         let mut changes = self.follow(epoch, leader)?;
-        let (taken, replaced) = registers::merge(&mut self.durable.registers, incoming);
-        self.replaced.extend(replaced);
-        for Register { key, stamp, value } in taken {
-            changes.push(Change::Register { key, stamp, value });
+        for Register { key, stamp, value } in incoming {
+            changes.extend(self.take(&key, stamp, value.as_ref(), false));
         }
         self.note(&changes);
+        self.forget(&mut changes);
         Ok(changes)
     }
 

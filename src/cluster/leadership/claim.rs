@@ -225,11 +225,13 @@ impl Leadership {
         let me = self.me.clone();
         match self.acceptor.promise(epoch, &me, self.timing.grant, now.mono) {
             Ok((_, changes)) => {
+                let mut merged = self.acceptor.registers().clone();
+                registers::bury(&mut merged, self.rules);
                 self.role = Role::Claiming(Claiming {
                     epoch,
                     rounds: Rounds::default(),
                     answers: BTreeMap::new(),
-                    merged: self.acceptor.registers().clone(),
+                    merged,
                     refused: BTreeMap::new(),
                     started: None,
                     next_send: now.mono,
@@ -332,12 +334,13 @@ impl Leadership {
         complete: bool,
         now: Now,
     ) {
-        let round = self.next_round();
+        let (round, rules) = (self.next_round(), self.rules);
         let Role::Claiming(c) = &mut self.role else { return };
         if c.epoch != epoch {
             return;
         }
         registers::merge(&mut c.merged, values);
+        registers::bury(&mut c.merged, rules);
         if let Some(answer) = c.answers.get_mut(&from.id)
             && answer.instance == from.instance
         {
@@ -366,7 +369,8 @@ impl Leadership {
         let quorum = match mode {
             LeadershipMode::Alive => self.quorum(),
             LeadershipMode::Quorum => {
-                let known = if highest_set { registers::voters(&c.merged) } else { own };
+                let newest = || registers::voters(&c.merged, self.rules).map(|(stamp, voters, _)| (stamp, voters));
+                let known = if highest_set { newest() } else { own };
                 let Some((stamp, voters)) = known else { return };
                 if highest_set && c.answers.values().any(|a| a.voters > stamp) {
                     return; // Somebody knows a newer set; its values are on their way.

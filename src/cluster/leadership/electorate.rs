@@ -27,7 +27,7 @@ impl Leadership {
     /// the latter, a set of which only this claimant's grantors know could never elect anybody.
     pub(super) fn electorate(&self) -> Quorum {
         let newer = match &self.role {
-            Role::Claiming(c) => registers::voters(&c.merged).map(|(_, voters)| voters),
+            Role::Claiming(c) => registers::voters(&c.merged, self.rules).map(|(_, voters, _)| voters),
             Role::PreClaiming(_) | Role::Leading(_) | Role::Follower => None,
         };
         match (self.mode, self.acceptor.voters(), newer) {

@@ -8,6 +8,7 @@ use quorate_proto::message::{Body, Process, Put, Round, Voter, Voters};
 use quorate_proto::{BootNonce, Epoch, Instance, MemberId, Seq, Stamp};
 
 use super::claim::Rounds;
+use super::forgetting::Forgetting;
 use super::hand_over::HandOver;
 use super::quorum::Quorum;
 use super::renewal::Window;
@@ -64,6 +65,8 @@ pub(super) struct Leading {
     /// The two sets of a change that waits until both cover the window: meanwhile it grows no further than both allow.
     pub(super) next_quorum: Option<Quorum>,
     pub(super) hand_over: Option<HandOver>,
+    /// Deletions on their way to be forgotten.
+    pub(super) forgetting: Option<Forgetting>,
 }
 
 impl Leading {
@@ -150,9 +153,9 @@ impl Leadership {
             return;
         }
         let batches = if self.rules.keep(Rule::MergeOverQuorum) {
-            registers::batches(&claiming.merged)
+            registers::batches(&claiming.merged, rules.batch_bytes())
         } else {
-            registers::batches(self.acceptor.registers())
+            registers::batches(self.acceptor.registers(), rules.batch_bytes())
         };
         let followers = claiming.answers.iter().filter(|(id, _)| **id != self.me.id).map(|(id, answer)| {
             let follower = Follower {
@@ -187,6 +190,7 @@ impl Leadership {
             since: now.mono,
             next_quorum: None,
             hand_over: None,
+            forgetting: None,
         }));
         for entries in batches {
             self.write_batch(&entries, None, now);
@@ -276,6 +280,7 @@ impl Leadership {
         self.repeat_writes(now);
         self.settle(now);
         self.change_voters(now);
+        self.forget_deleted(now);
     }
 
     fn repeat_writes(&mut self, now: Now) {

@@ -27,6 +27,7 @@ mod disk;
 mod electorate;
 #[cfg(feature = "mutations")]
 mod fingerprint;
+mod forgetting;
 mod founding;
 mod hand_over;
 mod known_leader;
@@ -88,6 +89,8 @@ pub struct Peer {
     pub state: MemberState,
     /// Since when it has been alive without interruption (monotonic clock).
     pub alive_since: Duration,
+    /// Its software knows what a horizon is (R22).
+    pub has_horizon: bool,
 }
 
 /// What the machine asks for; the router turns it into `cluster::Output`.

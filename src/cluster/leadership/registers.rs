@@ -1,24 +1,23 @@
 //! Registers: what a voter stores, and how two stores are compared and merged.
 //!
-//! A deleted key stays, with a stamp and without a value: a member that was away for long must not bring the old value
-//! back. Only when every voter and learner that ever comes back were known to have seen the deletion could it go, and
-//! nobody knows that. So keys are to be used again (numbered slots, not endless names), and their number is bounded.
+//! A deleted key stays for a while, with a stamp and without a value: a member that was away for long must not bring the
+//! old value back. It goes when a horizon makes sure of that without it ([`super::forgetting`]). The number of keys is bounded.
 //!
 //! Each key is a register of its own; the highest stamp wins (protocol-safety 1). A stamp names one value for ever
 //! (I3), so two stores with equal indexes hold equal values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_proto::message::{BUCKETS, Put, Register, VOTERS_KEY, Value, Voters};
+use quorate_proto::message::{BUCKETS, Horizon, Put, Register, VOTERS_KEY, Value, Voters, decode_voters};
 use quorate_proto::{BlobHash, Stamp};
+
+use super::rules::{Rule, Rules};
 
 /// Key to stamp and value; `None` is a tombstone.
 pub type Registers = BTreeMap<String, (Stamp, Option<Value>)>;
 
 /// Keys that are kept, deleted ones included: some 10 MB of memory when all are used.
 const KEYS_MAX: usize = 100_000;
-/// Bytes of keys and values put into one write batch of a recovery.
-const BATCH_BYTES: usize = 256 * 1024;
 /// Bytes of keys and values in one answer to a pull, unless one bucket alone has more.
 const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
@@ -87,11 +86,14 @@ pub(crate) fn check_keys(registers: &Registers, puts: &[Put]) -> Result<(), Stri
     if new == 0 || registers.len() + new <= KEYS_MAX {
         return Ok(());
     }
-    Err(format!("{} keys are kept (deleted ones count) and {new} more would be above {KEYS_MAX}", registers.len()))
+    Err(format!(
+        "{} keys are kept (deleted ones count until they are forgotten) and {new} more would be above {KEYS_MAX}",
+        registers.len()
+    ))
 }
 
 /// About what a register takes in a message.
-fn weight(key: &str, value: Option<&Value>) -> usize {
+pub(crate) fn weight(key: &str, value: Option<&Value>) -> usize {
     key.len() + 48 + value.and_then(Value::inline).map_or(0, <[u8]>::len)
 }
 
@@ -100,33 +102,43 @@ pub(crate) fn blobs(registers: &Registers) -> BTreeSet<(BlobHash, u32)> {
     registers.values().filter_map(|(_, value)| value.as_ref()?.blob()).collect()
 }
 
-/// Takes over what is newer; says which registers changed, and the contents that were named there before.
-pub(crate) fn merge(registers: &mut Registers, incoming: Vec<Register>) -> (Vec<Register>, Vec<BlobHash>) {
-    let (mut taken, mut replaced) = (Vec::new(), Vec::new());
-    for register in incoming {
-        if registers.get(&register.key).is_none_or(|(stamp, _)| *stamp < register.stamp) {
-            let old = registers.insert(register.key.clone(), (register.stamp, register.value.clone()));
-            replaced.extend(old.and_then(|(_, old)| old?.blob()).map(|(hash, _)| hash));
-            taken.push(register);
+/// Takes over what is newer.
+pub(crate) fn merge(registers: &mut Registers, incoming: Vec<Register>) {
+    for Register { key, stamp, value } in incoming {
+        if registers.get(&key).is_none_or(|(had, _)| *had < stamp) {
+            registers.insert(key, (stamp, value));
         }
     }
-    (taken, replaced)
 }
 
-/// The voter set, if the register holds a readable one.
-pub(crate) fn voters(registers: &Registers) -> Option<(Stamp, Voters)> {
+/// The voter set and the horizon, if the register holds a readable one.
+pub(crate) fn voters(registers: &Registers, rules: Rules) -> Option<(Stamp, Voters, Horizon)> {
     let (stamp, value) = registers.get(VOTERS_KEY)?;
-    let voters = quorate_proto::codec::decode_frame(value.as_ref()?.inline()?).ok()?;
-    Some((*stamp, voters))
+    let (voters, horizon) = decode_voters(value.as_ref()?.inline()?).ok()?;
+    let readable = horizon == Horizon::default() || rules.knows_horizon() || !rules.keep(Rule::HorizonWithVoters);
+    readable.then_some((*stamp, voters, horizon))
+}
+
+/// R22: what a merge of stores has at or below the newest horizon among them is deleted, whichever of them had it.
+pub(crate) fn bury(merged: &mut Registers, rules: Rules) {
+    let horizon = voters(merged, rules).map_or(Stamp::default(), |(_, _, horizon)| horizon.upto);
+    if horizon == Stamp::default() || !rules.knows_horizon() || !rules.keep(Rule::BelowIsDeleted) {
+        return;
+    }
+    for (key, (stamp, value)) in merged {
+        if *stamp <= horizon && key != VOTERS_KEY {
+            *value = None;
+        }
+    }
 }
 
 /// Everything, cut into batches of bounded size for a recovery (R8).
-pub(crate) fn batches(registers: &Registers) -> Vec<Vec<Put>> {
+pub(crate) fn batches(registers: &Registers, batch_bytes: usize) -> Vec<Vec<Put>> {
     let mut batches = vec![Vec::new()];
     let mut bytes = 0;
     for (key, (_, value)) in registers {
         let size = weight(key, value.as_ref());
-        if bytes + size > BATCH_BYTES && bytes > 0 {
+        if bytes + size > batch_bytes && bytes > 0 {
             batches.push(Vec::new());
             bytes = 0;
         }

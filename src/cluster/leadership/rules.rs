@@ -48,20 +48,39 @@ pub enum Rule {
     AllFounders,
     /// Section 10: an old copy of a data directory is refused, and so are two processes of one.
     OldCopies,
+    /// R22: what lies at or below the horizon is deleted, whoever still has it.
+    BelowIsDeleted,
+    /// R22: everything that lives is written again above a horizon before there is one.
+    RewriteFirst,
+    /// R22: deletions are forgotten when the horizon is on a majority, not before.
+    HorizonFirst,
+    /// R22: an agent that knows no horizon cannot read the voters behind one, and does not lead.
+    HorizonWithVoters,
 }
+
+/// Deletions that are kept before they are forgotten together: some 400 KB.
+const FORGET_ABOVE: usize = 4_096;
+/// Bytes of keys and values put into one batch of a recovery, or of what is written again.
+const BATCH_BYTES: usize = 256 * 1024;
 
 /// The rules in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Rules {
     #[cfg(feature = "mutations")]
     removed: [Option<Rule>; 3],
+    /// Small numbers in place of the usual ones: few deletions are kept, and batches have one key each.
+    #[cfg(feature = "mutations")]
+    small: bool,
+    /// The agent behaves as one did before there was a horizon.
+    #[cfg(feature = "mutations")]
+    older: bool,
 }
 
 impl Rules {
     /// All but one. Only in builds for the simulator.
     #[cfg(feature = "mutations")]
     pub fn without(rule: Rule) -> Self {
-        Self { removed: [Some(rule), None, None] }
+        Self { removed: [Some(rule), None, None], ..Self::default() }
     }
 
     /// One more taken away (three at most): the model checker leaves out what only multiplies states.
@@ -72,7 +91,47 @@ impl Rules {
         if let Some(free) = removed.iter_mut().find(|slot| slot.is_none()) {
             *free = Some(rule);
         }
-        Self { removed }
+        Self { removed, ..self }
+    }
+
+    /// Deletions are forgotten after a few, and a recovery takes many batches.
+    #[cfg(feature = "mutations")]
+    #[must_use]
+    pub fn small(self) -> Self {
+        Self { small: true, ..self }
+    }
+
+    /// As an agent of the version before: it knows no horizon.
+    #[cfg(feature = "mutations")]
+    #[must_use]
+    pub fn older(self) -> Self {
+        Self { older: true, ..self }
+    }
+
+    /// Whether this agent knows what a horizon is: `true` in every build that users get.
+    pub(crate) fn knows_horizon(self) -> bool {
+        #[cfg(feature = "mutations")]
+        return !self.older;
+        #[cfg(not(feature = "mutations"))]
+        true
+    }
+
+    /// How many deletions are kept before they are forgotten.
+    pub(crate) fn forget_above(self) -> usize {
+        #[cfg(feature = "mutations")]
+        if self.small {
+            return 3;
+        }
+        FORGET_ABOVE
+    }
+
+    /// How many bytes of registers go into one batch; a register that is larger goes alone.
+    pub(crate) fn batch_bytes(self) -> usize {
+        #[cfg(feature = "mutations")]
+        if self.small {
+            return 1;
+        }
+        BATCH_BYTES
     }
 
     /// Whether the rule is in force: `true` in every build that users get.

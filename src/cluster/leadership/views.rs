@@ -57,6 +57,11 @@ impl Leadership {
         &self.acceptor.durable
     }
 
+    /// How many registers are deleted keys that are not forgotten yet.
+    pub fn deleted_keys(&self) -> usize {
+        self.acceptor.deleted()
+    }
+
     /// Whether this member has followed the promised epoch from its beginning, or has caught up with it since.
     pub fn has_caught_up(&self) -> bool {
         self.acceptor.applied() > Seq(0)

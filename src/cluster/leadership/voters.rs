@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate_proto::message::{Put, VOTERS_KEY, Value, Voter, Voters};
+use quorate_proto::message::{Horizon, Put, VOTERS_KEY, Value, Voter, Voters, encode_voters};
 use quorate_proto::{MemberId, Seq};
 
 use super::quorum::Quorum;
@@ -57,7 +57,7 @@ impl Leadership {
             }
             return; // The next renewals make up for it.
         }
-        let Ok(value) = quorate_proto::codec::encode(&new) else { return };
+        let Ok(value) = encode_voters(&new, self.acceptor.horizon()) else { return };
         if let Role::Leading(leading) = &mut self.role {
             leading.set_quorum(joint);
         }
@@ -119,12 +119,14 @@ impl Leadership {
 
     fn learners_ready(&self, old: &Voters, now: Now) -> Vec<Voter> {
         let stable = self.timing.settle;
+        // Behind a horizon, one that knows none could never lead (R22).
+        let any = self.acceptor.horizon() == Horizon::default();
         self.peers
             .iter()
             .filter(|(id, p)| {
                 p.state == MemberState::Alive && !self.withdrawn.contains_key(id) && !self.leavers.contains_key(id)
             })
-            .filter(|(_, p)| now.mono >= p.alive_since + stable)
+            .filter(|(_, p)| now.mono >= p.alive_since + stable && (any || p.has_horizon))
             .map(|(id, p)| Voter { id: id.clone(), instance: p.instance })
             .filter(|v| !old.0.iter().any(|o| o.id == v.id) && self.is_ready(v, now))
             .collect()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use quorate::cluster::leadership::registers::Registers;
 use quorate::cluster::{Cluster, Durable};
 use quorate::runtime::journal::Entered;
-use quorate_proto::message::{Put, VOTERS_KEY, Value, Voters};
+use quorate_proto::message::{Put, VOTERS_KEY, Value, Voters, decode_voters};
 use quorate_proto::{Epoch, Stamp, codec};
 
 use super::host::RunNumber;
@@ -48,5 +48,5 @@ pub(super) fn task_of(key: &str) -> Option<usize> {
 /// The voter set of a store, with its stamp.
 pub(super) fn voters(durable: &Durable) -> Option<(Stamp, Voters)> {
     let (stamp, value) = durable.registers.get(VOTERS_KEY)?;
-    Some((*stamp, codec::decode_frame(value.as_ref()?.inline()?).ok()?))
+    Some((*stamp, decode_voters(value.as_ref()?.inline()?).ok()?.0))
 }

@@ -40,6 +40,8 @@ pub(crate) enum Fact<'a> {
     Stamped { key: &'a str, stamp: Stamp, value: Option<&'a message::Value> },
     /// An agent wrote a value for the first time.
     Proposed { value: Value, stamp: Stamp },
+    /// An agent deleted a key for the first time: the value stands for the deletion.
+    Deleted { key: &'a str, value: Value, stamp: Stamp },
     /// The write was acknowledged.
     Acknowledged { key: &'a str, value: Value },
     /// An active leader read the value out to somebody, or acted upon it.

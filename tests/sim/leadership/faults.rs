@@ -1,6 +1,6 @@
 //! Faults: one is drawn from the scenario's weights every now and then, does its harm, and heals by itself.
 
-use quorate_proto::message::{VOTERS_KEY, Value, Voters};
+use quorate_proto::message::{VOTERS_KEY, Value, decode_voters};
 
 use super::clock::{Flow, Real};
 use super::network::Weather;
@@ -170,7 +170,7 @@ impl World {
             self.hosts.iter().all(|h| {
                 let set = h.running.as_ref().map_or(&h.disk.durable, |r| r.machine.durable());
                 let Some((_, Some(Value::Inline(value)))) = set.registers.get(VOTERS_KEY) else { return true };
-                let Ok(voters) = quorate_proto::codec::decode_frame::<Voters>(value) else { return true };
+                let Ok((voters, _)) = decode_voters(value) else { return true };
                 let gone = voters.0.iter().filter(|v| self.lost.contains_key(v) || v.instance == instance);
                 gone.count() <= (voters.0.len() - 1) / 2
             })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate::cluster::leadership::Leadership;
 
-use quorate_proto::message::{VOTERS_KEY, Value, Voters};
+use quorate_proto::message::{VOTERS_KEY, Value, decode_voters};
 
 use super::clock::{Flow, Real};
 use super::facts::Violation;
@@ -137,7 +137,7 @@ impl World {
             .filter_map(|durable| durable.registers.get(VOTERS_KEY))
             .max_by_key(|(stamp, _)| *stamp);
         let Some((_, Some(Value::Inline(value)))) = newest else { return !self.lost.is_empty() };
-        let Ok(voters) = quorate_proto::codec::decode_frame::<Voters>(value) else { return false };
+        let Ok((voters, _)) = decode_voters(value) else { return false };
         let lost = voters.0.iter().filter(|v| self.lost.contains_key(v)).count();
         lost * 2 >= voters.0.len()
     }

@@ -125,6 +125,9 @@ fn idle(scenario: &Scenario, stats: &Stats) -> Vec<&'static str> {
     if scenario.excuse_windows {
         due.extend(["moments of overlap", "fenced off"]);
     }
+    if scenario.small {
+        due.extend(["deletions", "deletions forgotten"]);
+    }
     due.retain(|what| stats.get(what) == 0);
     due
 }

@@ -117,6 +117,30 @@ fn behind() -> Scenario {
     }
 }
 
+/// Keys are deleted and forgotten, and members are behind.
+fn forgetting() -> Scenario {
+    Scenario { name: "deleted", deletes: 50, keys: 6, small: true, write_loss: 40, ..splits() }
+}
+
+/// Five voters, of which most are behind, and leaders that die in their recovery.
+fn forgetting_behind() -> Scenario {
+    Scenario {
+        name: "deleted-behind",
+        agents: 5,
+        expect: 5,
+        seeds: 5,
+        faults: &[(Fault::CrashLeader, 10), (Fault::IsolateLeader, 10), (Fault::StepDown, 10), (Fault::Crash, 5)],
+        every: 500 * MS,
+        values_loss: 70,
+        ..forgetting()
+    }
+}
+
+/// Two of five know no horizon, and claim as often as the others.
+fn forgetting_mixed() -> Scenario {
+    Scenario { name: "deleted-mixed", agents: 5, expect: 5, seeds: 5, older: 2, ..forgetting() }
+}
+
 fn quick() -> Scenario {
     Scenario { name: "quick", until: 40 * SECOND, must_heal: false, ..Scenario::three() }
 }
@@ -150,6 +174,10 @@ fn all() -> Vec<Mutation> {
         mutation(Rule::OneVoterAtATime, voters(), &["I10", "I4", "I5"], 1_000),
         mutation(Rule::StateFirst, behind(), &["I4", "I5"], 8_000),
         mutation(Rule::WindowFirst, voters(), &["I6"], 4_000),
+        mutation(Rule::BelowIsDeleted, forgetting(), &["I4", "I5"], 4_000),
+        mutation(Rule::RewriteFirst, forgetting(), &["I4", "I5"], 1_000),
+        mutation(Rule::HorizonFirst, forgetting_behind(), &["I4", "I5"], 8_000),
+        mutation(Rule::HorizonWithVoters, forgetting_mixed(), &["I4", "I5"], 4_000),
         mutation(Rule::SeedsInProposal, founding(3, "seeds"), &["I11"], 1_000),
         mutation(Rule::AllFounders, Scenario::few_seeds(), &["I11"], 1_000),
     ]

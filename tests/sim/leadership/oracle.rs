@@ -66,7 +66,14 @@ pub(crate) fn advise(
         let other = &hosts[i];
         if let (Some(state), Some(instance)) = (verdict(contact, real), contact.instance) {
             let generation = Generation(u64::from(contact.life));
-            let peer = Peer { instance, addr: other.addr, generation, state, alive_since: contact.alive_since };
+            let peer = Peer {
+                instance,
+                addr: other.addr,
+                generation,
+                state,
+                alive_since: contact.alive_since,
+                has_horizon: true,
+            };
             peers.insert(other.id.clone(), peer);
         }
     }
@@ -112,7 +119,7 @@ fn lie(me: usize, hosts: &[Host], real: Real, dice: &mut Dice) -> BTreeMap<Membe
         let local = hosts[me].now(real).mono;
         let alive_since = local.mul_f64(dice.signed_unit().abs());
         let generation = Generation(dice.range(0, 9));
-        peers.insert(other.id.clone(), Peer { instance, addr, generation, state: any_state(dice), alive_since });
+        peers.insert(other.id.clone(), Peer { instance, addr, generation, state: any_state(dice), alive_since, has_horizon: true });
     }
     peers
 }

@@ -129,6 +129,14 @@ pub(crate) struct Scenario {
     pub(crate) values_loss: u32,
     /// Values that are large, in percent.
     pub(crate) large: u32,
+    /// Keys that leaders write.
+    pub(crate) keys: usize,
+    /// Writes that delete, in percent.
+    pub(crate) deletes: u32,
+    /// Deletions are forgotten after a few, and a recovery takes many batches.
+    pub(crate) small: bool,
+    /// So many of the first agents are of the version before, and pass for new ones.
+    pub(crate) older: usize,
     /// Windows may overlap: only count.
     pub(crate) excuse_windows: bool,
     /// Whether the cluster must work after the faults.
@@ -241,6 +249,10 @@ impl Scenario {
             write_loss: 0,
             values_loss: 0,
             large: 0,
+            keys: 5,
+            deletes: 0,
+            small: false,
+            older: 0,
             excuse_windows: false,
             must_heal: true,
         }
@@ -310,6 +322,26 @@ impl Scenario {
         Self { name: "large-changing", large: 50, ..Self::changing() }
     }
 
+    /// Keys are deleted, and their names forgotten, all the time.
+    pub(crate) fn forgetting() -> Self {
+        Self { name: "forgetting", deletes: 40, keys: 9, small: true, work_every: 100 * MS, ..Self::three() }
+    }
+
+    /// The same while voters come and go.
+    pub(crate) fn forgetting_changing() -> Self {
+        Self { name: "forgetting-changing", deletes: 40, keys: 9, small: true, work_every: 100 * MS, ..Self::changing() }
+    }
+
+    /// Large values that are deleted.
+    pub(crate) fn forgetting_large() -> Self {
+        Self { name: "forgetting-large", large: 40, ..Self::forgetting() }
+    }
+
+    /// Two of five agents know nothing of horizons, and the others take them for such that do.
+    pub(crate) fn forgetting_mixed() -> Self {
+        Self { name: "forgetting-mixed", agents: 5, expect: 5, seeds: 5, older: 2, must_heal: false, ..Self::forgetting() }
+    }
+
     /// What CI runs: also what was made for the mutations, where nothing may break as long as no rule is missing.
     pub(crate) fn all() -> Vec<Self> {
         let mut all = vec![
@@ -325,6 +357,10 @@ impl Scenario {
             Self::frozen(),
             Self::large(),
             Self::large_changing(),
+            Self::forgetting(),
+            Self::forgetting_changing(),
+            Self::forgetting_large(),
+            Self::forgetting_mixed(),
         ];
         for scenario in super::mutations::scenarios() {
             if all.iter().all(|s| s.name != scenario.name) {

@@ -34,8 +34,6 @@ use super::stats::Stats;
 pub(crate) const GRANT: Duration = Duration::from_millis(1_050);
 /// What a leader leaves of its window when it starts something.
 const MARGIN: Duration = Duration::from_millis(100);
-/// Keys that leaders write.
-const KEYS: usize = 5;
 
 /// Something that will happen.
 #[derive(Debug, Clone)]

@@ -3,8 +3,11 @@
 //!
 //! Every value is unique, so a value tells when it was first written: its *origin*, a stamp that stays the same however
 //! often the value is written back under newer epochs. Later means: of a higher origin.
+//!
+//! A deletion is a write like any other, only that nothing is left of it, perhaps not even a tombstone: where a leader has no
+//! value, some deletion that is late enough must have been written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorate::cluster::leadership::registers::Registers;
 use quorate_proto::message;
@@ -21,6 +24,8 @@ type Owed = BTreeMap<String, BTreeMap<Epoch, (Stamp, &'static str)>>;
 pub(crate) struct ActiveData {
     origins: BTreeMap<Value, Stamp>,
     owed: Owed,
+    /// When each key was deleted.
+    deleted: BTreeMap<String, BTreeSet<Stamp>>,
     /// What each leader had when it became active.
     active: BTreeMap<Epoch, BTreeMap<String, Stamp>>,
 }
@@ -58,7 +63,7 @@ impl ActiveData {
         for (key, owed) in &self.owed {
             for (under, (origin, invariant)) in owed.range(..epoch) {
                 let found = has.get(key);
-                if found.is_none_or(|found| found < origin) {
+                if !self.suffices(key, found, origin) {
                     let text = format!(
                         "the leader of epoch {epoch} has {key} as first written by {found:?}, \
                          but {origin} was agreed under epoch {under}"
@@ -68,6 +73,14 @@ impl ActiveData {
             }
         }
         Ok(())
+    }
+
+    /// Whether what was found of a key is as new as what is owed.
+    fn suffices(&self, key: &str, found: Option<&Stamp>, origin: &Stamp) -> bool {
+        match found {
+            Some(found) => found >= origin,
+            None => self.deleted.get(key).and_then(BTreeSet::last).is_some_and(|deleted| deleted >= origin),
+        }
     }
 
     fn owe(&mut self, key: &str, value: Value, under: Option<Epoch>, invariant: &'static str) -> Result<(), Broken> {
@@ -82,7 +95,7 @@ impl ActiveData {
         // An old leader's acknowledgement may come late: whoever leads since then must have had it all along.
         for (epoch, has) in self.active.range(under.next()..) {
             let found = has.get(key);
-            if found.is_none_or(|found| *found < origin) {
+            if !self.suffices(key, found, &origin) {
                 let text = format!(
                     "{key} of {origin} is agreed under epoch {under}, but the leader of epoch {epoch} \
                      became active with {found:?}"
@@ -99,6 +112,11 @@ impl Checker for ActiveData {
         match fact {
             Fact::Proposed { value, stamp } => {
                 self.origins.insert(*value, *stamp);
+                Ok(())
+            }
+            Fact::Deleted { key, value, stamp } => {
+                self.origins.insert(*value, *stamp);
+                self.deleted.entry((*key).to_owned()).or_default().insert(*stamp);
                 Ok(())
             }
             Fact::Acknowledged { key, value } => self.owe(key, *value, None, "I4"),
@@ -146,6 +164,21 @@ mod tests {
         assert_eq!(finds(&mut ActiveData::default(), &kept), None);
         let late = [seven, eight, Fact::Active { epoch: Epoch(2), registers: &old }, acknowledged];
         assert_eq!(finds(&mut ActiveData::default(), &late), Some("I4"));
+    }
+
+    #[test]
+    fn a_deleted_value_that_comes_back_is_found_and_one_that_is_gone_is_not() {
+        let [seven, eight] = WRITTEN;
+        let deleted = Fact::Deleted { key: "k", value: 9, stamp: stamp(1, 3) };
+        let acknowledged = |value| Fact::Acknowledged { key: "k", value };
+        let (old, none) = (registers(8), Registers::new());
+        let active = |registers| Fact::Active { epoch: Epoch(2), registers };
+        let history = [seven.clone(), eight.clone(), acknowledged(8), deleted.clone(), acknowledged(9)];
+        let with = |last| history.iter().cloned().chain([last]).collect::<Vec<_>>();
+        assert_eq!(finds(&mut ActiveData::default(), &with(active(&old))), Some("I4"));
+        assert_eq!(finds(&mut ActiveData::default(), &with(active(&none))), None);
+        let unanswered = [seven, eight, acknowledged(8), deleted, active(&none)];
+        assert_eq!(finds(&mut ActiveData::default(), &unanswered), None, "it may have been carried out");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use quorate::cluster::output::Event;
 use quorate_proto::Epoch;
 use quorate_proto::message::{Entry, Put};
 
-use super::{GRANT, Happening, KEYS, MARGIN, World};
+use super::{GRANT, Happening, MARGIN, World};
 use crate::leadership::checkers::value_of;
 use crate::leadership::facts::{Fact, Value, Who};
 use crate::leadership::scenario::{MS, SECOND};
@@ -76,6 +76,7 @@ impl World {
                 self.crash(host);
                 self.after(restart, Happening::Start { host });
             }
+            Event::Forgot { .. } => self.stats.count("deletions forgotten"),
             Event::Claiming { .. } => self.stats.count("claims"),
             Event::ClaimGivenUp { epoch, .. } => {
                 self.stats.count("claims given up");
@@ -132,9 +133,12 @@ impl World {
     }
 
     pub(crate) fn propose(&mut self, host: usize) {
-        let key = format!("k{}", self.dice.index(KEYS));
+        let key = format!("k{}", self.dice.index(self.scenario.keys));
         self.values += 1;
         let value = self.values;
+        if self.scenario.deletes > 0 && self.dice.percent(self.scenario.deletes) {
+            return self.write(host, &Entry::new(key, None), value);
+        }
         if self.scenario.large > 0 && self.dice.percent(self.scenario.large) {
             return self.store_contents(host, key, value);
         }
@@ -145,7 +149,7 @@ impl World {
     where
         for<'a> Put: From<&'a P>,
     {
-        let key = Put::from(entry).key;
+        let Put { key, value: contents } = Put::from(entry);
         let mut id = None;
         let now = self.hosts[host].now(self.real);
         let mut stamp = None;
@@ -158,7 +162,12 @@ impl World {
         }
         if let (Some(_), Some(stamp)) = (id, stamp) {
             self.stats.count("writes");
-            self.fact(&Fact::Proposed { value, stamp });
+            if contents.is_some() {
+                self.fact(&Fact::Proposed { value, stamp });
+            } else {
+                self.stats.count("deletions");
+                self.fact(&Fact::Deleted { key: &key, value, stamp });
+            }
         }
         self.with(host, |_, _| {});
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
-use quorate::cluster::leadership::{Leadership, Output};
+use quorate::cluster::leadership::{Leadership, Output, Rules};
 use quorate_proto::message::{VOTERS_KEY, Voter};
 use quorate_proto::{BootNonce, Epoch, Stamp};
 
@@ -35,7 +35,7 @@ impl World {
         let promised = durable.promised.as_ref().map_or(Epoch(0), |p| p.epoch);
         let now = self.hosts[host].now(self.real);
         let seed = self.dice.seed32();
-        let machine = Leadership::new(&settings, durable, BootNonce(nonce), self.rules, seed, now);
+        let machine = Leadership::new(&settings, durable, BootNonce(nonce), self.rules_of(host), seed, now);
         self.hosts[host].contacts.fill(Contact::default());
         self.hosts[host].running = Some(Running {
             machine,
@@ -51,6 +51,11 @@ impl World {
         self.trace(|| format!("n{} starts as process {life}", host + 1));
         self.fact(&Fact::OnDisk { disk: self.hosts[host].disk.number, promised });
         self.with(host, |machine, now| machine.handle_seeds(seeds, address(host), now));
+    }
+
+    fn rules_of(&self, host: usize) -> Rules {
+        let rules = if self.scenario.small { self.rules.small() } else { self.rules };
+        if host < self.scenario.older { rules.older() } else { rules }
     }
 
     /// Ends the process; what it had not stored is lost, or not.

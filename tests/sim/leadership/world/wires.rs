@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use quorate::cluster::durable::Change;
 use quorate::cluster::output::Ticket;
-use quorate_proto::message::{Body, Message, Put, VOTERS_KEY, Value, Voter, Voters};
+use quorate_proto::message::{Body, Message, Put, VOTERS_KEY, Value, Voter, decode_voters};
 use quorate_proto::{Epoch, Stamp};
 
 use super::{Happening, World, host_of};
@@ -75,7 +75,7 @@ impl World {
     }
 
     pub(super) fn voters_sent(&mut self, stamp: Stamp, value: &[u8]) {
-        let Ok(voters) = quorate_proto::codec::decode_frame::<Voters>(value) else { return };
+        let Ok((voters, _)) = decode_voters(value) else { return };
         let mut on_disk = self.lost.clone();
         on_disk.extend(self.hosts.iter().filter_map(|h| {
             let stamp = h.disk.durable.registers.get(VOTERS_KEY)?.0;
