@@ -901,7 +901,8 @@ fn handle(snapshot: ClusterSnapshot) -> (Handle, Ends) {
     let (health_sender, health) = watch::channel(Health::default());
     let (requests, received) = mpsc::channel(8);
     let metrics = Arc::new(Metrics::new());
-    let handle = Handle { cluster, tasks, health, requests, state: None, objects: Arc::new(Objects), metrics };
+    let handle =
+        Handle { cluster, tasks, health, requests, state: None, keyring: None, objects: Arc::new(Objects), metrics };
     (handle, (cluster_sender, tasks_sender, health_sender, received))
 }
 

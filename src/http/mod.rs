@@ -26,6 +26,7 @@ mod duration;
 mod error;
 mod forward;
 mod guard;
+mod keyring;
 mod limits;
 pub mod listen;
 mod patch;

@@ -10,17 +10,19 @@ use chrono::{DateTime, Local, SecondsFormat, Utc};
 
 use super::cluster::form_pairs;
 use super::error::{Shape, error, json};
+use super::keyring::is_keyring_path;
 use super::reply::{
     Activity as ActivityBody, ConsulFaultNow, ConsulNow, EnabledCounts, Event, EventConfig, Message, Overall,
     Progress as ProgressBody, RunNow, StatusCounts, SteppedDown, TaskNow, TaskStatus, TaskStatuses, TaskSummary,
     TasksNow,
 };
 use super::state::{self, is_state_path};
-use super::{cancel, create, duration, forward, limits, patch, reload, stale};
+use super::{cancel, create, duration, forward, keyring, limits, patch, reload, stale};
 use crate::runtime::agent::roster::DIFFERENCES_PATH;
 use crate::runtime::handle::{
     ApiRequest, ApiResponse, ClusterSnapshot, ConsulFault, ConsulReport, Handle, Request, RunMode, TasksSnapshot,
 };
+use crate::runtime::keyring::PATH as KEYRING_PATH;
 use crate::runtime::state::desk::PATH as STATE_PATH;
 use crate::task::report::{Activity, RunEvent, Status, TaskReport};
 
@@ -58,6 +60,7 @@ impl<'a> Call<'a> {
 pub(super) fn is_task_path(path: &str) -> bool {
     matches!(path, "/v1/status" | "/v1/status/tasks" | "/v1/tasks" | "/v1/cluster/tasks" | "/v1/cluster/step-down")
         || super::state::is_state_path(path)
+        || super::keyring::is_keyring_path(path)
         || path.starts_with("/v1/status/tasks/")
         || path.starts_with("/v1/tasks/")
 }
@@ -90,6 +93,12 @@ pub async fn answer(handle: &Handle, request: ApiRequest) -> ApiResponse {
             None => call.error(StatusCode::NOT_FOUND, Shape::WithId, "this agent keeps no state"),
         };
     }
+    if call.path == KEYRING_PATH {
+        return match &handle.keyring {
+            Some(desk) => desk.tell(),
+            None => call.error(StatusCode::NOT_FOUND, Shape::WithId, "this agent keeps no keys"),
+        };
+    }
     let cluster = handle.cluster();
     // Of one moment: the tasks themselves say whether they are those of a leader.
     let tasks = handle.tasks();
@@ -106,6 +115,7 @@ pub async fn answer(handle: &Handle, request: ApiRequest) -> ApiResponse {
             Some(desk) => state::answer(&**desk, &request).await,
             None => call.error(StatusCode::NOT_IMPLEMENTED, Shape::WithId, "this agent keeps no state"),
         },
+        (_, path) if is_keyring_path(path) => keyring::change(handle, &call).await,
         ("PUT", DIFFERENCES_PATH) => reload::note_differences(handle, &call).await,
         (_, "/v1/cluster/tasks" | "/v1/cluster/step-down") => {
             let text = format!("'{}' is not a method of {}", call.method, call.path);

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use quorate_proto::MemberId;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::keyring;
 use super::state::desk::Desk;
 use crate::cluster::View;
 use crate::roster::{self, Differs};
@@ -343,6 +344,8 @@ pub struct Handle {
     pub requests: mpsc::Sender<Request>,
     /// Terraform state that the cluster keeps; `None`: it keeps none.
     pub state: Option<Arc<Desk>>,
+    /// The keys of the cluster's traffic.
+    pub keyring: Option<Arc<keyring::Desk>>,
     /// Task objects of the API to definitions and back.
     pub objects: Arc<dyn TaskObjects>,
     /// Prometheus text, rendered at each call.
