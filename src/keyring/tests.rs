@@ -315,7 +315,7 @@ fn in_no_moment_of_a_rotation_two_agents_cannot_talk() {
             *n += count;
         }
     }
-    assert!(changes.iter().all(|count| *count > 100), "{changes:?}: installed, used, removed");
+    assert!(changes.iter().all(|count| *count > 50), "{changes:?}: installed, used, removed");
 }
 
 #[test]
