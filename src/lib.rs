@@ -4,6 +4,7 @@
 
 // Floor 1: pure, strangers to each other.
 pub mod cluster;
+pub mod keyring;
 pub mod state;
 pub mod task;
 

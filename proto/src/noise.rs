@@ -4,6 +4,9 @@
 //! pattern `NNpsk0`: fresh keys for every connection, hence forward secrecy, mixed with a secret derived from
 //! the group key and the cluster's name, hence only members get through. A recorded first message can be repeated at
 //! a responder, which then waits for a frame that never opens: a responder acts on frames, not on handshakes.
+//! While a cluster changes its key, the initiator takes one and the responder finds out which: the first message has a tag that
+//! only the right key verifies. Up to [`RING_MAX`](crate::seal::RING_MAX) keys cost some hashes each and no key exchange, which
+//! comes after. A responder without that key closes, and the initiator dials again with its next.
 //! Without a key the hello carries a hash of the cluster's name and nothing is hidden.
 //!
 //! After that each direction is a stream of *frames* (u32 big-endian length, bytes). With a key the stream is cut
@@ -27,7 +30,7 @@ pub use channel::{Channel, FrameError};
 use bytes::{Buf, BytesMut};
 use snow::HandshakeState;
 
-use crate::seal::{Key, MAGIC, MODE_PLAIN, MODE_SEALED, VERSION, name_hash};
+use crate::seal::{Fingerprint, Key, MAGIC, MODE_PLAIN, MODE_SEALED, Ring, VERSION, name_hash};
 
 /// Largest handshake message: known before anybody proved anything, so nothing larger is waited for.
 pub const HANDSHAKE_MAX: usize = 64;
@@ -85,12 +88,23 @@ impl HandshakeError {
 /// One side of the handshake. Write what [`Handshake::poll_output`] gives, [`Handshake::feed`] what was read, until
 /// [`Handshake::is_finished`]; then drain the output once more and [`Handshake::finish`].
 pub struct Handshake {
-    secret: Option<Box<HandshakeState>>,
+    secret: Secret,
+    name: String,
     name_hash: [u8; NAME_HASH],
     initiator: bool,
     heard: bool,
+    by: Option<Fingerprint>,
     input: BytesMut,
     output: Option<Vec<u8>>,
+}
+
+enum Secret {
+    /// There is no key.
+    None,
+    /// The responder has heard nothing yet: any of these keys will do.
+    AnyOf(Ring),
+    /// The key is known.
+    One(Box<HandshakeState>),
 }
 
 impl Handshake {
@@ -104,22 +118,40 @@ impl Handshake {
         Self::start(cluster_name, key, false, None)
     }
 
+    /// The side that accepted, whichever key of the ring the initiator took.
+    pub fn responder_of(cluster_name: &str, ring: Option<&Ring>) -> Self {
+        let secret = ring.map_or(Secret::None, |ring| Secret::AnyOf(ring.clone()));
+        Self::with(cluster_name, secret, false, None)
+    }
+
+    fn with(cluster_name: &str, secret: Secret, initiator: bool, by: Option<Fingerprint>) -> Self {
+        let (name, name_hash) = (cluster_name.to_owned(), name_hash(cluster_name));
+        Self { secret, name, name_hash, initiator, heard: false, by, input: BytesMut::new(), output: None }
+    }
+
     fn start(
         cluster_name: &str,
         key: Option<&Key>,
         initiator: bool,
         ephemeral: Option<&[u8; 32]>,
     ) -> Result<Self, HandshakeError> {
-        let name_hash = name_hash(cluster_name);
         let secret = match key {
-            Some(key) => Some(Box::new(noise(cluster_name, key, &name_hash, initiator, ephemeral)?)),
-            None => None,
+            Some(key) => {
+                let state = noise(cluster_name, key, &name_hash(cluster_name), initiator, ephemeral)?;
+                Secret::One(Box::new(state))
+            }
+            None => Secret::None,
         };
-        let mut this = Self { secret, name_hash, initiator, heard: false, input: BytesMut::new(), output: None };
+        let mut this = Self::with(cluster_name, secret, initiator, key.map(Fingerprint::of));
         if initiator {
             this.speak()?;
         }
         Ok(this)
+    }
+
+    /// The key of the connection, once both sides have spoken.
+    pub fn by(&self) -> Option<Fingerprint> {
+        self.by.filter(|_| self.heard)
     }
 
     /// Takes bytes from the peer, however cut. Bytes after the handshake wait for the channel.
@@ -155,18 +187,22 @@ impl Handshake {
             return Err(HandshakeError::Unfinished);
         }
         let transport = match self.secret {
-            Some(state) => Some(state.into_transport_mode().map_err(|e| HandshakeError::Noise(e.to_string()))?),
-            None => None,
+            Secret::One(state) => Some(state.into_transport_mode().map_err(|e| HandshakeError::Noise(e.to_string()))?),
+            Secret::None | Secret::AnyOf(_) => None,
         };
         Ok(Channel::new(transport, self.input))
     }
 
     fn mode(&self) -> u8 {
-        if self.secret.is_some() { MODE_SEALED } else { MODE_PLAIN }
+        if self.is_sealed() { MODE_SEALED } else { MODE_PLAIN }
     }
 
     fn rest_size(&self) -> usize {
-        if self.secret.is_some() { NOISE_MESSAGE } else { NAME_HASH }
+        if self.is_sealed() { NOISE_MESSAGE } else { NAME_HASH }
+    }
+
+    fn is_sealed(&self) -> bool {
+        !matches!(self.secret, Secret::None)
     }
 
     /// Refuses at the first byte that is wrong: a peer of another kind may send less than we wait for.
@@ -186,25 +222,40 @@ impl Handshake {
     }
 
     fn hear(&mut self, rest: &[u8]) -> Result<(), HandshakeError> {
+        let mut payload = [0; HANDSHAKE_MAX];
+        let mut found = None;
         match &mut self.secret {
-            Some(state) => {
-                let mut payload = [0; HANDSHAKE_MAX];
-                state.read_message(rest, &mut payload).map(|_| ()).map_err(|_| HandshakeError::BadSeal)
+            Secret::One(state) => {
+                return state.read_message(rest, &mut payload).map(|_| ()).map_err(|_| HandshakeError::BadSeal);
             }
-            None if *rest == self.name_hash => Ok(()),
-            None => Err(HandshakeError::ForeignCluster),
+            Secret::None if *rest == self.name_hash => return Ok(()),
+            Secret::None => return Err(HandshakeError::ForeignCluster),
+            Secret::AnyOf(ring) => {
+                for (print, key) in ring.fingerprints().zip(ring.keys()) {
+                    let mut state = noise(&self.name, key, &self.name_hash, self.initiator, None)?;
+                    if state.read_message(rest, &mut payload).is_ok() {
+                        found = Some((print, state));
+                        break;
+                    }
+                }
+            }
         }
+        let (print, state) = found.ok_or(HandshakeError::BadSeal)?;
+        self.by = Some(print);
+        self.secret = Secret::One(Box::new(state));
+        Ok(())
     }
 
     fn speak(&mut self) -> Result<(), HandshakeError> {
         let mut message = vec![MAGIC[0], MAGIC[1], VERSION, self.mode()];
         match &mut self.secret {
-            Some(state) => {
+            Secret::One(state) => {
                 let mut buffer = [0; HANDSHAKE_MAX];
                 let size = state.write_message(&[], &mut buffer).map_err(|e| HandshakeError::Noise(e.to_string()))?;
                 message.extend_from_slice(&buffer[..size]);
             }
-            None => message.extend_from_slice(&self.name_hash),
+            Secret::AnyOf(_) => return Err(HandshakeError::Unfinished),
+            Secret::None => message.extend_from_slice(&self.name_hash),
         }
         self.output = Some(message);
         Ok(())

@@ -14,6 +14,13 @@
 //! that depends on the cluster's name still tells apart clusters and damaged packets. An agent with a key takes
 //! no plain datagram, and one without takes no sealed one: no downgrade by a peer's wish.
 //!
+//! # More than one key
+//!
+//! A cluster that changes its key has several for a while: a [`Ring`]. The last byte of the session is a *hint*, a keyed hash of
+//! the seven before it: who has the key sees which one it is, and to everybody else it is as random as the rest. A process has a
+//! session for each key ([`Sealers`]); by which it speaks to whom is decided by [`Speakers`]. An older agent draws all
+//! eight bytes: nothing tells its key, so it is tried by every key, though only so often ([`Opener::refill`]).
+//!
 //! # Replays
 //!
 //! [`Opener`] remembers the last 1,024 counters of each of the last 1,024 sessions that proved themselves. A datagram
@@ -26,7 +33,10 @@
 //!
 //! Sockets, and the choice of the session: randomness is an argument. Control connections are in [`crate::noise`].
 
+mod ring;
+mod sealers;
 mod secret;
+mod speakers;
 mod window;
 
 #[cfg(test)]
@@ -34,7 +44,10 @@ mod tests;
 
 use std::fmt;
 
+pub use ring::{Fingerprint, NoFingerprint, RING_MAX, Ring, RingError};
+pub use sealers::Sealers;
 pub use secret::Key;
+pub use speakers::Speakers;
 
 pub(crate) use secret::name_hash;
 
@@ -58,13 +71,15 @@ pub const KIND_RENEWAL: u8 = 2;
 
 /// Mode byte: not encrypted.
 pub(crate) const MODE_PLAIN: u8 = 0;
-/// Mode byte: encrypted with the group key number 1. Other numbers are for a later rotation of keys.
+/// Mode byte: encrypted with a group key.
 pub(crate) const MODE_SEALED: u8 = 1;
 
 const HEADER: usize = 20;
 const TAG: usize = 16;
 const CHECK: usize = 8;
 const SESSION: std::ops::Range<usize> = 4..12;
+/// Where in a session the hint is.
+const HINT: usize = 7;
 const COUNTER: std::ops::Range<usize> = 12..20;
 
 /// What a datagram carries.
@@ -125,11 +140,12 @@ pub enum Refused {
     Magic,
     /// An envelope that this build does not know.
     Version,
-    /// Sealed with a key that this agent does not have, or sealed at all when it has none.
+    /// No key of this agent opens it, and nothing of its session was ever heard: another key, another cluster's name, or no
+    /// agent at all. Or it is sealed and this agent has no key.
     UnknownKey,
     /// Not encrypted, but this agent has a key.
     Plain,
-    /// Another key, another cluster's name, or damaged.
+    /// Of a session that proved itself, and damaged; or not encrypted and of another cluster's name, or damaged.
     BadSeal,
     /// Heard before, or too old to tell.
     Replayed,
@@ -174,6 +190,8 @@ pub struct Opened {
     pub kind: Kind,
     /// The body, without the kind byte.
     pub plain: Vec<u8>,
+    /// The key that sealed it; `None`: it was not encrypted.
+    pub by: Option<Fingerprint>,
 }
 
 /// Seals what this process sends. One per process and socket: it owns the counter.
@@ -187,6 +205,15 @@ impl Sealer {
     /// `session` is 8 random bytes, drawn anew at every process start and never stored.
     pub fn new(cluster_name: &str, key: Option<&Key>, session: [u8; 8]) -> Self {
         Self { secret: Group::new(cluster_name, key).secret(session), session, counter: 0 }
+    }
+
+    /// The same with the hint in the last byte of the session.
+    pub(crate) fn hinting(cluster_name: &str, key: Option<&Key>, mut session: [u8; 8]) -> Self {
+        let group = Group::new(cluster_name, key);
+        if let Some(hint) = group.hint(session) {
+            session[HINT] = hint;
+        }
+        Self { secret: group.secret(session), session, counter: 0 }
     }
 
     /// Seals a body of a kind.
@@ -223,16 +250,44 @@ impl fmt::Debug for Sealer {
     }
 }
 
+/// How many tries of a key without a hint there are between two calls of [`Opener::refill`].
+pub const TRIALS: u32 = 512;
+
 /// Opens what arrives, from any number of senders.
 pub struct Opener {
-    group: Group,
+    name: String,
+    /// One for each key, the primary first; one without a key when nothing is encrypted.
+    groups: Vec<Group>,
     sessions: Sessions,
+    trials: u32,
 }
 
 impl Opener {
     /// The same name and key as the senders'.
     pub fn new(cluster_name: &str, key: Option<&Key>) -> Self {
-        Self { group: Group::new(cluster_name, key), sessions: Sessions::default() }
+        Self::with_ring(cluster_name, key.cloned().map(Ring::of).as_ref())
+    }
+
+    /// Opens by every key of the ring; `None`: nothing is encrypted.
+    pub fn with_ring(cluster_name: &str, ring: Option<&Ring>) -> Self {
+        let mut this =
+            Self { name: cluster_name.to_owned(), groups: Vec::new(), sessions: Sessions::default(), trials: TRIALS };
+        match ring {
+            Some(ring) => this.set_ring(ring),
+            None => this.groups.push(Group::new(cluster_name, None)),
+        }
+        this
+    }
+
+    /// Another ring from now on. Sessions of keys that are no more in it are forgotten.
+    pub fn set_ring(&mut self, ring: &Ring) {
+        self.groups = ring.keys().map(|key| Group::new(&self.name, Some(key))).collect();
+        self.sessions.retain(|by| by.is_none_or(|by| ring.contains(by)));
+    }
+
+    /// Allows [`TRIALS`] tries again. To be called some ten times a second: it bounds what the datagrams of strangers cost.
+    pub fn refill(&mut self) {
+        self.trials = TRIALS;
     }
 
     /// Checks everything and gives the plain text. Only what proved itself is remembered, so that a stranger
@@ -251,7 +306,7 @@ impl Opener {
             return Err(Refused::Version);
         }
         match header[3] {
-            mode if mode == self.group.mode() => {}
+            mode if mode == self.groups[0].mode() => {}
             MODE_PLAIN => return Err(Refused::Plain),
             _ => return Err(Refused::UnknownKey),
         }
@@ -261,17 +316,51 @@ impl Opener {
         counter.copy_from_slice(&header[COUNTER]);
         let counter = u64::from_be_bytes(counter);
 
-        let secret = match self.sessions.secret(session) {
-            Some(known) => known.clone(),
-            None => self.group.secret(session),
+        let (mut plain, secret) = match self.sessions.secret(session) {
+            Some(known) => {
+                let known = known.clone();
+                (known.open(header, rest)?, known)
+            }
+            None => self.open_first(session, header, rest)?,
         };
-        let mut plain = secret.open(header, rest)?;
+        let by = secret.by();
         if !self.sessions.accept(session, secret, counter) {
             return Err(Refused::Replayed);
         }
         let kind = plain.first().copied().and_then(Kind::from_byte).ok_or(Refused::Kind)?;
         plain.remove(0);
-        Ok(Opened { kind, plain })
+        Ok(Opened { kind, plain, by })
+    }
+
+    /// The first datagram of a session that is heard. The hint costs one short hash for each key. What has no hint, or the wrong
+    /// one, is tried by every key as long as there are tries left: it may be an older agent's.
+    fn open_first(
+        &mut self,
+        session: [u8; 8],
+        header: &[u8; HEADER],
+        rest: &[u8],
+    ) -> Result<(Vec<u8>, Secret), Refused> {
+        if rest.len() <= self.groups[0].foot() {
+            return Err(Refused::TooShort);
+        }
+        let hinted = |group: &Group| group.hint(session).is_none_or(|hint| hint == session[HINT]);
+        for group in self.groups.iter().filter(|group| hinted(group)) {
+            let secret = group.secret(session);
+            match secret.open(header, rest) {
+                Ok(plain) => return Ok((plain, secret)),
+                Err(reason) if group.mode() == MODE_PLAIN => return Err(reason),
+                Err(_) => {}
+            }
+        }
+        for group in self.groups.iter().filter(|group| !hinted(group)) {
+            let Some(left) = self.trials.checked_sub(1) else { break };
+            self.trials = left;
+            let secret = group.secret(session);
+            if let Ok(plain) = secret.open(header, rest) {
+                return Ok((plain, secret));
+            }
+        }
+        Err(Refused::UnknownKey)
     }
 }
 

@@ -15,7 +15,8 @@ pub(super) fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
         .collect();
     if let Some(position) = args.iter().skip(1).take(2).position(|arg| arg == "help").map(|index| index + 1) {
         // `help x y` and `x help` are `x y --help`; a task may be called help, so only a word before its commands counts.
-        let group = args.get(1).is_some_and(|arg| arg == "task" || arg == "state" || arg == "config");
+        let group =
+            args.get(1).is_some_and(|arg| arg == "task" || arg == "state" || arg == "config" || arg == "keyring");
         if position == 1 || group {
             args.remove(position);
             args.push("--help".into());

@@ -7,11 +7,16 @@ use rand::rngs::SysRng;
 
 use super::output::{Failure, say};
 
-/// Prints 32 bytes of the operating system's randomness in base64.
+/// Prints a new key.
 pub(super) fn run() -> Result<(), Failure> {
+    say(&format!("{}\n", key()?))
+}
+
+/// 32 bytes of the operating system's randomness in base64.
+pub(super) fn key() -> Result<String, Failure> {
     let mut key = [0_u8; 32];
     SysRng
         .try_fill_bytes(&mut key)
         .map_err(|error| Failure::new(format!("cannot get randomness from the system: {error}")))?;
-    say(&format!("{}\n", STANDARD.encode(key)))
+    Ok(STANDARD.encode(key))
 }

@@ -17,6 +17,7 @@ mod config;
 mod env;
 pub mod exit;
 mod keygen;
+mod keyring;
 mod leave;
 mod logging;
 mod members;
@@ -91,6 +92,9 @@ enum Command {
     Config(config::ConfigCommand),
     /// Make a key for encrypt = "..."
     Keygen,
+    /// Look at the keys of the cluster's traffic, and change them while it runs
+    #[command(subcommand)]
+    Keyring(keyring::KeyringCommand),
     /// Print the version
     Version,
     /// Print a completion script for a shell
@@ -134,6 +138,7 @@ fn dispatch(command: Command, program: Program) -> ExitCode {
         Command::State(command) => state::run(command),
         Command::Token(command) => token::run(command),
         Command::Keygen => keygen::run(),
+        Command::Keyring(command) => keyring::run(command),
         Command::Version => output::say(&program.version()),
         Command::Completion(args) => completion::run(&args, &mut Cli::command(), program),
     };

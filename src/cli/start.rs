@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
-use quorate_proto::seal::Key;
+use quorate_proto::seal::{Key, Ring};
 use quorate_proto::{BootNonce, Instance};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -283,7 +283,7 @@ fn announce(settings: &config::Settings) {
              use it only for tasks that are safe to run twice or whose resource checks the epoch"
         );
     }
-    if ha.key.is_none() {
+    if ha.keys.is_empty() {
         tracing::warn!("traffic between agents is not encrypted (encrypt = \"none\", or loopback without a key)");
     }
 }
@@ -342,7 +342,8 @@ fn runtime_settings(
     let network = settings.cluster.as_ref().map(|ha| Network {
         bind: ha.bind,
         advertise: ha.advertise,
-        key: ha.key.as_ref().and_then(|key| Key::from_bytes(key.bytes())),
+        // Checked when the files were read: none is there twice, and there are not too many.
+        ring: Ring::new(ha.keys.iter().filter_map(|key| Key::from_bytes(key.bytes()))).ok(),
     });
     let consul_backend = providers::consul_access(&settings);
     let consul = settings.consul.clone();
@@ -376,7 +377,8 @@ fn seeds() -> Seeds {
         instance: Instance(rand::random()),
         boot: BootNonce(rand::random()),
         session: rand::random(),
-        last_words_session: rand::random(),
+        sealing: rand::random(),
+        last_words_sealing: rand::random(),
         core: rand::random(),
         tasks: rand::random(),
     }

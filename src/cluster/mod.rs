@@ -140,10 +140,11 @@ impl Cluster {
 
     // Inputs.
 
-    /// An unsealed SWIM packet.
-    pub fn handle_gossip(&mut self, from: SocketAddr, payload: &[u8], now: Now) {
-        self.membership.handle_datagram(from, payload, now);
+    /// An unsealed SWIM packet. Answers with the address that the sender says it has.
+    pub fn handle_gossip(&mut self, from: SocketAddr, payload: &[u8], now: Now) -> Option<SocketAddr> {
+        let sender = self.membership.handle_datagram(from, payload, now);
         self.settle(now);
+        sender
     }
 
     /// An unsealed control message, from a datagram or a frame; `from` is where an answer goes.

@@ -130,8 +130,8 @@ pub struct HighAvailability {
     /// Where others reach them. `None`: bind is unspecified, so the runtime takes the first address of this machine
     /// that is not loopback.
     pub advertise: Option<SocketAddr>,
-    /// What seals all traffic.
-    pub key: Option<ClusterKey>,
+    /// What seals all traffic, and more keys that open it; empty: nothing is encrypted.
+    pub keys: Vec<ClusterKey>,
     /// `instance { address }`: what others are told about the API's host; empty when not configured.
     pub instance_address: String,
     /// `take_over = "all"`: a new leader runs every task once, not only those whose data changed.

@@ -95,7 +95,7 @@ fn the_example_of_the_design_is_read() {
     assert_eq!((ha.cluster.expect, ha.cluster.mode, ha.profile), (3, LeadershipMode::Alive, Profile::Calm));
     assert_eq!(ha.cluster.timing.lease.settle, Duration::from_secs(20));
     assert_eq!(ha.advertise.map(|addr| addr.to_string()).as_deref(), Some("10.0.0.1:8559"));
-    assert_eq!(ha.key.expect("a key").bytes()[..3], [0, 1, 2]);
+    assert_eq!(ha.keys[0].bytes()[..3], [0, 1, 2]);
     assert_eq!(ha.follower_requests, FollowerRequests::Redirect);
     assert!(!format!("{settings:?}").contains("AAEC"));
     let [task] = settings.tasks.as_slice() else { panic!("one task") };

@@ -28,6 +28,7 @@ mod error;
 mod forward;
 mod fuzzing;
 mod guard;
+mod keyring;
 mod limits;
 pub mod listen;
 mod patch;

@@ -9,7 +9,7 @@ use super::error::{Shape, error, json, text};
 use super::forward::{self, Answer};
 use super::reply::Left;
 use super::tasks::{handle_request, is_task_path};
-use super::{Face, FollowerRequests, access, body, cluster, limits, readiness, reload, schema, stale};
+use super::{Face, FollowerRequests, access, body, cluster, keyring, limits, readiness, reload, schema, stale};
 use crate::runtime::handle::{ApiRequest, ApiResponse, Request};
 use crate::runtime::{clock, metrics};
 
@@ -63,7 +63,7 @@ async fn own(request: &HttpRequest, face: &Face, path: &str, request_id: &str) -
     let reads = matches!(*method, Method::GET | Method::HEAD);
     let allowed = match path {
         "/v1/status/cluster" | "/status/cluster" | "/v1/cluster" | "/v1/health" | "/livez" | "/readyz" | "/leader"
-        | "/metrics" | "/openapi.json" => reads,
+        | "/metrics" | "/openapi.json" | "/v1/keyring" => reads,
         "/v1/cluster/leave" | "/v1/cluster/reload" => *method == Method::POST,
         _ => return text(StatusCode::NOT_FOUND, "404 page not found"),
     };
@@ -74,6 +74,7 @@ async fn own(request: &HttpRequest, face: &Face, path: &str, request_id: &str) -
     match path {
         "/v1/status/cluster" | "/status/cluster" => cluster::status(face, request.query_string(), request_id).await,
         "/v1/cluster" => cluster::overview(face, request.query_string(), request_id).await,
+        "/v1/keyring" => keyring::list(&face.handle, request_id).await,
         "/v1/cluster/leave" => leave(face, request_id).await,
         "/v1/cluster/reload" => reload::reload(face, request_id).await,
         "/v1/health" => match face.handle.health().not_ready {
@@ -137,6 +138,10 @@ fn pattern(path: &str) -> &'static str {
         "/v1/cluster/state" => "/v1/cluster/state",
         "/v1/cluster/leave" => "/v1/cluster/leave",
         "/v1/cluster/reload" => "/v1/cluster/reload",
+        "/v1/keyring" => "/v1/keyring",
+        "/v1/keyring/install" => "/v1/keyring/install",
+        "/v1/keyring/use" => "/v1/keyring/use",
+        "/v1/keyring/remove" => "/v1/keyring/remove",
         "/livez" => "/livez",
         "/readyz" => "/readyz",
         "/leader" => "/leader",

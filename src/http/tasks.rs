@@ -10,19 +10,21 @@ use chrono::{DateTime, Local, SecondsFormat, Utc};
 
 use super::cluster::form_pairs;
 use super::error::{Shape, error, json};
+use super::keyring::is_keyring_path;
 use super::reply::{
     Activity as ActivityBody, ConsulFaultNow, ConsulNow, EnabledCounts, Event, EventConfig, Message, Overall,
     Progress as ProgressBody, RunNow, StatusCounts, SteppedDown, TaskNow, TaskStatus, TaskStatuses, TaskSummary,
     TasksNow,
 };
 use super::state::{self, is_state_path};
-use super::{access, cancel, create, forward, limits, patch, reload, stale, tokens};
+use super::{access, cancel, create, forward, keyring, limits, patch, reload, stale, tokens};
 use crate::runtime::access::USED_PATH;
 use crate::runtime::agent::roster::DIFFERENCES_PATH;
 use crate::runtime::handle::{
     ApiRequest, ApiResponse, Caller, ClusterSnapshot, ConsulFault, ConsulReport, Handle, Request, RunMode,
     TasksSnapshot,
 };
+use crate::runtime::keyring::PATH as KEYRING_PATH;
 use crate::runtime::state::desk::PATH as STATE_PATH;
 use crate::task::duration;
 use crate::task::report::{Activity, RunEvent, Status, TaskReport};
@@ -64,6 +66,7 @@ pub(super) fn is_task_path(path: &str) -> bool {
     matches!(path, "/v1/status" | "/v1/status/tasks" | "/v1/tasks" | "/v1/cluster/tasks" | "/v1/cluster/step-down")
         || super::state::is_state_path(path)
         || tokens::is_token_path(path)
+        || super::keyring::is_keyring_path(path)
         || path.starts_with("/v1/status/tasks/")
         || path.starts_with("/v1/tasks/")
 }
@@ -115,6 +118,7 @@ pub async fn answer(handle: &Handle, mut request: ApiRequest) -> ApiResponse {
             None => call.error(StatusCode::NOT_IMPLEMENTED, Shape::WithId, "this agent keeps no state"),
         },
         (_, path) if tokens::is_token_path(path) => tokens::answer(handle, &call, &grants).await,
+        (_, path) if is_keyring_path(path) => keyring::change(handle, &call).await,
         (_, "/v1/cluster/tasks" | "/v1/cluster/step-down") => {
             let text = format!("'{}' is not a method of {}", call.method, call.path);
             call.error(StatusCode::METHOD_NOT_ALLOWED, Shape::WithId, &text)
@@ -156,6 +160,10 @@ async fn internal(handle: &Handle, call: &Call<'_>, request: &ApiRequest) -> Opt
             }
             Some(reload::note_differences(handle, call).await)
         }
+        (_, KEYRING_PATH) => Some(match &handle.keyring {
+            Some(desk) => desk.tell(),
+            None => call.error(StatusCode::NOT_FOUND, Shape::WithId, "this agent keeps no keys"),
+        }),
         ("PUT", USED_PATH) => {
             handle.gate.note_used(call.body);
             Some(json(StatusCode::OK, &serde_json::json!({})))

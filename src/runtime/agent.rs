@@ -23,7 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_proto::identity::Versions;
-use quorate_proto::seal::{Opener, Sealer};
+use quorate_proto::message::Value;
+use quorate_proto::seal::{Opener, Sealers, Speakers};
 use quorate_proto::{BootNonce, Identity, Instance};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{OnceCell, mpsc, watch};
@@ -33,9 +34,10 @@ use tracing::{info, warn};
 use self::consul::Watches;
 use self::cycle::{Loop, Queues};
 use super::access::Gate;
-use super::control::Control;
-use super::core::Core;
+use super::control::{self, Control};
+use super::core::{Core, ToldRing};
 use super::handle::{Forwarded, Handle, Health, MetricsText, TasksSnapshot};
+use super::keyring::{self, Keys};
 use super::metrics::Metrics;
 use super::replica::Replica;
 use super::runs::{Exits, Leashes, Runner, StateOfRuns, Underway};
@@ -43,6 +45,7 @@ use super::settings::Settings;
 use super::snapshot::Chronicle;
 use super::state::RunCredentials;
 use super::state::desk::Desk;
+use super::strangers::Strangers;
 use super::{address, blobs, clock, core, fetch, persist, resolve};
 use crate::cluster::Cluster;
 use crate::cluster::leadership::Rules;
@@ -132,10 +135,15 @@ impl Agent {
         let unix_ms = u64::try_from(clock::utc().timestamp_millis()).unwrap_or(0);
         let open = Store::open(&settings.data_dir, &settings.id, seed.instance, unix_ms);
         let (store, opened) = open.map_err(|source| StartError::Store { path: settings.data_dir.clone(), source })?;
-        let (bind, key) = match &settings.network {
-            Some(network) => (network.bind, network.key.clone()),
+        let (bind, configured) = match &settings.network {
+            Some(network) => (network.bind, network.ring.clone()),
             None => (SocketAddr::from(([127, 0, 0, 1], 0)), None),
         };
+        let stored = opened.durable.registers.get(crate::keyring::REGISTER);
+        let told_ring = ToldRing::new(stored.map(|(stamp, _)| *stamp));
+        let stored = stored.and_then(|(_, value)| value.as_ref().and_then(Value::inline));
+        let keys = Keys::new(configured, stored);
+        let ring = keys.ring();
         let socket = core::bind(bind).and_then(UdpSocket::from_std);
         let socket = socket.map_err(|source| StartError::Bind { addr: bind, what: "gossip (UDP)", source })?;
         let bound = socket.local_addr().unwrap_or(bind);
@@ -157,7 +165,7 @@ impl Agent {
         };
         info!(
             id = %settings.id, gossip = %own, data_dir = %settings.data_dir.display(),
-            fresh = opened.fresh, generation = %opened.generation, sealed = key.is_some(), "agent starts"
+            fresh = opened.fresh, generation = %opened.generation, sealed = ring.is_some(), "agent starts"
         );
         let (commands, command_queue) = mpsc::channel(COMMANDS);
         let (notices, notice_queue) = mpsc::unbounded_channel();
@@ -165,7 +173,17 @@ impl Agent {
         let (forwarded, forwarded_queue) = mpsc::channel(64);
         let (failed, failed_queue) = mpsc::unbounded_channel();
         let name = settings.cluster.name.clone();
-        let control = Control::new(name.clone(), key.clone(), own, commands.clone(), forwarded, store.blobs().clone());
+        let (known, known_addresses) = watch::channel(Arc::default());
+        let control = Control::new(control::Parts {
+            name: name.clone(),
+            keys: keys.clone(),
+            own,
+            commands: commands.clone(),
+            forwarded,
+            blobs: store.blobs().clone(),
+            known: known_addresses,
+            metrics: metrics.clone(),
+        });
         if settings.network.is_some() {
             let listener = TcpListener::bind(bound).await;
             let listener =
@@ -198,11 +216,20 @@ impl Agent {
         cluster.handle_address_book(opened.peers, now);
         let (view, views) = watch::channel(Arc::new(cluster.view().clone()));
         let (last_words, newest_last_words) = watch::channel(core::LastWords::default());
+        let (agreed, newest_agreed) = watch::channel(None);
+        tokio::spawn(keyring::follow(keys.clone(), newest_agreed, commands.clone()));
         let core = Core {
             cluster,
             socket,
-            sealer: Sealer::new(&name, key.as_ref(), seed.session),
-            opener: Opener::new(&name, key.as_ref()),
+            sealers: Sealers::new(&name, ring.as_ref(), seed.sealing),
+            opener: Opener::with_ring(&name, ring.as_ref()),
+            speakers: Speakers::default(),
+            agreed,
+            told_ring,
+            known,
+            seeds: BTreeSet::new(),
+            strangers: Strangers::default(),
+            refilled: now.mono,
             commands: command_queue,
             notices,
             control: outgoing,
@@ -212,7 +239,8 @@ impl Agent {
             installs: 0,
             view,
             last_words,
-            last_words_sealer: Sealer::new(&name, key.as_ref(), seed.last_words_session),
+            last_words_sealers: Sealers::new(&name, ring.as_ref(), seed.last_words_sealing),
+            ring,
             metrics: metrics.clone(),
             counted: Stats::default(),
         };
@@ -236,6 +264,13 @@ impl Agent {
         tokio::spawn(gate.clone().run(settings.id.clone(), views.clone(), control.clone()));
         let desk = Desk::new(Replica::new(commands.clone()), lease_tx.subscribe(), views.clone(), control.clone());
         let desk = Arc::new(desk);
+        let keyring = keyring::Desk::new(
+            keys,
+            Replica::new(commands.clone()),
+            lease_tx.subscribe(),
+            views.clone(),
+            control.clone(),
+        );
         let credentials = RunCredentials::new(settings.id.clone());
         let (runs_heard_at, state_address) = watch::channel(None);
         let runner = Arc::new(Runner {
@@ -340,6 +375,7 @@ impl Agent {
             health: health_rx,
             requests,
             state: Some(desk.clone()),
+            keyring: Some(Arc::new(keyring)),
             objects: settings.objects,
             metrics,
             gate,
@@ -364,10 +400,12 @@ pub struct Seeds {
     pub instance: Instance,
     /// Of this process.
     pub boot: BootNonce,
-    /// Of the datagrams of this process.
+    /// For what needs few bits, such as pauses before retries.
     pub session: [u8; 8],
-    /// Of the datagrams its guardian may send.
-    pub last_words_session: [u8; 8],
+    /// For the sessions of the datagrams of this process.
+    pub sealing: [u8; 32],
+    /// For those of the datagrams that its guardian may send.
+    pub last_words_sealing: [u8; 32],
     /// For the cluster core.
     pub core: [u8; 32],
     /// For the task room.

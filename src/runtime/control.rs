@@ -3,24 +3,37 @@
 //! They carry what does not fit a datagram, and the requests that followers forward to the leader. A connection is made
 //! when it is needed and kept while it is used. Nothing here is trusted to arrive: the core repeats its messages by
 //! timer, and a forwarded request that gets no answer is reported as unknown.
+//!
+//! Whoever can reach the port can connect. Until its first frame has opened, a connection is a stranger's: it has a deadline, sends
+//! little, and its place is of those that [`gate`] gives away. A connection lives as long as the key that it was made by is in the
+//! ring.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+mod door;
+mod gate;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_proto::bincode_derive::{Decode, Encode};
 use quorate_proto::noise::{Channel, Handshake};
-use quorate_proto::seal::Key;
+use quorate_proto::seal::{Fingerprint, Ring, Speakers};
 use quorate_proto::{BlobHash, MemberId, codec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, OnceCell, Semaphore, mpsc, oneshot};
+use tokio::net::TcpStream;
+use tokio::sync::{Mutex, OnceCell, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
-use tracing::debug;
+use tracing::{debug, warn};
 
+use door::{Door, Place, lock, run};
+
+use super::clock;
 use super::core::Command;
 use super::handle::{ApiRequest, ApiResponse, Caller, Forwarded};
+use super::keyring::Keys;
+use super::metrics::Metrics;
+use super::strangers::Strangers;
 use crate::store;
 
 /// A peer that takes longer to connect or to prove itself is not there.
@@ -28,8 +41,8 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// A connection on which nothing happened for this long is closed.
 /// Longer than a forwarded request may take: its answer comes over the connection that carried it.
 const IDLE: Duration = Duration::from_mins(2);
-/// Connections accepted at once; more wait in the backlog.
-const ACCEPTED_MAX: usize = 256;
+/// Connections of members at once, which have proved that they are such.
+const PROVEN_MAX: usize = 256;
 /// Bytes of contents in one frame: what is sent meanwhile on other connections is not kept waiting by a large one.
 const CHUNK: usize = 64 * 1024;
 /// Contents sent at once; more wait.
@@ -147,7 +160,15 @@ pub struct Control {
 
 struct Shared {
     name: String,
-    key: Option<Key>,
+    keys: Keys,
+    /// By which key peers were reached last.
+    speakers: std::sync::Mutex<Speakers>,
+    /// Addresses of members and seeds.
+    known: watch::Receiver<Arc<BTreeSet<IpAddr>>>,
+    door: std::sync::Mutex<Door>,
+    proven: Semaphore,
+    strangers: std::sync::Mutex<Strangers>,
+    metrics: Arc<Metrics>,
     own: SocketAddr,
     links: Mutex<BTreeMap<SocketAddr, Link>>,
     commands: mpsc::Sender<Command>,
@@ -157,6 +178,27 @@ struct Shared {
     next_request: std::sync::atomic::AtomicU64,
 }
 
+/// What the control plane works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// Of the cluster.
+    pub name: String,
+    /// What seals the connections.
+    pub keys: Keys,
+    /// The gossip address that others know.
+    pub own: SocketAddr,
+    /// To the core.
+    pub commands: mpsc::Sender<Command>,
+    /// To whoever answers requests of other agents.
+    pub forwarded: mpsc::Sender<Forwarded>,
+    /// Large values.
+    pub blobs: store::Blobs,
+    /// Addresses of members and seeds.
+    pub known: watch::Receiver<Arc<BTreeSet<IpAddr>>>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("own", &self.own).finish_non_exhaustive()
@@ -164,43 +206,27 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Control {
-    /// `own`: the gossip address that others know.
-    pub fn new(
-        name: String,
-        key: Option<Key>,
-        own: SocketAddr,
-        commands: mpsc::Sender<Command>,
-        forwarded: mpsc::Sender<Forwarded>,
-        blobs: store::Blobs,
-    ) -> Self {
-        let next_request = std::sync::atomic::AtomicU64::new(1);
-        let links = Mutex::new(BTreeMap::new());
-        let sending = Semaphore::new(SENDING_MAX);
-        let shared = Shared { name, key, own, links, commands, forwarded, blobs, sending, next_request };
+    /// Of these parts.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { name, keys, own, commands, forwarded, blobs, known, metrics } = parts;
+        let shared = Shared {
+            name,
+            keys,
+            speakers: std::sync::Mutex::default(),
+            known,
+            door: std::sync::Mutex::default(),
+            proven: Semaphore::new(PROVEN_MAX),
+            strangers: std::sync::Mutex::default(),
+            metrics,
+            own,
+            links: Mutex::new(BTreeMap::new()),
+            commands,
+            forwarded,
+            blobs,
+            sending: Semaphore::new(SENDING_MAX),
+            next_request: std::sync::atomic::AtomicU64::new(1),
+        };
         Self { shared: Arc::new(shared) }
-    }
-
-    /// Accepts connections for ever.
-    pub async fn accept(self, listener: TcpListener) {
-        let room = Arc::new(Semaphore::new(ACCEPTED_MAX));
-        loop {
-            let Ok(permit) = room.clone().acquire_owned().await else { return };
-            match listener.accept().await {
-                Ok((stream, peer)) => {
-                    let this = self.clone();
-                    tokio::spawn(async move {
-                        if let Err(error) = this.serve(stream).await {
-                            debug!(%peer, %error, "control connection closed");
-                        }
-                        drop(permit);
-                    });
-                }
-                Err(error) => {
-                    debug!(%error, "accept failed");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
     }
 
     /// Sends what the core gives, for ever.
@@ -263,8 +289,7 @@ impl Control {
 
     /// Asks a peer for the contents of a large value, on a connection of its own.
     pub async fn fetch(&self, from: SocketAddr, hash: BlobHash, len: u32) -> std::io::Result<Transfer> {
-        let mut stream = timeout(CONNECT, TcpStream::connect(from)).await??;
-        let mut channel = timeout(CONNECT, self.handshake(&mut stream, true)).await??;
+        let (mut stream, mut channel, _) = self.connect(from).await?;
         write(&mut stream, &mut channel, &Frame::Fetch(hash, len)).await?;
         Ok(Transfer { stream, channel, buffer: vec![0; CHUNK] })
     }
@@ -313,16 +338,26 @@ impl Control {
     }
 
     async fn dial(&self, to: SocketAddr, mut queue: mpsc::Receiver<Frame>, waiting: &Waiting) -> std::io::Result<()> {
-        let mut stream = timeout(CONNECT, TcpStream::connect(to)).await??;
-        let mut channel = timeout(CONNECT, self.handshake(&mut stream, true)).await??;
+        let mut rings = self.shared.keys.watch();
+        let (mut stream, mut channel, by) = self.connect(to).await?;
         write(&mut stream, &mut channel, &Frame::Hello(self.shared.own)).await?;
         let mut buffer = vec![0; 16 * 1024];
+        let mut is_used = true;
         loop {
+            // Nobody sends by it any more: it ends with the last answer.
+            if !is_used && waiting.lock().await.is_empty() {
+                return Ok(());
+            }
             tokio::select! {
-                frame = queue.recv() => match frame {
+                frame = queue.recv(), if is_used => match frame {
                     Some(frame) => write(&mut stream, &mut channel, &frame).await?,
-                    None => return Ok(()),
+                    None => is_used = false,
                 },
+                Ok(()) = rings.changed() => {
+                    self.still_ours(by, &mut rings)?;
+                    // The next frame goes by the newest key.
+                    self.retire(to, by).await;
+                }
                 read = timeout(IDLE, stream.read(&mut buffer)) => {
                     let size = read??;
                     if size == 0 {
@@ -341,26 +376,87 @@ impl Control {
         }
     }
 
-    async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        let mut channel = timeout(CONNECT, self.handshake(&mut stream, false)).await??;
+    /// A connection to a peer, by the first key that it takes.
+    async fn connect(&self, to: SocketAddr) -> std::io::Result<(TcpStream, Channel, Option<Fingerprint>)> {
+        let ring = self.shared.keys.ring();
+        let keys = ring.as_ref().map(|ring| lock(&self.shared.speakers).order(to, ring));
+        let keys: Vec<_> = keys.map_or_else(|| vec![None], |keys| keys.into_iter().map(Some).collect());
+        let mut refused = None;
+        for by in keys {
+            let mut stream = timeout(CONNECT, TcpStream::connect(to)).await??;
+            let key = by.and_then(|by| ring.as_ref()?.key(by));
+            let handshake = Handshake::initiator(&self.shared.name, key).map_err(std::io::Error::other)?;
+            match timeout(CONNECT, run(&mut stream, handshake)).await? {
+                Ok((channel, _)) => {
+                    if let Some(by) = by {
+                        lock(&self.shared.speakers).heard(to, by);
+                    }
+                    return Ok((stream, channel, by));
+                }
+                // A peer that lacks the key hangs up.
+                Err(error) if hung_up(&error) => refused = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        let told = lock(&self.shared.strangers).note(to.ip(), clock::now().mono);
+        if told.is_some() && ring.is_some() {
+            warn!(
+                %to,
+                "the agent there takes no key of this agent. If the key was changed while one of the two was away, put the \
+                 current key in its encrypt_file and start it again"
+            );
+        }
+        Err(refused.unwrap_or_else(|| std::io::ErrorKind::NotFound.into()))
+    }
+
+    /// Fails when the key of a connection is not in the ring any more.
+    fn still_ours(&self, by: Option<Fingerprint>, rings: &mut watch::Receiver<Option<Ring>>) -> std::io::Result<()> {
+        let ring = rings.borrow_and_update();
+        let gone = by.is_some_and(|by| !ring.as_ref().is_some_and(|ring| ring.contains(by)));
+        if gone { Err(std::io::Error::other("its key was removed from the ring")) } else { Ok(()) }
+    }
+
+    /// Forgets a link that is not by the primary key, so that the next frame makes another.
+    async fn retire(&self, to: SocketAddr, by: Option<Fingerprint>) {
+        if by != self.shared.keys.ring().map(|ring| ring.primary()) {
+            self.shared.links.lock().await.remove(&to);
+        }
+    }
+
+    async fn serve(&self, mut stream: TcpStream, place: Place) -> std::io::Result<()> {
+        let mut rings = self.shared.keys.watch();
+        let proved = tokio::select! {
+            proved = self.prove(&mut stream) => proved,
+            () = place.evicted.cancelled() => return Err(std::io::Error::other("made room for another stranger")),
+        };
+        let (mut channel, by, mut first) =
+            proved.inspect_err(|_| self.shared.metrics.connection_refused("unproven"))?;
+        drop(place);
+        let Ok(_room) = self.shared.proven.try_acquire() else {
+            self.shared.metrics.connection_refused("members");
+            return Err(std::io::Error::other("members have too many connections"));
+        };
+        // The ring may have changed meanwhile.
+        self.still_ours(by, &mut rings)?;
         let (answers, mut ready) = mpsc::channel::<Frame>(QUEUE);
         let mut buffer = vec![0; 16 * 1024];
         let mut peer: Option<SocketAddr> = None;
         loop {
+            while let Some(frame) = first.take().map_or_else(|| next(&mut channel), |frame| Ok(Some(frame)))? {
+                if let Frame::Fetch(hash, len) = frame {
+                    return self.send_contents(hash, len, &mut stream, &mut channel).await;
+                }
+                self.handle(frame, &mut peer, &answers).await;
+            }
             tokio::select! {
                 Some(frame) = ready.recv() => write(&mut stream, &mut channel, &frame).await?,
+                Ok(()) = rings.changed() => self.still_ours(by, &mut rings)?,
                 read = timeout(IDLE, stream.read(&mut buffer)) => {
                     let size = read??;
                     if size == 0 {
                         return Ok(());
                     }
                     channel.feed(&buffer[..size]);
-                    while let Some(frame) = next(&mut channel)? {
-                        if let Frame::Fetch(hash, len) = frame {
-                            return self.send_contents(hash, len, &mut stream, &mut channel).await;
-                        }
-                        self.handle(frame, &mut peer, &answers).await;
-                    }
                 }
             }
         }
@@ -407,27 +503,11 @@ impl Control {
             }
         });
     }
+}
 
-    async fn handshake(&self, stream: &mut TcpStream, dialled: bool) -> std::io::Result<Channel> {
-        stream.set_nodelay(true)?;
-        let (name, key) = (self.shared.name.as_str(), self.shared.key.as_ref());
-        let begun = if dialled { Handshake::initiator(name, key) } else { Handshake::responder(name, key) };
-        let mut handshake = begun.map_err(std::io::Error::other)?;
-        let mut buffer = [0; 256];
-        loop {
-            while let Some(bytes) = handshake.poll_output() {
-                stream.write_all(&bytes).await?;
-            }
-            if handshake.is_finished() {
-                return handshake.finish().map_err(std::io::Error::other);
-            }
-            let size = stream.read(&mut buffer).await?;
-            if size == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-            handshake.feed(&buffer[..size]).map_err(std::io::Error::other)?;
-        }
-    }
+fn hung_up(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe)
 }
 
 async fn write(stream: &mut TcpStream, channel: &mut Channel, frame: &Frame) -> std::io::Result<()> {

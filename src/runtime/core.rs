@@ -3,14 +3,17 @@
 //!
 //! Wakes for: datagrams, the core's deadline, commands of the agent. Then: obey the outputs in order.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+mod ingress;
+mod thread;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_proto::message::{Entry, Put, Value};
-use quorate_proto::seal::{Kind, Opener, PLAIN_MAX, Sealer};
-use quorate_proto::{BlobHash, Epoch, Generation, MemberId};
+use quorate_proto::seal::{Opener, PLAIN_MAX, Ring, Sealers, Speakers};
+use quorate_proto::{BlobHash, Epoch, Generation, MemberId, Stamp};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, warn};
@@ -22,18 +25,17 @@ use super::fetch::Fetch;
 use super::metrics::{Direction, Metrics};
 use super::persist::Store;
 use super::replica::Reading;
+use super::strangers::Strangers;
 use crate::cluster::leadership::{Lease, Released};
 use crate::cluster::membership::Stats;
 use crate::cluster::{Cluster, Event, Output, Ticket, View, WriteId};
+use crate::keyring;
 
-/// Datagrams taken from the socket before timers are looked at again.
-const DATAGRAMS_PER_WAKE: usize = 256;
+use thread::Drift;
+pub use thread::{bind, start};
+
 /// Commands taken after each wake, whatever woke the thread: a flood of datagrams must not starve them.
 const COMMANDS_PER_WAKE: usize = 256;
-/// Receive buffer asked for: a pause of a second at 50 members must not lose packets.
-const RECEIVE_BUFFER: usize = 1 << 21;
-/// Wall clock against boot clock: a jump of more than this between two wakes is a frozen or moved machine.
-const FROZEN: Duration = Duration::from_millis(500);
 /// How often the clocks are compared when nothing else wakes the thread.
 const IDLE_WAKE: Duration = Duration::from_secs(1);
 
@@ -105,6 +107,8 @@ pub enum Command {
     EndLease(String),
     /// Nothing of the lost epoch runs any more.
     RunsEnded(Epoch),
+    /// Seal and open with these keys from now on.
+    Ring(Ring),
     /// Remove a voter that leaves for good.
     RemoveVoter(MemberId, oneshot::Sender<Result<(), String>>),
     /// Say goodbye and end the thread.
@@ -164,7 +168,23 @@ pub struct Core {
     /// Bound.
     pub socket: UdpSocket,
     /// Seals what goes out.
-    pub sealer: Sealer,
+    pub sealers: Sealers,
+    /// The keys; `None`: nothing is encrypted.
+    pub ring: Option<Ring>,
+    /// By which of them each peer is spoken to.
+    pub speakers: Speakers,
+    /// What the registers say of the keys, when it is on this disk.
+    pub agreed: watch::Sender<Option<Vec<u8>>>,
+    /// What of that was told.
+    pub told_ring: ToldRing,
+    /// Addresses of members and seeds, for the control connections.
+    pub known: watch::Sender<Arc<BTreeSet<IpAddr>>>,
+    /// What the seeds resolve to.
+    pub seeds: BTreeSet<SocketAddr>,
+    /// Whose datagrams were refused, for the log.
+    pub strangers: Strangers,
+    /// When the opener was allowed new tries, on the monotonic clock.
+    pub refilled: Duration,
     /// Opens what comes in.
     pub opener: Opener,
     /// From the agent.
@@ -186,11 +206,29 @@ pub struct Core {
     /// What the guardian sends when this process has died, renewed while leading.
     pub last_words: watch::Sender<LastWords>,
     /// Seals them: another session, so that no nonce is used twice.
-    pub last_words_sealer: Sealer,
+    pub last_words_sealers: Sealers,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// What of the gossip machine is counted already.
     pub counted: Stats,
+}
+
+/// The register of the keys: which value was told, and which waits for the disk.
+#[derive(Debug, Default)]
+pub struct ToldRing {
+    stamp: Option<Stamp>,
+    /// It is told when this ticket is on disk.
+    due: Option<Ticket>,
+    /// The newest ticket that was given to the disk, and the newest that is there.
+    given: Option<Ticket>,
+    durable: Option<Ticket>,
+}
+
+impl ToldRing {
+    /// At start: the value with this stamp is known.
+    pub fn new(stamp: Option<Stamp>) -> Self {
+        Self { stamp, ..Self::default() }
+    }
 }
 
 impl Core {
@@ -243,41 +281,6 @@ impl Core {
         }
     }
 
-    fn receive(&mut self, buffer: &mut [u8]) {
-        for _ in 0..DATAGRAMS_PER_WAKE {
-            let (size, from) = match self.socket.try_recv_from(buffer) {
-                Ok(received) => received,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-                Err(error) => {
-                    debug!(%error, "receive failed");
-                    return;
-                }
-            };
-            self.metrics.packet(Direction::In, size);
-            let opened = match self.opener.open(&buffer[..size]) {
-                Ok(opened) => opened,
-                Err(reason) => {
-                    self.metrics.dropped(reason.as_str());
-                    debug!(%from, reason = reason.as_str(), "datagram dropped");
-                    continue;
-                }
-            };
-            let now = clock::now();
-            let taken = match opened.kind {
-                Kind::Gossip => {
-                    self.cluster.handle_gossip(from, &opened.plain, now);
-                    Ok(())
-                }
-                Kind::Control => self.cluster.handle_control(from, &opened.plain, now),
-                Kind::Renewal => self.cluster.handle_renewal(from, &opened.plain, now),
-            };
-            if let Err(error) = taken {
-                self.metrics.dropped(error.as_str());
-                debug!(%from, %error, "datagram dropped");
-            }
-        }
-    }
-
     fn command(
         &mut self,
         command: Command,
@@ -285,14 +288,22 @@ impl Core {
     ) {
         let now = clock::now();
         match command {
-            Command::Seeds(seeds) => self.cluster.handle_seeds(seeds, now),
+            Command::Seeds(seeds) => {
+                self.seeds = seeds.values().flatten().copied().collect();
+                self.tell_known();
+                self.cluster.handle_seeds(seeds, now);
+            }
+            Command::Ring(ring) => self.take_ring(ring),
             Command::Frame { from, bytes } => {
                 if let Err(error) = self.cluster.handle_control(from, &bytes, now) {
                     self.metrics.dropped("malformed");
                     debug!(%from, %error, "frame dropped");
                 }
             }
-            Command::Persisted(ticket) => self.cluster.handle_persisted(ticket, now),
+            Command::Persisted(ticket) => {
+                self.told_ring.durable = self.told_ring.durable.max(Some(ticket));
+                self.cluster.handle_persisted(ticket, now);
+            }
             Command::Generation(generation) => self.cluster.handle_generation(generation, now),
             Command::Propose(epoch, entries, reply) => match blobs::needs_disk(&entries) {
                 Ok(false) => self.propose(epoch, &entries.iter().map(Put::from).collect::<Vec<_>>(), reply, waiting),
@@ -364,7 +375,10 @@ impl Core {
         while let Some(output) = self.cluster.poll_output() {
             match output {
                 Output::Transmit { to, plain } => self.transmit(to, &plain),
-                Output::Persist { ticket, changes } => self.store.persist(ticket, changes),
+                Output::Persist { ticket, changes } => {
+                    self.told_ring.given = self.told_ring.given.max(Some(ticket));
+                    self.store.persist(ticket, changes);
+                }
                 // It is there as long as this thread is.
                 Output::Fetch { hash, len, from } => drop(self.fetch.send(Fetch { hash, len, from })),
                 Output::DropBlob { hash } => self.blobs.remove(hash, self.installs),
@@ -392,7 +406,41 @@ impl Core {
         if let Some(generation) = self.cluster.adopt() {
             self.store.adopt(generation);
         }
+        self.watch_ring();
         self.publish();
+    }
+
+    /// Tells what the register of the keys says, once that is on disk: whoever says that it has a key keeps it.
+    fn watch_ring(&mut self) {
+        let Some((stamp, value)) = self.cluster.registers().get(keyring::REGISTER) else { return };
+        let told = &mut self.told_ring;
+        if told.stamp != Some(*stamp) {
+            (told.stamp, told.due) = (Some(*stamp), told.given);
+            if told.due.is_none() {
+                self.agreed.send_replace(value.as_ref().and_then(Value::inline).map(<[u8]>::to_vec));
+            }
+        }
+        if told.due.is_some() && told.due <= told.durable {
+            told.due = None;
+            self.agreed.send_replace(value.as_ref().and_then(Value::inline).map(<[u8]>::to_vec));
+        }
+    }
+
+    fn take_ring(&mut self, ring: Ring) {
+        self.sealers.set_ring(&ring);
+        self.last_words_sealers.set_ring(&ring);
+        self.opener.set_ring(&ring);
+        self.ring = Some(ring);
+        self.renew_last_words();
+    }
+
+    /// Members and seeds, for whoever admits connections.
+    fn tell_known(&self) {
+        let members = self.cluster.view().members.iter().map(|member| member.gossip_addr);
+        let known = members.chain(self.seeds.iter().copied()).map(|addr| addr.ip().to_canonical()).collect();
+        if **self.known.borrow() != known {
+            self.known.send_replace(Arc::new(known));
+        }
     }
 
     /// Counters of the gossip machine, as differences to what was counted before.
@@ -415,6 +463,7 @@ impl Core {
         let changed = self.view.borrow().index != self.cluster.view().index;
         if changed {
             self.view.send_replace(Arc::new(self.cluster.view().clone()));
+            self.tell_known();
             self.renew_last_words();
         }
         self.count_gossip();
@@ -428,9 +477,14 @@ impl Core {
             }
             return;
         };
-        let sealer = &mut self.last_words_sealer;
+        let (sealers, speakers, ring) = (&mut self.last_words_sealers, &mut self.speakers, self.ring.as_ref());
         let mut seal = |plain: &[u8]| {
-            words.to.iter().filter_map(|to| Some((*to, sealer.seal_plain(plain).ok()?))).collect::<Datagrams>()
+            let mut sealed = Vec::with_capacity(words.to.len());
+            for to in &words.to {
+                let by = ring.map(|ring| speakers.choose(*to, ring));
+                sealed.extend(sealers.seal_plain(plain, by).ok().map(|datagram| (*to, datagram)));
+            }
+            sealed
         };
         let words = LastWords { lease_ended: seal(&words.lease_ended), release: seal(&words.release) };
         self.last_words.send_replace(words);
@@ -443,7 +497,8 @@ impl Core {
             }
             return;
         }
-        let Ok(datagram) = self.sealer.seal_plain(plain) else {
+        let by = self.ring.as_ref().map(|ring| self.speakers.choose(to, ring));
+        let Ok(datagram) = self.sealers.seal_plain(plain, by) else {
             self.metrics.dropped("seal");
             return;
         };
@@ -455,65 +510,5 @@ impl Core {
                 debug!(%to, %error, "send failed");
             }
         }
-    }
-}
-
-/// Notices that the machine stood still: then the wall clock jumps against the boot clock (protocol-safety 10).
-struct Drift {
-    wall: chrono::DateTime<chrono::Utc>,
-    boot: Duration,
-}
-
-impl Drift {
-    fn new() -> Self {
-        Self { wall: clock::utc(), boot: clock::now().boot }
-    }
-
-    fn jumped(&mut self) -> bool {
-        let (wall, boot) = (clock::utc(), clock::now().boot);
-        let wall_passed = (wall - self.wall).to_std().unwrap_or_default();
-        let boot_passed = boot.saturating_sub(self.boot);
-        (self.wall, self.boot) = (wall, boot);
-        wall_passed > boot_passed + FROZEN
-    }
-}
-
-/// Binds the gossip socket with a receive buffer that survives a pause.
-pub fn bind(addr: SocketAddr) -> std::io::Result<std::net::UdpSocket> {
-    let domain = socket2::Domain::for_address(addr);
-    let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, None)?;
-    if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
-        debug!(%error, "receive buffer not enlarged");
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
-    Ok(socket.into())
-}
-
-/// Starts the thread. It runs before others where the system allows it: late timers are false suspicions.
-pub fn start(core: Core) -> std::io::Result<()> {
-    let socket = core.socket.into_std()?;
-    let work = move || {
-        prefer_this_thread();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
-        match runtime {
-            Ok(runtime) => runtime.block_on(async move {
-                match UdpSocket::from_std(socket) {
-                    Ok(socket) => Core { socket, ..core }.run().await,
-                    Err(error) => warn!(%error, "the gossip socket cannot be used"),
-                }
-            }),
-            Err(error) => warn!(%error, "the gossip thread cannot start"),
-        }
-    };
-    std::thread::Builder::new().name("gossip".to_owned()).stack_size(1 << 20).spawn(work)?;
-    Ok(())
-}
-
-/// A better nice value for this thread alone (Linux keeps it per thread); without the right to it, nothing changes.
-fn prefer_this_thread() {
-    let thread = rustix::thread::gettid();
-    if let Err(error) = rustix::process::setpriority_process(Some(thread), -10) {
-        debug!(%error, "the gossip thread keeps the usual priority");
     }
 }

@@ -9,6 +9,7 @@ use quorate_proto::MemberId;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::access::Gate;
+use super::keyring;
 use super::state::desk::Desk;
 use crate::access::Identity;
 use crate::cluster::View;
@@ -387,6 +388,8 @@ pub struct Handle {
     pub requests: mpsc::Sender<Request>,
     /// Terraform state that the cluster keeps; `None`: it keeps none.
     pub state: Option<Arc<Desk>>,
+    /// The keys of the cluster's traffic.
+    pub keyring: Option<Arc<keyring::Desk>>,
     /// Task objects of the API to definitions and back.
     pub objects: Arc<dyn TaskObjects>,
     /// Prometheus text, rendered at each call.

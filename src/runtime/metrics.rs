@@ -22,6 +22,7 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use quorate_proto::seal::Refused;
 
 use super::clock;
 use super::handle::MetricsText;
@@ -40,6 +41,10 @@ impl EncodeLabelValue for Word {
         EncodeLabelValue::encode(&self.0, encoder)
     }
 }
+
+/// Why control connections are refused: too many of one address, too many a second of one address, places for strangers
+/// all taken, no proof of the key in time, too many connections of members.
+pub const CONNECTIONS_REFUSED: [&str; 5] = ["address", "rate", "full", "unproven", "members"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByState {
@@ -151,6 +156,7 @@ pub struct Metrics {
     packets: Family<ByDirection, Counter>,
     bytes: Family<ByDirection, Counter>,
     dropped: Family<ByReason, Counter>,
+    connections_refused: Family<ByReason, Counter>,
     foca_errors: Family<ByKind, Counter>,
     timer_lateness: Gauge<f64, AtomicU64>,
     runs_started: Family<ByTask, Counter>,
@@ -184,6 +190,7 @@ impl Metrics {
             packets: Family::default(),
             bytes: Family::default(),
             dropped: Family::default(),
+            connections_refused: Family::default(),
             foca_errors: Family::default(),
             timer_lateness: Gauge::default(),
             runs_started: Family::default(),
@@ -194,6 +201,12 @@ impl Metrics {
             http_requests: Family::default(),
         };
         metrics.register();
+        for reason in Refused::ALL {
+            drop(metrics.dropped.get_or_create(&ByReason { reason: Word(reason.as_str()) }));
+        }
+        for reason in CONNECTIONS_REFUSED {
+            drop(metrics.connections_refused.get_or_create(&ByReason { reason: Word(reason) }));
+        }
         metrics
     }
 
@@ -211,6 +224,11 @@ impl Metrics {
         r.register("packets", "Datagrams by direction", self.packets.clone());
         r.register("packet_bytes", "Bytes of datagrams by direction", self.bytes.clone());
         r.register("packets_dropped", "Datagrams refused, by reason", self.dropped.clone());
+        r.register(
+            "control_connections_refused",
+            "Control connections refused, by reason",
+            self.connections_refused.clone(),
+        );
         r.register("foca_errors", "Errors of the gossip library, by kind", self.foca_errors.clone());
         r.register("timer_lateness_max_seconds", "The latest that a timer ever fired", self.timer_lateness.clone());
         r.register("runs_started", "Runs started, by task", self.runs_started.clone());
@@ -269,6 +287,11 @@ impl Metrics {
     /// A datagram was refused; `reason` is a short fixed word such as `bad-seal`.
     pub fn dropped(&self, reason: &'static str) {
         self.dropped.get_or_create(&ByReason { reason: Word(reason) }).inc();
+    }
+
+    /// A control connection was refused; one of [`CONNECTIONS_REFUSED`].
+    pub fn connection_refused(&self, reason: &'static str) {
+        self.connections_refused.get_or_create(&ByReason { reason: Word(reason) }).inc();
     }
 
     /// The gossip library refused something; `kind` is a short fixed word.

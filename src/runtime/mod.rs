@@ -16,6 +16,7 @@ pub mod fetch;
 pub mod handle;
 mod history;
 pub mod journal;
+pub mod keyring;
 pub mod metrics;
 pub mod persist;
 pub mod replica;
@@ -25,6 +26,7 @@ pub mod settings;
 mod snapshot;
 pub mod state;
 mod story;
+mod strangers;
 
 pub use agent::{Agent, StartError};
 pub use handle::Handle;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_proto::MemberId;
-use quorate_proto::seal::Key;
+use quorate_proto::seal::Ring;
 
 use super::handle::TaskObjects;
 use crate::task::spec::TaskSpec;
@@ -37,8 +37,9 @@ pub struct Network {
     pub bind: SocketAddr,
     /// What others are told; `None`: derived.
     pub advertise: Option<SocketAddr>,
-    /// Seals all traffic.
-    pub key: Option<Key>,
+    /// The keys of the configuration, which seal and open all traffic until the cluster agrees on others; `None`: nothing is
+    /// encrypted.
+    pub ring: Option<Ring>,
 }
 
 /// What an agent is for (`reference/cts.md` 1.1).

@@ -13,8 +13,8 @@ const TAG: usize = 16;
 /// Why a frame could not be sent or read. Close the connection: the stream cannot be found again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// The frame, ours or theirs, is above [`FRAME_LIMIT`]. Nothing was sent, nothing was allocated.
-    #[error("a frame of {0} bytes is above the limit of {FRAME_LIMIT}")]
+    /// The frame, ours or theirs, is above [`FRAME_LIMIT`], or above what a stranger may send. Nothing was sent, nothing was allocated.
+    #[error("a frame of {0} bytes is above the limit")]
     TooLarge(usize),
     /// A record without content.
     #[error("an empty record")]
@@ -81,20 +81,25 @@ impl Channel {
 
     /// The next whole frame.
     pub fn next_frame(&mut self) -> Result<Option<Vec<u8>>, FrameError> {
+        self.next_frame_within(FRAME_LIMIT)
+    }
+
+    /// The next whole frame, which may have `limit` bytes at most: for a peer that has proved nothing yet.
+    pub fn next_frame_within(&mut self, limit: usize) -> Result<Option<Vec<u8>>, FrameError> {
         if let Some(error) = self.broken {
             return Err(error);
         }
-        let next = self.decode();
+        let next = self.decode(limit.min(FRAME_LIMIT));
         self.broken = next.as_ref().err().copied();
         next
     }
 
-    fn decode(&mut self) -> Result<Option<Vec<u8>>, FrameError> {
+    fn decode(&mut self, limit: usize) -> Result<Option<Vec<u8>>, FrameError> {
         let Some(transport) = &mut self.transport else {
-            return take_frame(&mut self.wire);
+            return take_frame(&mut self.wire, limit);
         };
         loop {
-            if let Some(frame) = take_frame(&mut self.opened)? {
+            if let Some(frame) = take_frame(&mut self.opened, limit)? {
                 return Ok(Some(frame));
             }
             let Some(record) = take_unit(&mut self.wire, 2, RECORD_MAX).map_err(FrameError::TooLarge)? else {
@@ -116,6 +121,6 @@ impl std::fmt::Debug for Channel {
     }
 }
 
-fn take_frame(stream: &mut BytesMut) -> Result<Option<Vec<u8>>, FrameError> {
-    Ok(take_unit(stream, 4, FRAME_LIMIT).map_err(FrameError::TooLarge)?.map(Vec::from))
+fn take_frame(stream: &mut BytesMut, limit: usize) -> Result<Option<Vec<u8>>, FrameError> {
+    Ok(take_unit(stream, 4, limit).map_err(FrameError::TooLarge)?.map(Vec::from))
 }

@@ -200,3 +200,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_responder_with_several_keys_finds_the_one_of_the_initiator() {
+    let ring = Ring::new([key(1), key(2), key(3)]).unwrap();
+    for by in [3, 1, 2] {
+        let mut a = Handshake::initiator("edge", Some(&key(by))).unwrap();
+        let mut b = Handshake::responder_of("edge", Some(&ring));
+        assert_eq!(b.by(), None);
+        connect(&mut a, &mut b).unwrap();
+        assert_eq!((a.by(), b.by()), (Some(Fingerprint::of(&key(by))), Some(Fingerprint::of(&key(by)))));
+        let (mut a, mut b) = (a.finish().unwrap(), b.finish().unwrap());
+        b.feed(&a.seal_frame(b"hello").unwrap());
+        assert_eq!(b.next_frame(), Ok(Some(b"hello".to_vec())));
+    }
+    let mut a = Handshake::initiator("edge", Some(&key(4))).unwrap();
+    assert_eq!(connect(&mut a, &mut Handshake::responder_of("edge", Some(&ring))), Err(HandshakeError::BadSeal));
+    let mut a = Handshake::initiator("edge", None).unwrap();
+    assert_eq!(connect(&mut a, &mut Handshake::responder_of("edge", Some(&ring))), Err(HandshakeError::Mode));
+    let mut a = Handshake::initiator("edge", None).unwrap();
+    connect(&mut a, &mut Handshake::responder_of("edge", None)).unwrap();
+}
+
+#[test]
+fn a_stranger_sends_short_frames_only() {
+    for key in [None, Some(key(1))] {
+        let (mut a, mut b) = pair(key.as_ref());
+        b.feed(&a.seal_frame(&[0; 257]).unwrap());
+        assert_eq!(b.next_frame_within(256), Err(FrameError::TooLarge(257)));
+        let (mut a, mut b) = pair(key.as_ref());
+        b.feed(&a.seal_frame(&[0; 256]).unwrap());
+        b.feed(&a.seal_frame(&[0; 5_000]).unwrap());
+        assert_eq!(b.next_frame_within(256).unwrap().map(|frame| frame.len()), Some(256));
+        assert_eq!(b.next_frame().unwrap().map(|frame| frame.len()), Some(5_000));
+    }
+}

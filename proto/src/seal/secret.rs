@@ -5,11 +5,12 @@ use std::fmt;
 use chacha20poly1305::aead::AeadInPlace;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
 
-use super::{CHECK, COUNTER, HEADER, MODE_PLAIN, MODE_SEALED, Refused, SealError, TAG};
+use super::{CHECK, COUNTER, Fingerprint, HEADER, HINT, MODE_PLAIN, MODE_SEALED, Refused, SealError, TAG};
 
 /// Domain separation: one string for each use of a hash, never reused, with the version inside.
 const NAME_CONTEXT: &str = "quorate 2026 v1 cluster name";
 const SESSION_CONTEXT: &str = "quorate 2026 v1 datagram session key";
+const HINT_CONTEXT: &str = "quorate 2026 v1 datagram session hint";
 const CHECK_CONTEXT: &str = "quorate 2026 v1 plain datagram check";
 
 /// The secret that a cluster shares. Never printed.
@@ -20,6 +21,11 @@ impl Key {
     /// Takes 32 bytes; `None` for any other length.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
+    }
+
+    /// The 32 bytes, for whoever keeps keys. Never to be printed.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 
     /// Derives a key for one use: `context` names it, `parts` must be unambiguous when joined.
@@ -51,12 +57,35 @@ pub(crate) fn name_hash(cluster_name: &str) -> [u8; 16] {
 pub(super) struct Group {
     name: String,
     name_hash: [u8; 16],
-    key: Option<Key>,
+    key: Option<GroupKey>,
+}
+
+struct GroupKey {
+    key: Key,
+    print: Fingerprint,
+    /// For the hint alone: a hint is computed for every datagram of a stranger.
+    hint: [u8; 32],
 }
 
 impl Group {
     pub(super) fn new(cluster_name: &str, key: Option<&Key>) -> Self {
-        Self { name: cluster_name.to_owned(), name_hash: name_hash(cluster_name), key: key.cloned() }
+        let key = key.map(|key| GroupKey {
+            key: key.clone(),
+            print: Fingerprint::of(key),
+            hint: key.derive(HINT_CONTEXT, &[cluster_name.as_bytes()]),
+        });
+        Self { name: cluster_name.to_owned(), name_hash: name_hash(cluster_name), key }
+    }
+
+    /// What the last byte of a session with these others is, if it is of this key; `None`: there is no key.
+    pub(super) fn hint(&self, session: [u8; 8]) -> Option<u8> {
+        let key = self.key.as_ref()?;
+        Some(blake3::keyed_hash(&key.hint, &session[..HINT]).as_bytes()[0])
+    }
+
+    /// Bytes behind the text.
+    pub(super) fn foot(&self) -> usize {
+        if self.key.is_some() { TAG } else { CHECK }
     }
 
     /// What its datagrams say in their mode byte.
@@ -67,9 +96,10 @@ impl Group {
     /// Key and session have fixed lengths, so the joined input is unambiguous for any name.
     pub(super) fn secret(&self, session: [u8; 8]) -> Secret {
         match &self.key {
-            Some(key) => {
+            Some(GroupKey { key, print, .. }) => {
                 let derived = key.derive(SESSION_CONTEXT, &[self.name.as_bytes(), &session]);
-                Secret::Sealed { cipher: ChaCha20Poly1305::new(&derived.into()), name_hash: self.name_hash }
+                let cipher = ChaCha20Poly1305::new(&derived.into());
+                Secret::Sealed { cipher, name_hash: self.name_hash, by: *print }
             }
             None => Secret::Plain { check: blake3::derive_key(CHECK_CONTEXT, self.name.as_bytes()) },
         }
@@ -79,7 +109,7 @@ impl Group {
 /// What one session seals with.
 #[derive(Clone)]
 pub(super) enum Secret {
-    Sealed { cipher: ChaCha20Poly1305, name_hash: [u8; 16] },
+    Sealed { cipher: ChaCha20Poly1305, name_hash: [u8; 16], by: Fingerprint },
     Plain { check: [u8; 32] },
 }
 
@@ -91,10 +121,18 @@ impl Secret {
         }
     }
 
+    /// The group key that it was derived from.
+    pub(super) fn by(&self) -> Option<Fingerprint> {
+        match self {
+            Self::Sealed { by, .. } => Some(*by),
+            Self::Plain { .. } => None,
+        }
+    }
+
     /// Encrypts what follows the header and appends the tag, or appends the check value.
     pub(super) fn close(&self, datagram: &mut Vec<u8>) -> Result<(), SealError> {
         match self {
-            Self::Sealed { cipher, name_hash } => {
+            Self::Sealed { cipher, name_hash, .. } => {
                 let (head, body) = datagram.split_at_mut(HEADER);
                 let (nonce, aad) = nonce_and_aad(head, name_hash);
                 // The only error of the cipher is a text of 256 GiB.
@@ -118,7 +156,7 @@ impl Secret {
         let length = rest.len().checked_sub(foot).filter(|&length| length > 0).ok_or(Refused::TooShort)?;
         let (text, foot) = rest.split_at(length);
         match self {
-            Self::Sealed { cipher, name_hash } => {
+            Self::Sealed { cipher, name_hash, .. } => {
                 let (nonce, aad) = nonce_and_aad(header, name_hash);
                 let mut plain = text.to_vec();
                 cipher

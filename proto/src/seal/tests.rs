@@ -19,10 +19,14 @@ fn what_was_sealed_opens_in_both_modes() {
         let mut opener = Opener::new("edge", key.as_ref());
         for kind in [Kind::Gossip, Kind::Control] {
             let datagram = sealer.seal(kind, b"hello").unwrap();
-            assert_eq!(opener.open(&datagram), Ok(Opened { kind, plain: b"hello".to_vec() }));
+            let by = key.as_ref().map(Fingerprint::of);
+            assert_eq!(opener.open(&datagram), Ok(Opened { kind, plain: b"hello".to_vec(), by }));
         }
         let datagram = sealer.seal_plain(&[KIND_GOSSIP, 7]).unwrap();
-        assert_eq!(opener.open(&datagram), Ok(Opened { kind: Kind::Gossip, plain: vec![7] }));
+        assert_eq!(
+            opener.open(&datagram),
+            Ok(Opened { kind: Kind::Gossip, plain: vec![7], by: key.as_ref().map(Fingerprint::of) })
+        );
     }
 }
 
@@ -66,8 +70,8 @@ fn strangers_are_refused_by_reason() {
     let check = |datagram: &[u8], reason: Refused| {
         assert_eq!(Opener::new("edge", Some(&ours)).open(datagram), Err(reason));
     };
-    check(&sealed("core", Some(&ours), b"x"), Refused::BadSeal);
-    check(&sealed("edge", Some(&key(2)), b"x"), Refused::BadSeal);
+    check(&sealed("core", Some(&ours), b"x"), Refused::UnknownKey);
+    check(&sealed("edge", Some(&key(2)), b"x"), Refused::UnknownKey);
     check(&sealed("edge", None, b"x"), Refused::Plain);
     check(&[0; DATAGRAM_MAX + 1], Refused::TooLarge);
     check(&good[..19], Refused::TooShort);
@@ -107,8 +111,9 @@ fn a_datagram_is_accepted_once_and_a_forged_one_uses_up_nothing() {
     let datagram = sealer.seal(Kind::Gossip, b"x").unwrap();
     let mut forged = datagram.clone();
     forged[30] ^= 1;
-    assert_eq!(opener.open(&forged), Err(Refused::BadSeal));
+    assert_eq!(opener.open(&forged), Err(Refused::UnknownKey), "nothing of this session was heard yet");
     assert!(opener.open(&datagram).is_ok());
+    assert_eq!(opener.open(&forged), Err(Refused::BadSeal));
     assert_eq!(opener.open(&datagram), Err(Refused::Replayed));
 }
 
@@ -153,4 +158,79 @@ proptest! {
         }
         prop_assert!(Opener::new("edge", key.as_ref()).open(&bytes).is_err());
     }
+}
+
+fn ring(keys: &[u8]) -> Ring {
+    Ring::new(keys.iter().map(|byte| key(*byte))).unwrap()
+}
+
+/// Sealed by a process with this ring, by this key of it.
+fn from(keys: &[u8], by: u8) -> Vec<u8> {
+    let mut sealers = Sealers::new("edge", Some(&ring(keys)), [by; 32]);
+    sealers.seal_plain(&[KIND_GOSSIP, 7], Some(Fingerprint::of(&key(by)))).unwrap()
+}
+
+#[test]
+fn every_key_of_the_ring_opens_and_says_which_it_was() {
+    let mut opener = Opener::with_ring("edge", Some(&ring(&[1, 2, 3])));
+    for by in [3, 1, 2] {
+        let opened = opener.open(&from(&[1, 2, 3], by)).unwrap();
+        assert_eq!(opened.by, Some(Fingerprint::of(&key(by))));
+    }
+    assert_eq!(opener.trials, TRIALS, "the hint of each session named its key");
+    assert_eq!(opener.open(&from(&[4], 4)), Err(Refused::UnknownKey));
+}
+
+#[test]
+fn a_removed_key_opens_nothing_any_more_and_a_new_one_does_at_once() {
+    let mut sealers = Sealers::new("edge", Some(&ring(&[1])), [9; 32]);
+    let mut opener = Opener::with_ring("edge", Some(&ring(&[1])));
+    let next = |sealers: &mut Sealers| sealers.seal_plain(&[KIND_GOSSIP], None).unwrap();
+    assert!(opener.open(&next(&mut sealers)).is_ok());
+    opener.set_ring(&ring(&[1, 2]));
+    assert!(opener.open(&next(&mut sealers)).is_ok(), "the session goes on");
+    opener.set_ring(&ring(&[2]));
+    assert_eq!(opener.open(&next(&mut sealers)), Err(Refused::UnknownKey), "although its session was known");
+    sealers.set_ring(&ring(&[2, 1]));
+    assert!(opener.open(&next(&mut sealers)).is_ok());
+}
+
+#[test]
+fn a_key_that_comes_back_gets_another_session() {
+    let mut sealers = Sealers::new("edge", Some(&ring(&[1])), [9; 32]);
+    let session = |datagram: &[u8]| datagram[SESSION].to_vec();
+    let first = sealers.seal_plain(&[KIND_GOSSIP], None).unwrap();
+    sealers.set_ring(&ring(&[2]));
+    sealers.set_ring(&ring(&[1]));
+    let again = sealers.seal_plain(&[KIND_GOSSIP], None).unwrap();
+    assert_ne!(session(&first), session(&again), "the counter begins anew, so the nonce would be used twice");
+}
+
+#[test]
+fn an_older_agent_without_a_hint_is_opened_as_long_as_there_are_tries() {
+    let mut opener = Opener::with_ring("edge", Some(&ring(&[1, 2])));
+    let old = |session: u64| Sealer::new("edge", Some(&key(2)), session.to_be_bytes()).seal(Kind::Gossip, b"").unwrap();
+    assert!(opener.open(&old(1)).is_ok());
+    // A flood of sessions that nobody has uses them up.
+    for session in 0..2_000_u64 {
+        let strange = Sealer::new("edge", Some(&key(3)), session.to_be_bytes()).seal(Kind::Gossip, b"").unwrap();
+        assert_eq!(opener.open(&strange), Err(Refused::UnknownKey));
+    }
+    assert_eq!(opener.trials, 0);
+    assert_eq!(opener.open(&old(2)), Err(Refused::UnknownKey));
+    let mut known = Sealer::new("edge", Some(&key(2)), 1_u64.to_be_bytes());
+    known.counter = 7;
+    assert!(opener.open(&known.seal(Kind::Gossip, b"").unwrap()).is_ok(), "who is known needs no try");
+    assert!(opener.open(&from(&[2], 2)).is_ok(), "nor does who gives a hint");
+    opener.refill();
+    assert!(opener.open(&old(2)).is_ok());
+}
+
+#[test]
+fn an_older_agent_opens_what_has_a_hint() {
+    // It takes the session as it is.
+    let datagram = from(&[1, 2], 1);
+    let (header, rest) = datagram.split_first_chunk::<HEADER>().unwrap();
+    let session = header[SESSION].try_into().unwrap();
+    assert!(Group::new("edge", Some(&key(1))).secret(session).open(header, rest).is_ok());
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Secret;
+use super::{Fingerprint, Secret};
 
 /// Counters remembered per session.
 const WINDOW: u64 = 1_024;
@@ -33,6 +33,11 @@ impl Sessions {
     /// The derived key of a session that proved itself before.
     pub(super) fn secret(&self, session: [u8; 8]) -> Option<&Secret> {
         self.known.get(&session).map(|known| &known.secret)
+    }
+
+    /// Forgets the sessions of group keys for which this is false.
+    pub(super) fn retain(&mut self, keeps: impl Fn(Option<Fingerprint>) -> bool) {
+        self.known.retain(|_, known| keeps(known.secret.by()));
     }
 
     /// Records an authentic counter; false when it was heard before or is too old to tell.

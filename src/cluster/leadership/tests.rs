@@ -54,8 +54,14 @@ fn machine(number: u8, promised: Option<Promise>) -> Leadership {
 fn peers(states: &[(u8, MemberState)]) -> BTreeMap<MemberId, Peer> {
     let peer = |(number, state): &(u8, MemberState)| {
         let (addr, generation) = (address(*number), Generation(1));
-        let peer =
-            Peer { instance: process(*number).instance, addr, generation, state: *state, alive_since: Duration::ZERO, has_horizon: true };
+        let peer = Peer {
+            instance: process(*number).instance,
+            addr,
+            generation,
+            state: *state,
+            alive_since: Duration::ZERO,
+            has_horizon: true,
+        };
         (process(*number).id, peer)
     };
     states.iter().map(peer).collect()

@@ -22,30 +22,33 @@ use crate::cluster::Now;
 
 impl Membership {
     /// A SWIM datagram arrived: unsealed, without the byte that says its kind. `from` is where it came from on the
-    /// network, which with address translation is not what the sender says.
-    pub fn handle_datagram(&mut self, from: SocketAddr, payload: &[u8], now: Now) {
+    /// network, which with address translation is not what the sender says; that is the answer, if it can be read.
+    pub fn handle_datagram(&mut self, from: SocketAddr, payload: &[u8], now: Now) -> Option<SocketAddr> {
         if matches!(self.phase, Phase::Leaving | Phase::Left) {
             // A record of our own leave coming back would make us join again.
-            return;
+            return None;
         }
         self.stats.packets_in += 1;
         self.stats.bytes_in += payload.len() as u64;
         if payload.len() > PACKET_MAX {
             self.stats.count("too_big");
-            return;
+            return None;
         }
         let Some(payload) = short::expand(payload, |tag, generation| self.table.named(tag, generation)) else {
-            return self.stats.count("unknown_sender");
+            self.stats.count("unknown_sender");
+            return None;
         };
         let payload = &*payload;
         let Ok(parsed) = Parsed::read(&self.codec, payload) else {
-            return self.stats.count("decode");
+            self.stats.count("decode");
+            return None;
         };
         if self.screen_sender(from, &parsed, now.mono) {
             let screened = self.screen_records(&parsed, payload, now.mono);
             let result = self.swim.handle_data(screened.as_deref().unwrap_or(payload), &mut self.effects);
             self.settle(result, now.mono);
         }
+        parsed.header.src.identity().map(|identity| identity.gossip_addr)
     }
 
     /// Decides about the sender. False: nothing more is done with the datagram.

@@ -108,7 +108,7 @@ impl From<&HighAvailability> for ClusterSummary {
             join: ha.cluster.seeds.clone(),
             bind: ha.bind.to_string(),
             advertise: ha.advertise.map(|addr| addr.to_string()),
-            encrypted: ha.key.is_some(),
+            encrypted: !ha.keys.is_empty(),
             profile: ha.profile.to_string(),
             detection: show(timing.gossip.probe_period.saturating_add(timing.gossip.suspect_to_down)),
             lease: show(timing.lease.grant),

@@ -74,9 +74,9 @@ pub(super) fn high_availability(raw: &RawRoot, world: &World<'_>, problems: &mut
         profile,
         bind,
         advertise,
-        key: match seal {
-            Seal::Key(key) => Some(key),
-            Seal::Missing | Seal::Waived | Seal::Broken => None,
+        keys: match seal {
+            Seal::Keys(keys) => keys,
+            Seal::Missing | Seal::Waived | Seal::Broken => Vec::new(),
         },
         take_over_all: choice(
             cluster.and_then(|cluster| cluster.value.take_over.as_ref()),

@@ -1,4 +1,7 @@
-//! `encrypt` and `encrypt_file`: the key of the cluster, or the decision to go without.
+//! `encrypt` and `encrypt_file`: the keys of the cluster, or the decision to go without.
+//!
+//! `encrypt` is one key. A file may hold several, one a line: the first seals, all open. Blank lines and what follows a `#` do not
+//! count.
 
 use std::path::Path;
 
@@ -6,15 +9,17 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 use super::World;
+use quorate_proto::seal::RING_MAX;
+
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::cluster::RawGossip;
 use crate::config::settings::ClusterKey;
-use crate::config::source::text;
+use crate::config::source::{Span, text};
 
 /// How traffic is sealed.
 pub(super) enum Seal {
-    /// With this key.
-    Key(ClusterKey),
+    /// With the first of these keys; the others open too. Not empty, none twice, no more than a ring has.
+    Keys(Vec<ClusterKey>),
     /// Nothing was said.
     Missing,
     /// `encrypt = "none"`.
@@ -53,13 +58,42 @@ pub(super) fn seal(gossip: &RawGossip, world: &World<'_>, problems: &mut Problem
         problems.add(warning.help("who reaches the port can join, lead and run tasks; `quorate keygen` makes a key"));
         return Seal::Waived;
     }
-    let wrong = match STANDARD.decode(&given).or_else(|_| STANDARD_NO_PAD.decode(&given)) {
+    let from_file = gossip.encrypt_file.is_some();
+    let keys_of = |line: &'_ str| line.split('#').next().unwrap_or_default().trim().to_owned();
+    let lines = given.lines().map(keys_of).enumerate().filter(|(_, line)| !line.is_empty());
+    let lines: Vec<(usize, String)> = if from_file { lines.collect() } else { vec![(0, given.clone())] };
+    let mut keys: Vec<ClusterKey> = Vec::new();
+    for (number, line) in &lines {
+        let of = if lines.len() > 1 { format!("line {} of {what}", number + 1) } else { what.to_owned() };
+        match key(line) {
+            Ok(key) if keys.contains(&key) => {
+                return broken(problems, place, &format!("{of} holds a key that is there already"));
+            }
+            Ok(key) => keys.push(key),
+            Err(wrong) => return broken(problems, place, &format!("{of} {wrong}")),
+        }
+    }
+    if keys.is_empty() {
+        return broken(problems, place, &format!("{what} holds no key"));
+    }
+    if keys.len() > RING_MAX {
+        return broken(problems, place, &format!("{what} holds {} keys; there can be {RING_MAX}", keys.len()));
+    }
+    Seal::Keys(keys)
+}
+
+/// One key, or what is wrong with it.
+fn key(given: &str) -> Result<ClusterKey, String> {
+    match STANDARD.decode(given).or_else(|_| STANDARD_NO_PAD.decode(given)) {
         Ok(bytes) => match <[u8; 32]>::try_from(bytes.as_slice()) {
-            Ok(bytes) => return Seal::Key(ClusterKey::new(bytes)),
-            Err(_) => format!("{what} holds {} bytes", bytes.len()),
+            Ok(bytes) => Ok(ClusterKey::new(bytes)),
+            Err(_) => Err(format!("holds {} bytes", bytes.len())),
         },
-        Err(_) => format!("{what} is not base64"),
-    };
+        Err(_) => Err("is not base64".to_owned()),
+    }
+}
+
+fn broken(problems: &mut Problems, place: &Span, wrong: &str) -> Seal {
     problems.add(
         Diagnostic::error("the key of the cluster must be 32 bytes in base64")
             .at(place, wrong)

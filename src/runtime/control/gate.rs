@@ -1,0 +1,196 @@
+//! Who may wait at the door of the control port: connections that have not proved yet that they have the key.
+//!
+//! A stranger can open connections as fast as its network allows, and from many addresses. So the addresses of members and seeds
+//! have places of their own, which no other address can take; all others share a few, each address some of them, and when these are
+//! full the one that waits longest makes room: a true newcomer needs its place for milliseconds. What has proved itself
+//! waits here no more.
+//!
+//! Pure: the driver closes what is refused or has to make room.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Places of each address of a member or seed: many agents may share a host.
+const KNOWN_EACH: usize = 64;
+/// Places of each other address.
+const STRANGER_EACH: usize = 16;
+/// Places of all other addresses together.
+const STRANGERS: usize = 64;
+/// Connections that another address may begin in a second, and how many addresses are counted.
+const STRANGER_RATE: u32 = 32;
+const COUNTED_MAX: usize = 4_096;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Connections that wait.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    waiting: BTreeMap<u64, Guest>,
+    next: u64,
+    /// Since when the connections of an address are counted, and how many they are.
+    begun: BTreeMap<IpAddr, (Duration, u32)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Guest {
+    addr: IpAddr,
+    is_known: bool,
+}
+
+/// What becomes of a new connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// Close it; why, as a metric's label.
+    Refused(&'static str),
+    /// It may prove itself.
+    Admitted {
+        /// For [`Gate::leave`].
+        ticket: u64,
+        /// Close this one instead.
+        evicted: Option<u64>,
+    },
+}
+
+impl Gate {
+    /// A connection from this address. `is_known`: it is the address of a member or seed. `now`: monotonic.
+    pub(super) fn admit(&mut self, addr: IpAddr, is_known: bool, now: Duration) -> Admission {
+        let addr = if is_known { addr } else { network(addr) };
+        let each = if is_known { KNOWN_EACH } else { STRANGER_EACH };
+        if !is_known && !self.count(addr, now) {
+            return Admission::Refused("rate");
+        }
+        if self.waiting.values().filter(|guest| guest.addr == addr).count() >= each {
+            return Admission::Refused("address");
+        }
+        let strangers = || self.waiting.iter().filter(|(_, guest)| !guest.is_known);
+        // Tickets grow: the first is the one that waits longest.
+        let is_full = !is_known && strangers().count() >= STRANGERS;
+        let evicted = if is_full { strangers().next().map(|(ticket, _)| *ticket) } else { None };
+        if let Some(evicted) = evicted {
+            self.waiting.remove(&evicted);
+        }
+        let ticket = self.next;
+        self.next += 1;
+        self.waiting.insert(ticket, Guest { addr, is_known });
+        Admission::Admitted { ticket, evicted }
+    }
+
+    /// It has proved itself, or is closed.
+    pub(super) fn leave(&mut self, ticket: u64) {
+        self.waiting.remove(&ticket);
+    }
+
+    /// Counts one more of an address; false: it is one too many, or there are too many addresses.
+    fn count(&mut self, addr: IpAddr, now: Duration) -> bool {
+        let is_over = |since: Duration| now.saturating_sub(since) >= SECOND;
+        if self.begun.len() >= COUNTED_MAX && !self.begun.contains_key(&addr) {
+            self.begun.retain(|_, (since, _)| !is_over(*since));
+            if self.begun.len() >= COUNTED_MAX {
+                return false;
+            }
+        }
+        let (since, count) = self.begun.entry(addr).or_insert((now, 0));
+        if is_over(*since) {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        *count <= STRANGER_RATE
+    }
+}
+
+/// The address, or the network of a customer of IPv6, who has 2^64 addresses at hand.
+fn network(addr: IpAddr) -> IpAddr {
+    match addr.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(100);
+
+    fn stranger(n: u16) -> IpAddr {
+        let [high, low] = n.to_be_bytes();
+        [198, 51, high, low].into()
+    }
+
+    fn admit(gate: &mut Gate, addr: IpAddr, is_known: bool) -> (Option<u64>, Option<u64>) {
+        match gate.admit(addr, is_known, NOW) {
+            Admission::Admitted { ticket, evicted } => (Some(ticket), evicted),
+            Admission::Refused(_) => (None, None),
+        }
+    }
+
+    #[test]
+    fn strangers_from_anywhere_take_no_place_of_members() {
+        let mut gate = Gate::default();
+        for n in 0..10_000 {
+            let _ = gate.admit(stranger(n), false, NOW);
+        }
+        assert_eq!(gate.waiting.len(), STRANGERS);
+        let member: IpAddr = [10, 0, 0, 1].into();
+        for _ in 0..KNOWN_EACH {
+            assert!(matches!(admit(&mut gate, member, true), (Some(_), None)));
+        }
+        assert_eq!(gate.admit(member, true, NOW), Admission::Refused("address"));
+        assert!(matches!(admit(&mut gate, [10, 0, 0, 2].into(), true), (Some(_), None)), "another member has its own");
+    }
+
+    #[test]
+    fn one_address_has_few_places_and_gets_them_back() {
+        let mut gate = Gate::default();
+        let tickets: Vec<_> = (0..STRANGER_EACH).map(|_| admit(&mut gate, stranger(1), false).0.unwrap()).collect();
+        assert_eq!(gate.admit(stranger(1), false, NOW), Admission::Refused("address"));
+        assert!(admit(&mut gate, stranger(2), false).0.is_some());
+        gate.leave(tickets[3]);
+        assert!(admit(&mut gate, stranger(1), false).0.is_some());
+    }
+
+    #[test]
+    fn the_stranger_that_waits_longest_makes_room() {
+        let mut gate = Gate::default();
+        for n in 0..STRANGERS {
+            admit(&mut gate, stranger(u16::try_from(n).unwrap()), false);
+        }
+        assert_eq!(admit(&mut gate, stranger(7_000), false).1, Some(0));
+        assert_eq!(admit(&mut gate, stranger(7_001), false).1, Some(1));
+        assert_eq!(gate.waiting.len(), STRANGERS);
+    }
+
+    #[test]
+    fn an_address_begins_so_many_in_a_second() {
+        let mut gate = Gate::default();
+        let mut tries = |now| {
+            let all = (0..100).filter(|_| match gate.admit(stranger(1), false, now) {
+                Admission::Admitted { ticket, .. } => {
+                    gate.leave(ticket);
+                    true
+                }
+                Admission::Refused(why) => {
+                    assert_eq!(why, "rate");
+                    false
+                }
+            });
+            all.count()
+        };
+        assert_eq!(tries(NOW), 32);
+        assert_eq!(tries(NOW + Duration::from_millis(900)), 0);
+        assert_eq!(tries(NOW + SECOND), 32);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_address() {
+        let one: IpAddr = "2001:db8:1:2::1".parse().unwrap();
+        let other: IpAddr = "2001:db8:1:2:ffff::9".parse().unwrap();
+        let elsewhere: IpAddr = "2001:db8:1:3::1".parse().unwrap();
+        assert_eq!(network(one), network(other));
+        assert_ne!(network(one), network(elsewhere));
+        assert_eq!(network("::ffff:10.0.0.1".parse().unwrap()), IpAddr::from([10, 0, 0, 1]));
+    }
+}
