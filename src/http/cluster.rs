@@ -84,6 +84,7 @@ fn details(snapshot: &ClusterSnapshot, health: &Health) -> Details {
         leader_since: snapshot.leader_since.map(rfc3339),
         leader_why: snapshot.leader_why.clone(),
         not_ready: health.not_ready.clone(),
+        state_encrypted: snapshot.state_at_rest,
     }
 }
 

@@ -100,6 +100,9 @@ pub struct Details {
     pub leader_why: String,
     /// Why the observer is not ready.
     pub not_ready: Option<String>,
+    /// Whether the observer seals the Terraform state that it keeps; absent: it keeps none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_encrypted: Option<bool>,
 }
 
 /// One task at `GET /v1/status/tasks`: CTS's fields, no others.
