@@ -889,6 +889,7 @@ fn spec(name: &str) -> TaskSpec {
         grace: Duration::from_secs(1),
         timeout: None,
         working_dir: "/nowhere".into(),
+        run: quorate::task::spec::RunOptions::default(),
     }
 }
 
@@ -1102,6 +1103,7 @@ fn follower() -> ClusterSnapshot {
         leader_since: Some(at("2026-11-23T04:00:01Z")),
         leader_why: "lowest id alive".to_owned(),
         high_availability: true,
+        state_at_rest: None,
         leading: false,
     }
 }

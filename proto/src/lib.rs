@@ -7,6 +7,7 @@
 //!
 //! What the messages *mean* is decided in the agent's `cluster` room.
 
+pub mod at_rest;
 pub mod codec;
 pub mod fuzzing;
 pub mod identity;

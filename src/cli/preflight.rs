@@ -58,7 +58,7 @@ pub(super) fn obstacles(settings: &Settings, env: &BTreeMap<String, String>, use
     }
     let asked = dynamic::lookups(&settings.terraform, settings.vault.is_some());
     if let Some(vault) = &settings.vault {
-        let needed = asked.as_ref().is_ok_and(|all| all.iter().any(|it| matches!(it, Lookup::Secret(_))));
+        let needed = asked.as_ref().is_ok_and(|all| all.keys().any(|it| matches!(it, Lookup::Secret(_))));
         add(vault::Client::check(vault).map_err(|error| Obstacle {
             text: error.to_string(),
             // Without a secret to read nobody asks it.

@@ -98,6 +98,7 @@ fn changed(running: &Settings, now: &Settings) -> Vec<String> {
         ("high_availability", running.cluster != now.cluster),
         ("consul", running.consul != now.consul),
         ("vault", running.vault != now.vault),
+        ("run_env", running.run_env != now.run_env),
         ("max_parallel", running.max_parallel != now.max_parallel),
         ("driver or terraform_provider", running.terraform != now.terraform),
     ];

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use quorate_proto::seal::{Key, Ring};
-use quorate_proto::{BootNonce, Instance};
+use quorate_proto::{BootNonce, Instance, at_rest};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::env::World;
+use super::env::{self, World};
 use super::exit::Exit;
 use super::logging;
 use super::objects::Objects;
 use super::output::{Failure, complain};
 use super::preflight::{self, Obstacle, Uses, chain};
-use super::providers;
+use super::providers::{self, Asked, AtRun};
 use super::registration;
 use super::reload::Files;
 use crate::cluster::settings::{LeadershipMode, LeaseTiming, Profile, Timing};
@@ -87,6 +87,7 @@ pub struct StartArgs {
 
 /// Starts an agent and runs it to its end.
 pub fn run(args: &StartArgs) -> ExitCode {
+    env::take_over();
     let world = World::read();
     let settings = match config::load(&args.config, &args.overrides(), &world.env, &world.hostname, &world.cwd) {
         Ok(settings) => settings,
@@ -97,8 +98,14 @@ pub fn run(args: &StartArgs) -> ExitCode {
             return if none { Exit::Missing } else { Exit::Config }.into();
         }
     };
+    // Before there is a second thread, and before anything is opened.
+    let names = settings.env_names.own.union(&settings.env_names.of_runs).cloned().collect();
+    let hidden = env::hide(&names);
     runtime::fail_stop::on_panic();
     let guards = logging::start(&settings.log);
+    if let Err(error) = hidden {
+        tracing::warn!(%error, "secrets stay in the environment of this process, where processes of its user can read them");
+    }
     for warning in &settings.warnings {
         warn(warning);
     }
@@ -158,9 +165,8 @@ fn stopped_by(obstacles: &[Obstacle]) -> Option<Exit> {
 /// From the settings to the end of the process.
 async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> Exit {
     announce(&settings);
-    let env = std::env::vars().collect();
-    let settings = match providers::fetched(&settings, &env).await {
-        Ok(terraform) => config::Settings { terraform, ..settings },
+    let (settings, asked) = match providers::fetched(settings, &env::texts()).await {
+        Ok(fetched) => fetched,
         Err(error) => {
             tracing::error!("{}", chain(&error));
             return Exit::Error;
@@ -168,7 +174,7 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
     };
     let http = http_settings(&settings);
     let before = settings.clone();
-    let agent = match Agent::start(runtime_settings(settings, objects, Some(Arc::new(reload))), seeds()).await {
+    let agent = match Agent::start(runtime_settings(settings, objects, Some(Arc::new(reload)), asked), seeds()).await {
         Ok(agent) => agent,
         Err(error) => {
             tracing::error!("{}", chain(&error));
@@ -329,6 +335,7 @@ fn runtime_settings(
     settings: config::Settings,
     objects: Objects,
     reload: Option<Arc<dyn Reload>>,
+    asked: Asked,
 ) -> runtime::Settings {
     let single = || cluster::Settings {
         name: settings.id.to_string(),
@@ -346,6 +353,7 @@ fn runtime_settings(
         ring: Ring::new(ha.keys.iter().filter_map(|key| Key::from_bytes(key.bytes()))).ok(),
     });
     let consul_backend = providers::consul_access(&settings);
+    let secrets = AtRun::new(&settings, env::texts(), asked);
     let consul = settings.consul.clone();
     runtime::Settings {
         mode: Mode::Daemon,
@@ -361,12 +369,20 @@ fn runtime_settings(
         consul_backend,
         consul,
         take_over_all: settings.cluster.as_ref().is_some_and(|ha| ha.take_over_all),
+        at_rest: settings
+            .cluster
+            .as_ref()
+            .and_then(|ha| ha.at_rest.as_ref())
+            .map_or_else(|| at_rest::Keys::new(&[], false), config::AtRestKeys::keys),
         max_parallel: usize::from(settings.max_parallel),
         reload,
         objects: Arc::new(objects),
         id: settings.id,
         exe: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("quorate")),
-        environment: std::env::vars_os().collect(),
+        environment: env::all(),
+        own_secrets: settings.env_names.own,
+        run_env: settings.run_env,
+        secrets: Arc::new(secrets),
     }
 }
 
@@ -459,18 +475,18 @@ async fn sequence(mut settings: config::Settings, objects: Objects, mode: Mode) 
             return Exit::Config;
         }
     }
-    let settings_of_driver = match providers::fetched(&settings, &std::env::vars().collect()).await {
-        Ok(terraform) => terraform,
+    let asked;
+    (settings, asked) = match providers::fetched(settings, &env::texts()).await {
+        Ok(fetched) => fetched,
         Err(error) => {
             tracing::error!("{}", chain(&error));
             return Exit::Error;
         }
     };
-    settings.terraform = settings_of_driver;
     let own = std::env::temp_dir().join(format!("quorate-{}", std::process::id()));
     settings.data_dir.clone_from(&own);
     settings.http_addr = std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into();
-    let runtime = runtime::Settings { mode, ..runtime_settings(settings, objects, None) };
+    let runtime = runtime::Settings { mode, ..runtime_settings(settings, objects, None, asked) };
     let agent = match Agent::start(runtime, seeds()).await {
         Ok(agent) => agent,
         Err(error) => {

@@ -218,6 +218,13 @@ fn head(screen: &mut Screen, cluster: &Cluster, now: DateTime<FixedOffset>) {
     if let Some(why) = not_ready.filter(|why| cluster.leader.is_some() || **why != cluster.reason) {
         screen.line("Ready", Style::Warn, &format!("{} is not: {why}", cluster.observed_by));
     }
+    match details.and_then(|details| details.state_encrypted) {
+        Some(true) => screen.line("State", Style::Good, "Terraform state is encrypted on the disk of each agent"),
+        Some(false) => {
+            screen.line("State", Style::Plain, "Terraform state is stored in plain text on the disk of each agent");
+        }
+        None => {}
+    }
 }
 
 fn leader_line(cluster: &Cluster, leader: &str, now: DateTime<FixedOffset>) -> String {
@@ -396,6 +403,7 @@ pub(super) mod tests {
                 leader_why: "lowest id alive, after cts-03 went down".to_owned(),
                 not_ready: None,
                 access: None,
+                state_encrypted: None,
             }),
         };
         (cluster, DateTime::parse_from_rfc3339("2026-11-23T04:03:13Z").unwrap())

@@ -109,6 +109,22 @@ driver "terraform" {
 #   task_env { "FW_TOKEN" = "{{ env \"FW_TOKEN\" }}" }
 # }
 
+# ---- what runs see, and secrets
+
+# Secrets need not stand in a configuration: file("/run/secrets/x") is the text of a file without the end of its last line,
+# env("NAME") a variable of the agent's environment, "{{ with secret \"kv/db\" }}{{ .Data.password }}{{ end }}" is asked of Vault.
+# They may stand in `token` and `auth` of consul, `token` of vault, `encrypt`; and, read anew for every run, in
+# terraform_provider, in a backend, in `variables` of a task and in `set` of run_env.
+
+# Which variables of the agent's environment runs see. "all" is everything but what the agent took for itself, as in CTS;
+# "listed" is PATH, HOME, the locale and the like, and what `names` names. When nothing is said, modules see all and commands
+# what is listed. A task may have a block of its own: it adds to this one, and its `inherit` counts.
+# run_env {
+#   inherit = "listed"
+#   names   = ["AWS_*", "VAULT_ADDR"]
+#   set { DB_PASSWORD = file("/run/secrets/db") }
+# }
+
 # ---- more than one agent
 
 #: high_availability {
@@ -119,6 +135,11 @@ driver "terraform" {
 #:   cluster {
 #:     # Clusters of different names on one network never mix.
 #:     name = "quorate"
+#:
+#:     # Seals the Terraform state that the agents keep before it reaches any disk: with keys of a file (one a line, the first
+#:     # seals, each opens; `quorate keygen` makes one), the same on every agent, or with the key of the cluster when there is
+#:     # no file. Without the block, state is kept in plain text. enabled = false opens what was sealed and writes it plain.
+#:     # at_rest { key_file = "/etc/quorate/at-rest.keys" }
 #:
 #:     gossip {
 #:       # UDP for gossip, TCP for control. Without a key only loopback is allowed, and this is the default; with a key
@@ -194,6 +215,16 @@ driver "terraform" {
 #   # providers      = ["fw.east"]
 #   # variable_files = ["edge.tfvars"]
 #   # variables      = { zone = "\"dmz\"" }
+#
+#   # Variables whose values nobody is shown: not in the API, events, logs, nor in what Terraform prints. Those that are
+#   # filled in from elsewhere are hidden anyway.
+#   # sensitive_variables = ["password"]
+#
+#   # Whose rights its runs have ("user" or "user:group", needs an agent that is root), that they can gain none (sudo has no
+#   # effect then), and what they may use all together. A limit that cannot be set fails the run.
+#   # run_as       = "deploy"
+#   # no_new_privs = true
+#   # limits { memory = "512MiB" cpu = "50%" pids = 100 }
 #
 #   # When it runs, one of: when the members of the cluster change, or by the clock (5 fields; 6 with the year; 7 with
 #   # seconds first). Without a condition it runs when a leader begins.

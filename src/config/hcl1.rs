@@ -10,7 +10,7 @@
 //! body   = { item [","] }
 //! item   = key ( "=" value | { key } object )
 //! key    = identifier | string
-//! value  = number | true | false | string | heredoc | object | "[" [ value { "," value } [","] ] "]"
+//! value  = number | true | false | string | heredoc | object | ( "file" | "env" ) "(" string ")" | "[" [ value { "," value } [","] ] "]"
 //! object = "{" body "}"
 //! ```
 //!
@@ -217,6 +217,10 @@ mod tests {
         assert_eq!(json(r#"a = "{{ env \"X\" }} ${""#), r#"{"a":"{{ env \"X\" }} ${"}"#);
         assert_eq!(json("a = <<EOF\n x\ny\nEOF\nb = 1"), r#"{"a":" x\ny\n","b":1}"#);
         assert_eq!(json("a = <<-EOF\n    x\n      y\n    EOF\n"), r#"{"a":"x\n  y\n"}"#);
+        assert_eq!(
+            json(r#"a = file("/x y") b = [env( "A\"B" )]"#),
+            r#"{"a":"{{ file \"/x y\" }}","b":["{{ env \"A\\\"B\" }}"]}"#
+        );
         assert_eq!(json("a = []\nb {}"), r#"{"a":[],"b":{}}"#);
     }
 
@@ -236,6 +240,8 @@ mod tests {
             ("/* x", "test.hcl:1:1: error: a comment that does not end"),
             ("a = <<X\n", "test.hcl:1:5: error: a heredoc that does not end: no line `X` follows"),
             ("a = \"\\q\"", "test.hcl:1:6: error: an escape that does not exist"),
+            ("a = file(b)", "test.hcl:1:5: error: `file` takes one text in quotes"),
+            ("a = env(\"X\"", "test.hcl:1:5: error: `env` takes one text in quotes"),
             ("a = ", "test.hcl:1:5: error: expected a value, found the end of the file"),
             ("= 1", "test.hcl:1:1: error: expected a key, found `=`"),
         ] {

@@ -43,8 +43,8 @@ pub use check::{Check, ClusterSummary, Finding, Program, Summary, TaskSummary};
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use overrides::Overrides;
 pub use settings::{
-    CLUSTER_NAME, ClusterKey, FollowerRequests, GOSSIP_PORT, HTTP_ADDR, HTTP_PORT, HighAvailability, LogFormat,
-    LogLevel, LogSettings, Settings, Syslog,
+    AtRestKeys, CLUSTER_NAME, ClusterKey, EnvNames, FollowerRequests, GOSSIP_PORT, HTTP_ADDR, HTTP_PORT,
+    HighAvailability, LogFormat, LogLevel, LogSettings, Settings, Syslog,
 };
 pub use task_file::task_file;
 pub use task_object::ObjectContext;
@@ -127,6 +127,7 @@ fn resolve(
     mut problems: Problems,
 ) -> (Result<Settings, Report>, RawRoot) {
     let mut raw = RawRoot::default();
+    let mut env_names = EnvNames::default();
     // What an unread file would have said is unknown: rules that look at the whole would accuse the innocent.
     let mut whole = !problems.any_error();
     for file in files {
@@ -136,7 +137,7 @@ fn resolve(
         };
         match parsed {
             Ok(mut object) => {
-                templates::refuse(&object, &mut problems);
+                templates::look(&object, &mut env_names, &mut problems);
                 repeated::settle(&mut object, &mut problems);
                 raw.absorb(RawRoot::from_object(&object, "", &mut problems));
             }
@@ -150,7 +151,7 @@ fn resolve(
     let settings = if whole { resolve::settings(&raw, world, &mut problems) } else { None };
     let failed = problems.any_error();
     let loaded = match settings {
-        Some(settings) if !failed => Ok(Settings { warnings: problems.into_sorted(), ..settings }),
+        Some(settings) if !failed => Ok(Settings { warnings: problems.into_sorted(), env_names, ..settings }),
         _ => Err(Report { diagnostics: problems.into_sorted() }),
     };
     (loaded, raw)

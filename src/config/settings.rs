@@ -1,5 +1,6 @@
 //! What a configuration comes to: every room's settings, resolved, and what was odd about the text.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -53,10 +54,23 @@ pub struct Settings {
     pub vault: Option<vault::Settings>,
     /// Most runs at a time.
     pub max_parallel: u16,
+    /// Which variables of the environment runs see, for all tasks.
+    pub run_env: task::spec::RunEnv,
+    /// Variables of the environment that are taken as secrets.
+    pub env_names: EnvNames,
     /// What task objects of the API are read against.
     pub objects: ObjectContext,
     /// Warnings and notes; none of them stops the agent.
     pub warnings: Vec<Diagnostic>,
+}
+
+/// Names of variables of the environment that templates take.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EnvNames {
+    /// For the agent's own keys: no run needs them.
+    pub own: BTreeSet<String>,
+    /// For what runs are given.
+    pub of_runs: BTreeSet<String>,
 }
 
 /// What is logged, and how.
@@ -132,6 +146,8 @@ pub struct HighAvailability {
     pub advertise: Option<SocketAddr>,
     /// What seals all traffic, and more keys that open it; empty: nothing is encrypted.
     pub keys: Vec<ClusterKey>,
+    /// How Terraform state is kept from whoever reads a disk; `None`: it is not.
+    pub at_rest: Option<AtRestKeys>,
     /// `instance { address }`: what others are told about the API's host; empty when not configured.
     pub instance_address: String,
     /// `take_over = "all"`: a new leader runs every task once, not only those whose data changed.
@@ -159,6 +175,36 @@ impl ClusterKey {
 impl fmt::Debug for ClusterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ClusterKey(..)")
+    }
+}
+
+/// Keys that seal what is kept, newest first. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AtRestKeys {
+    keys: Vec<[u8; 32]>,
+    seals: bool,
+}
+
+impl AtRestKeys {
+    /// Takes the bytes; the first seals if `seals`, each opens.
+    pub fn new(keys: Vec<[u8; 32]>, seals: bool) -> Self {
+        Self { keys, seals }
+    }
+
+    /// Whether anything is sealed; else the keys only open what was.
+    pub fn seals(&self) -> bool {
+        self.seals
+    }
+
+    /// For the seal.
+    pub fn keys(&self) -> quorate_proto::at_rest::Keys {
+        quorate_proto::at_rest::Keys::new(&self.keys, self.seals)
+    }
+}
+
+impl fmt::Debug for AtRestKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AtRestKeys({}, seals {})", self.keys.len(), self.seals)
     }
 }
 

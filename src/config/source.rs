@@ -176,6 +176,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
 fn masked(text: &str) -> String {
     let mut shown = text.as_bytes().to_vec();
     let bytes = text.as_bytes();
+    let named = sensitive(text);
     let mut at = 0;
     while let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|b| matches!(b, b'=' | b':'))) {
         let sign = at + found;
@@ -184,7 +185,7 @@ fn masked(text: &str) -> String {
         let name_start =
             key.rfind(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))).map_or(0, |i| i + 1);
         let name = key.get(name_start..).unwrap_or_default().to_ascii_lowercase().replace('-', "_");
-        if !SECRETS.iter().any(|secret| name.ends_with(secret)) {
+        if !SECRETS.iter().any(|secret| name.ends_with(secret)) && !named.contains(&name) {
             continue;
         }
         let rest = text.get(at..).unwrap_or_default();
@@ -195,6 +196,13 @@ fn masked(text: &str) -> String {
         at = end.max(at);
     }
     String::from_utf8(shown).unwrap_or_default()
+}
+
+/// What `sensitive_variables` names, as keys are compared.
+fn sensitive(text: &str) -> Vec<String> {
+    let lists = text.split("sensitive_variables").skip(1).map(|rest| rest.split(']').next().unwrap_or_default());
+    let words = lists.flat_map(|list| list.split('"').skip(1).step_by(2));
+    words.map(|name| name.to_ascii_lowercase().replace('-', "_")).collect()
 }
 
 /// Where the value of a secret ends: a quoted one at its quote, a heredoc at its last line, a bare word (the quotes
@@ -242,6 +250,8 @@ mod tests {
         check("encrypt = AbC+/=\nx = 1", "encrypt = ******\nx = 1");
         check("password = <<EOF\nabc\nEOF\nx = 1", "password = *****\n***\nEOF\nx = 1");
         check("token {\n a = 1 }", "token {\n a = 1 }");
+        let task = "sensitive_variables = [\"db-pin\"]\nvariables = { db-pin = \"\\\"77\\\"\", zone = \"x\" }";
+        check(task, &task.replace("\\\"77\\\"", "******"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::raw::task::RawTask;
 use super::read::Read as _;
 use super::resolve::{World, one_task};
 use super::source::{self, Format, SourceFile};
-use super::task_object::{ObjectContext, to_object};
+use super::task_object::{ObjectContext, whole};
 use super::{Diagnostic, Report, hcl1, json as json_text, repeated};
 use crate::terraform;
 
@@ -55,7 +55,7 @@ pub fn task_file(path: &Path, cwd: &Path) -> Result<(Value, Vec<Diagnostic>), St
     let mut problems = Problems::default();
     let spec = one_task(block, &RawRoot::default(), &context, &world, &mut problems);
     odd.extend(warnings(problems)?);
-    let mut object = to_object(&spec, &context);
+    let mut object = whole(&spec, &context);
     if let Some(module) = &task.module {
         object["module"] = json!(module.value);
     }
@@ -110,6 +110,10 @@ fn deprecated(task: &RawTask) -> Result<(), String> {
         ("grace", task.grace.is_some()),
         ("timeout", task.timeout.is_some()),
         ("policy", task.policy.is_some()),
+        ("run_env", task.run_env.is_some()),
+        ("run_as", task.run_as.is_some()),
+        ("no_new_privs", task.no_new_privs.is_some()),
+        ("limits", task.limits.is_some()),
         ("min_instances", task.min_instances.is_some()),
         ("max_change_percent", task.max_change_percent.is_some()),
     ];

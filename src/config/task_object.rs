@@ -23,9 +23,10 @@ use crate::task::spec::{Buffer, Condition, TaskSpec};
 use crate::terraform;
 
 pub use show::to_object;
+pub(super) use show::whole;
 
 /// The fields of a task object.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "name",
     "description",
     "enabled",
@@ -34,6 +35,7 @@ const FIELDS: [&str; 13] = [
     "version",
     "providers",
     "variables",
+    "sensitive_variables",
     "condition",
     "module_input",
     "buffer_period",

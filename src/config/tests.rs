@@ -340,11 +340,8 @@ fn what_is_wrong_is_named() {
             task("command = [\"a\"]\n condition \"schedule\" { cron = \"* * *\" }"),
             "`cron` \"* * *\" is not a timetable: missing field(s): a timetable has at least 5 (minute hour day-of-month month day-of-week), this one has 3",
         ),
-        (task("module = \"{{ key \\\"x\\\" }}\""), "dynamic configuration is supported only in `terraform_provider`"),
-        (
-            "consul { token = \"{{ env \\\"T\\\" }}\" }".to_owned(),
-            "dynamic configuration is supported only in `terraform_provider`",
-        ),
+        (task("module = \"{{ key \\\"x\\\" }}\""), "a template has no meaning here"),
+        ("consul { token = \"{{ env \\\"T\\\" }}\" }".to_owned(), "a template has no meaning here"),
         (
             gossip("") + "\ndriver \"terraform\" { backend \"local\" {} }",
             "backend \"local\" keeps the state on the agent that ran: the next leader would start without it and make \

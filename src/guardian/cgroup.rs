@@ -2,7 +2,7 @@
 //!
 //! The guardian itself waits in the cgroup of the next run: what it starts is born inside, so there is no moment at which it
 //! could fork outside, and then the guardian moves on into a new one. To move takes the kernel milliseconds, which so lie after
-//! the start of a run and not before it. No controller is used, so it works in a cgroup that processes live in, if it may be written
+//! the start of a run and not before it. No controller is used (`bounds` has those), so it works in a cgroup that processes live in, if it may be written
 //! (as root, or delegated by systemd). Where not, `tree` has to do alone.
 
 use std::fs;
@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Followed by the guardian's process id and the run's id.
-const PREFIX: &str = "quorate-";
+pub(super) const PREFIX: &str = "quorate-";
 
 /// The cgroup that the guardian was started in, below which those of runs are made.
 #[derive(Debug)]
@@ -36,14 +36,8 @@ impl Cgroups {
             &fs::read_to_string("/proc/self/mountinfo").ok()?,
             &fs::read_to_string("/proc/self/cgroup").ok()?,
         )?;
-        for entry in fs::read_dir(&own).ok()?.flatten() {
-            let name = entry.file_name();
-            let of = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split_once('-')?.0.parse::<u32>().ok());
-            if of.is_some_and(|pid| !fs::exists(format!("/proc/{pid}")).unwrap_or(true)) {
-                // Refused for one that holds a process.
-                remove(&entry.path());
-            }
-        }
+        fs::read_dir(&own).ok()?;
+        remove_stale(&own);
         let mut cgroups = Self { own, next: None, made: 0 };
         let moved = cgroups.move_on();
         let works = moved.is_ok()
@@ -130,6 +124,18 @@ impl Cgroup {
     }
 }
 
+/// Removes what guardians that are gone have left in a cgroup.
+pub(super) fn remove_stale(own: &Path) {
+    for entry in fs::read_dir(own).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let of = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split_once('-')?.0.parse::<u32>().ok());
+        if of.is_some_and(|pid| !fs::exists(format!("/proc/{pid}")).unwrap_or(true)) {
+            // Refused for one that holds a process.
+            remove(&entry.path());
+        }
+    }
+}
+
 fn remove(path: &Path) {
     for inner in below(path) {
         remove(&inner);
@@ -147,7 +153,7 @@ fn enter(path: &Path) -> io::Result<()> {
 }
 
 /// The directory of the own v2 cgroup, from the texts of `/proc/self/mountinfo` and `/proc/self/cgroup`.
-fn own_path(mountinfo: &str, cgroup: &str) -> Option<PathBuf> {
+pub(super) fn own_path(mountinfo: &str, cgroup: &str) -> Option<PathBuf> {
     let own = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
     let (root, mount) = mountinfo.lines().find_map(|line| {
         let (before, after) = line.split_once(" - ")?;

@@ -74,6 +74,8 @@ pub enum Notice {
         by: Cause,
         /// So many processes besides the main one had to be told to end (SIGTERM or SIGKILL).
         swept: u32,
+        /// The kernel killed something of it: it needed more memory than its bounds allow.
+        out_of_memory: bool,
     },
     /// The guardian is gone: step down, call [`Guardian::sweep_orphans`]. The last notice; not sent after [`Guardian::bye`].
     Lost {
@@ -386,7 +388,7 @@ impl Listener {
                 return;
             }
             FromGuardian::Output { run, stream, bytes, lost } => return self.output(run, stream, bytes, lost),
-            FromGuardian::Exited { run, exit, by, swept } => {
+            FromGuardian::Exited { run, exit, by, swept, out_of_memory } => {
                 self.shared.state().runs.remove(&run);
                 for stream in [Stream::Stdout, Stream::Stderr] {
                     if let Some(lost) = self.dropped.remove(&(run.clone(), stream)) {
@@ -394,7 +396,7 @@ impl Listener {
                         drop(self.notices.send(last).await);
                     }
                 }
-                Notice::Exited { run, exit, by, swept }
+                Notice::Exited { run, exit, by, swept, out_of_memory }
             }
         };
         // Nobody listens any more: the handle may still be used to stop things.

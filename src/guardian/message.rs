@@ -66,10 +66,54 @@ pub(super) struct Order {
     pub(super) env: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) cwd: Vec<u8>,
     pub(super) stdin: Vec<u8>,
+    pub(super) launch: Launch,
     pub(super) grace: Duration,
     pub(super) keep: u32,
     pub(super) epoch: Epoch,
     pub(super) ends: Ends,
+}
+
+/// Whom a run becomes.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "quorate_proto::bincode_derive")]
+pub struct User {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// All groups, that one too.
+    pub groups: Vec<u32>,
+}
+
+/// What all processes of a run may use together; `None`: as much as there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "quorate_proto::bincode_derive")]
+pub struct Bounds {
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Percent of one core.
+    pub cpu_percent: Option<u32>,
+    /// Processes and threads.
+    pub pids: Option<u32>,
+}
+
+/// What is done to a run before its program begins. The default is nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "quorate_proto::bincode_derive")]
+pub struct Launch {
+    /// Whom it becomes; `None`: it is as the agent.
+    pub user: Option<User>,
+    /// It can gain no rights any more.
+    pub no_new_privs: bool,
+    /// What it may use.
+    pub bounds: Bounds,
+}
+
+impl Launch {
+    /// Whether nothing is to be done.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One datagram to send when the agent is dead. The guardian does not look into it.
@@ -125,7 +169,7 @@ pub(super) enum FromGuardian {
     /// Some output. `lost` bytes before it were dropped because the agent did not read.
     Output { run: RunKey, stream: Stream, bytes: Vec<u8>, lost: u64 },
     /// Nothing of the run is left.
-    Exited { run: RunKey, exit: Exit, by: Cause, swept: u32 },
+    Exited { run: RunKey, exit: Exit, by: Cause, swept: u32, out_of_memory: bool },
 }
 
 /// Where output came from.

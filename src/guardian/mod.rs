@@ -44,11 +44,13 @@
 //! and how it is sealed: the guardian carries those bytes without reading them. A guardian that is itself stopped (SIGSTOP) or
 //! starved stops nothing in time; the epoch and the fence are for that.
 
+mod bounds;
 mod cgroup;
 mod client;
 mod clock;
 mod environment;
 mod frames;
+mod launch;
 mod message;
 mod order;
 mod orphans;
@@ -58,7 +60,7 @@ mod signals;
 mod tree;
 
 pub use client::{Containment, Guardian, GuardianError, Notice};
-pub use environment::{RUN_ID, base_env};
-pub use message::{Cause, Datagram, Exit, OnDeath, Refusal, RunKey, Stream};
+pub use environment::{RUN_ID, run_env};
+pub use message::{Bounds, Cause, Datagram, Exit, Launch, OnDeath, Refusal, RunKey, Stream, User};
 pub use order::Spawn;
 pub use server::main;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use quorate_proto::Epoch;
 
 use super::environment::{EPOCH, RUN_ID, TASK};
-use super::message::{Ends, Order, RunKey};
+use super::launch;
+use super::message::{Ends, Launch, Order, RunKey};
 
 /// One run to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Spawn {
     pub cwd: PathBuf,
     /// Written to its standard input, which is then closed.
     pub stdin: Vec<u8>,
+    /// What is done before the program begins.
+    pub launch: Launch,
     /// Between SIGINT and SIGKILL.
     pub grace: Duration,
     /// How many bytes of each output stream the guardian keeps while the agent does not read; the newest stay.
@@ -39,6 +42,7 @@ impl Spawn {
             env: Vec::new(),
             cwd: cwd.into(),
             stdin: Vec::new(),
+            launch: Launch::default(),
             grace: Duration::from_secs(30),
             keep: 64 * 1024,
         }
@@ -52,6 +56,7 @@ impl Spawn {
             env: self.env.into_iter().map(pair).collect(),
             cwd: self.cwd.into_os_string().into_vec(),
             stdin: self.stdin,
+            launch: self.launch,
             grace: self.grace,
             keep: self.keep,
             epoch,
@@ -66,11 +71,20 @@ impl Order {
         self.argv.first().map(|program| String::from_utf8_lossy(program).into_owned()).unwrap_or_default()
     }
 
-    /// The command, in a process group of its own, with the marks of the run; its streams are not set.
-    pub(super) fn command(&self) -> Command {
+    /// The command, in a process group of its own, with the marks of the run; its streams are not set. `cgroups`: with limits,
+    /// to be entered first.
+    pub(super) fn command(&self, cgroups: &[PathBuf]) -> Command {
         use std::os::unix::process::CommandExt;
         let mut words = self.argv.iter().map(|word| OsStr::from_bytes(word));
-        let mut command = Command::new(words.next().unwrap_or_default());
+        let before = launch::words(&self.launch, cgroups);
+        let mut command = if before.is_empty() {
+            Command::new(words.next().unwrap_or_default())
+        } else {
+            // This very program, also when its file was replaced.
+            let mut command = Command::new("/proc/self/exe");
+            command.arg0("quorate").args(before);
+            command
+        };
         command
             .args(words)
             .env_clear()

@@ -16,10 +16,12 @@ pub(super) const IS_FROM: &str = "--is-from";
 /// A number for the sources of the guardian.
 pub(super) const BUILT_FROM: u64 = number(&[
     env!("CARGO_PKG_VERSION").as_bytes(),
+    include_bytes!("bounds.rs"),
     include_bytes!("cgroup.rs"),
     include_bytes!("clock.rs"),
     include_bytes!("environment.rs"),
     include_bytes!("frames.rs"),
+    include_bytes!("launch.rs"),
     include_bytes!("message.rs"),
     include_bytes!("mod.rs"),
     include_bytes!("order.rs"),

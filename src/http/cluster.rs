@@ -98,6 +98,7 @@ fn details(face: &Face, snapshot: &ClusterSnapshot) -> Details {
             anonymous: rules.map_or("write", |rules| rules.default.as_str()).to_owned(),
             insecure: face.insecure,
         }),
+        state_encrypted: snapshot.state_at_rest,
     }
 }
 

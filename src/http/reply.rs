@@ -106,6 +106,9 @@ pub struct Details {
     /// Who may use the API of the observer; an older agent does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<AccessNow>,
+    /// Whether the observer seals the Terraform state that it keeps; absent: it keeps none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_encrypted: Option<bool>,
 }
 
 /// One task at `GET /v1/status/tasks`: CTS's fields, no others.

@@ -17,6 +17,7 @@ fn task(name: &str, argument: &str) -> TaskSpec {
         grace: Duration::from_secs(10),
         timeout: None,
         working_dir: format!("/work/{name}").into(),
+        run: crate::task::spec::RunOptions::default(),
     }
 }
 

@@ -40,7 +40,7 @@ use super::handle::{Forwarded, Handle, Health, MetricsText, TasksSnapshot};
 use super::keyring::{self, Keys};
 use super::metrics::Metrics;
 use super::replica::Replica;
-use super::runs::{Exits, Leashes, Runner, StateOfRuns, Underway};
+use super::runs::{Exits, Known, Leashes, Runner, StateOfRuns, Underway};
 use super::settings::Settings;
 use super::snapshot::Chronicle;
 use super::state::RunCredentials;
@@ -252,7 +252,9 @@ impl Agent {
             .map_err(|source| StartError::Guardian { exe: settings.exe.clone(), source })?;
         let shutdown = CancellationToken::new();
         let (reload_now, hang_up) = mpsc::channel(1);
-        let mut chronicle = Chronicle::new(settings.network.is_some());
+        let keeps_state = settings.network.is_some() && settings.cluster.mode == LeadershipMode::Quorum;
+        let sealed = keeps_state.then(|| settings.at_rest.seals());
+        let mut chronicle = Chronicle::new(settings.network.is_some(), sealed);
         let first = chronicle.snapshot(&views.borrow(), false);
         let (cluster_tx, cluster_rx) = watch::channel(first);
         let (tasks_tx, tasks_rx) = watch::channel(Arc::new(TasksSnapshot::default()));
@@ -262,7 +264,8 @@ impl Agent {
         let exits = Arc::new(Exits::default());
         let gate = Arc::new(Gate::new(settings.access, Replica::new(commands.clone()), lease_tx.subscribe()));
         tokio::spawn(gate.clone().run(settings.id.clone(), views.clone(), control.clone()));
-        let desk = Desk::new(Replica::new(commands.clone()), lease_tx.subscribe(), views.clone(), control.clone());
+        let (replica, lease_of) = (Replica::new(commands.clone()), lease_tx.subscribe());
+        let desk = Desk::new(replica, lease_of, views.clone(), control.clone(), settings.at_rest.clone());
         let desk = Arc::new(desk);
         let keyring = keyring::Desk::new(
             keys,
@@ -281,13 +284,17 @@ impl Agent {
             commands: commands.clone(),
             start_margin: settings.cluster.timing.lease.start_margin,
             environment: settings.environment,
+            own_secrets: settings.own_secrets,
+            run_env: settings.run_env,
+            fill_in: settings.secrets,
+            known: Known::default(),
             terraform: settings.terraform,
             binary: OnceCell::new(),
             caches: crate::terraform::Caches::default(),
             called: crate::terraform::handler::Called::default(),
             metrics: metrics.clone(),
             state: StateOfRuns {
-                kept: settings.network.is_some() && settings.cluster.mode == LeadershipMode::Quorum,
+                kept: keeps_state,
                 clustered: settings.network.is_some(),
                 credentials: credentials.clone(),
                 address: state_address,

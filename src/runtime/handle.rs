@@ -30,6 +30,8 @@ pub struct ClusterSnapshot {
     pub leader_why: String,
     /// False without a `gossip` block: a single agent (then `/status/cluster` is 405 as in CTS).
     pub high_availability: bool,
+    /// Whether this agent seals the Terraform state that it keeps; `None`: it keeps none.
+    pub state_at_rest: Option<bool>,
     /// The lease of this very agent is live, and what is kept of the tasks is read.
     pub leading: bool,
 }

@@ -4,14 +4,18 @@
 //! wait and again inside the guardian immediately before the spawn, and the result is on a majority before it is reported.
 //! Files are written and hashed while the journal is under way.
 
+mod account;
 mod command;
 mod exec;
 mod fingerprint;
 mod leash;
+mod mask;
 mod module;
 mod prepare;
+mod secrets;
 mod underway;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,17 +30,19 @@ pub(super) use self::exec::Exits;
 use self::exec::Stopped;
 pub(super) use self::leash::Leashes;
 use self::module::Aim;
+pub(super) use self::secrets::Known;
 pub(super) use self::underway::Underway;
 use super::clock;
 use super::core::{Command, ProposeError};
 use super::handle::{ChangeError, Plan};
 use super::journal::{self, Entered};
 use super::metrics::{Metrics, Outcome as Counted};
+use super::settings::Secrets;
 use super::state::RunCredentials;
 use super::state::desk::Desk;
 use crate::cluster::leadership::Lease;
-use crate::guardian::{Guardian, Spawn, base_env};
-use crate::task::spec::Work;
+use crate::guardian::{Guardian, Spawn};
+use crate::task::spec::{RunEnv, Work};
 use crate::task::{Fingerprint, Outcome, RunId, Start};
 use crate::terraform::{self, ConsulAccess};
 
@@ -49,6 +55,11 @@ pub(super) struct Runner {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) start_margin: Duration,
     pub(super) environment: Vec<(OsString, OsString)>,
+    pub(super) own_secrets: BTreeSet<String>,
+    pub(super) run_env: RunEnv,
+    /// Fills in what runs need of files, the environment and Vault.
+    pub(super) fill_in: Arc<dyn Secrets>,
+    pub(super) known: Known,
     pub(super) terraform: terraform::Settings,
     pub(super) binary: OnceCell<terraform::Binary>,
     pub(super) caches: terraform::Caches,
@@ -90,7 +101,22 @@ impl Runner {
 
     /// One run from the journal to its end. Whoever asked journals the end, then calls [`Runner::told`].
     pub(super) async fn carry_out(&self, start: &Start) -> Carried {
+        let mut carried = self.carried(start).await;
+        let mask = self.mask(start.run);
+        if let Outcome::Failure(why) | Outcome::Interrupted(why) = &mut carried.outcome {
+            // What programs print is hidden already; what we say of values ourselves is not.
+            *why = mask.hide_text(why);
+        }
+        self.known.forget(start.run);
+        carried
+    }
+
+    async fn carried(&self, start: &Start) -> Carried {
         let (task, begun) = (start.task.clone(), clock::now().mono);
+        if let Err(stopped) = self.secrets(start).await {
+            self.metrics.run_started(&task);
+            return Carried { task, outcome: stopped.into(), fingerprint: None, end: None, begun: Some(begun) };
+        }
         // Only who may leave a task alone has to know before it starts.
         let known = match start.unless {
             Some(_) => match self.leashed(start, async { Ok(self.fingerprint(start).await) }).await {
@@ -134,6 +160,14 @@ impl Runner {
         }
     }
 
+    /// Off this task: what is kept of all states, in the form that the configuration asks for.
+    pub(super) fn seal_states_anew(&self) {
+        if self.state.kept {
+            let desk = self.state.desk.clone();
+            tokio::spawn(async move { desk.seal_anew().await });
+        }
+    }
+
     fn lease(&self, epoch: Epoch) -> Result<Lease, Stopped> {
         let lease = *self.lease.borrow();
         let live = lease.filter(|lease| lease.epoch() == epoch && lease.is_live(self.start_margin, clock::now()));
@@ -148,6 +182,15 @@ impl Runner {
             return Ok(Plan { changes_present: true, text });
         }
         let aim = if prepare { Aim::Prepare } else { Aim::Inspect };
+        let outcome = self.inspected(start, aim).await;
+        self.known.forget(start.run);
+        outcome
+    }
+
+    async fn inspected(&self, start: &Start, aim: Aim) -> Result<Plan, ChangeError> {
+        if let Err(stopped) = self.secrets(start).await {
+            return Err(ChangeError::Failed(stopped.text().to_owned()));
+        }
         let Journalled { outcome, plan, end, .. } = self.journalled(start, aim, false).await;
         let journalled = match end {
             Some(end) => self.enter(&end, &start.task).await,
@@ -245,10 +288,6 @@ impl Runner {
             Ready::Command(spawn) => self.command(start, spawn).await.map(|()| None),
             Ready::Module(ready) => self.module(start, *ready, aim).await,
         }
-    }
-
-    fn base(&self) -> Vec<(OsString, OsString)> {
-        base_env::<&str>(self.environment.iter().cloned(), &[])
     }
 }
 

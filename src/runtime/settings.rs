@@ -7,18 +7,26 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use quorate_proto::MemberId;
 use quorate_proto::seal::Ring;
 
 use super::handle::TaskObjects;
-use crate::task::spec::TaskSpec;
+use crate::task::spec::{RunEnv, TaskSpec};
 use crate::terraform;
+use crate::terraform::dynamic::{Filled, RunTexts};
 use crate::{access, cluster, source};
 
 /// Reads the configuration again, for a reload. Implemented where files are read.
 pub trait Reload: std::fmt::Debug + Send + Sync {
     /// The tasks that the files define now, or why they cannot be read (the text of a report; nothing changes then).
     fn load(&self) -> Result<Reloaded, String>;
+}
+
+/// Fills in what a run needs of files, the environment and Vault. Implemented where all of these are known.
+pub trait Secrets: std::fmt::Debug + Send + Sync {
+    /// The texts of one run as they are to be used now. The error is for people: where the text stands and what is wrong.
+    fn fill<'a>(&'a self, texts: &'a RunTexts) -> BoxFuture<'a, Result<Filled<RunTexts>, String>>;
 }
 
 /// What the files say now.
@@ -79,6 +87,8 @@ pub struct Settings {
     pub terraform: terraform::Settings,
     /// A new leader runs every task, also what has not changed.
     pub take_over_all: bool,
+    /// What Terraform state is sealed with on disks; without keys it is kept as it is.
+    pub at_rest: quorate_proto::at_rest::Keys,
     /// Runs at a time.
     pub max_parallel: usize,
     /// How Terraform reaches Consul for its state, when that is used.
@@ -91,8 +101,14 @@ pub struct Settings {
     pub reload: Option<Arc<dyn Reload>>,
     /// This program, to start the guardian from.
     pub exe: PathBuf,
-    /// The environment that runs inherit from, filtered by an allow-list.
+    /// The environment that runs inherit from, as far as they may.
     pub environment: Vec<(OsString, OsString)>,
+    /// Names of variables that are the agent's own secrets: a run gets them only by name.
+    pub own_secrets: BTreeSet<String>,
+    /// What `run_env` says for all tasks.
+    pub run_env: RunEnv,
+    /// Fills in templates.
+    pub secrets: Arc<dyn Secrets>,
 }
 
 /// How long the shutdown waits for a successor to lead before it goes anyway.

@@ -23,10 +23,11 @@ pub(super) struct Chronicle {
     leader_since: Option<DateTime<Utc>>,
     why: String,
     high_availability: bool,
+    state_at_rest: Option<bool>,
 }
 
 impl Chronicle {
-    pub(super) fn new(high_availability: bool) -> Self {
+    pub(super) fn new(high_availability: bool, state_at_rest: Option<bool>) -> Self {
         Self {
             began: clock::utc(),
             led_until: None,
@@ -35,6 +36,7 @@ impl Chronicle {
             leader_since: None,
             why: String::new(),
             high_availability,
+            state_at_rest,
         }
     }
 
@@ -75,6 +77,7 @@ impl Chronicle {
             leader_since: self.leader_since.filter(|_| view.leader.is_some()),
             leader_why: if view.leader.is_some() { self.why.clone() } else { String::new() },
             high_availability: self.high_availability,
+            state_at_rest: self.state_at_rest,
             leading,
         })
     }

@@ -13,6 +13,7 @@ pub mod desk;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
+use quorate_proto::at_rest::{Keys, OpenError};
 use quorate_proto::codec;
 use quorate_proto::message::Entry;
 use quorate_proto::{Epoch, MemberId};
@@ -24,8 +25,8 @@ use super::journal::Entered;
 use super::replica::Replica;
 use crate::cluster::settings::LeadershipMode;
 use crate::state::{
-    ALIVE_MODE, Credential, Credentials, Decision, Denied, Document, Fence, Grant, INDEX_PREFIX, Leadership, Request,
-    StateAnswer, StateCall, Summary, Token, decide, index_key, needs, summary,
+    ALIVE_MODE, CONTENT_PREFIX, Credential, Credentials, Decision, Denied, Document, Fence, Grant, INDEX_PREFIX,
+    Leadership, Request, StateAnswer, StateCall, Summary, Token, decide, index_key, needs, slot_key, summary,
 };
 
 /// Turns: tasks share them by the hash of their name, so that invented names cost nothing.
@@ -80,13 +81,60 @@ impl<F: Fn() -> Option<Leadership> + Send + Sync> Registers for Led<F> {
 pub struct Keeper<R> {
     registers: R,
     mode: LeadershipMode,
+    at_rest: Keys,
     turns: Vec<Turn<()>>,
 }
 
 impl<R: Registers> Keeper<R> {
     /// Over these registers. In mode `alive` it keeps nothing, and says why.
     pub fn new(registers: R, mode: LeadershipMode) -> Self {
-        Self { registers, mode, turns: (0..TURNS).map(|_| Turn::new(())).collect() }
+        let turns = (0..TURNS).map(|_| Turn::new(())).collect();
+        Self { registers, mode, at_rest: Keys::new(&[], false), turns }
+    }
+
+    /// The same, which seals contents before they become registers, so that every copy anywhere is sealed.
+    #[must_use]
+    pub fn sealing(mut self, keys: Keys) -> Self {
+        self.at_rest = keys;
+        self
+    }
+
+    /// Brings the contents of all tasks into the form that the keys of this agent ask for: what was kept in plain text or
+    /// sealed by an older key is written anew. Returns how many were, and what could not be read. Ends early when this agent
+    /// does not lead any more.
+    pub async fn seal_anew(&self) -> (usize, Vec<String>) {
+        let (mut written, mut unread) = (0, Vec::new());
+        if self.mode == LeadershipMode::Alive || self.at_rest.is_empty() {
+            return (written, unread);
+        }
+        for (index, value) in self.registers.list(INDEX_PREFIX).await {
+            let Some(task) = index.strip_prefix(INDEX_PREFIX) else { continue };
+            let Ok(document) = document(task, Some(&value)) else { continue };
+            for version in document.versions {
+                let key = slot_key(task, version.number);
+                let turn = self.turn(task).lock().await;
+                let Some(leadership) = self.registers.leading() else { return (written, unread) };
+                let Some(kept) = self.registers.get(&key).await.filter(|kept| !self.at_rest.is_current(kept)) else {
+                    continue;
+                };
+                match self.at_rest.open(&key, kept) {
+                    Ok(content) => {
+                        let entry = Entry { value: Some(self.at_rest.seal(&key, content)), key };
+                        if self.registers.propose(leadership.epoch, vec![entry]).await.is_err() {
+                            return (written, unread);
+                        }
+                        written += 1;
+                    }
+                    Err(why) => unread.push(format!("version {} of the state of task {task:?}: {why}", version.number)),
+                }
+                drop(turn);
+            }
+        }
+        (written, unread)
+    }
+
+    fn turn(&self, task: &str) -> &Turn<()> {
+        &self.turns[usize::from(blake3::hash(task.as_bytes()).as_bytes()[0]) % TURNS]
     }
 
     /// Answers one request, once. [`StateAnswer::NoLeader`]: this agent does not lead (any more).
@@ -110,17 +158,22 @@ impl<R: Registers> Keeper<R> {
 
     /// The answer, and whether something was written for it.
     async fn decide(&self, call: StateCall, leadership: &Leadership) -> Result<(StateAnswer, bool), StateAnswer> {
-        let turn = usize::from(blake3::hash(call.task.as_bytes()).as_bytes()[0]) % TURNS;
-        let _turn = self.turns[turn].lock().await;
+        let _turn = self.turn(&call.task).lock().await;
         let task = call.task.clone();
         let index = self.registers.get(&index_key(&task)).await;
         let document = document(&task, index.as_deref())?;
         let content = match needs(&call, &document) {
-            Some(key) => self.registers.get(&key).await,
+            Some(key) => match self.registers.get(&key).await.map(|kept| self.at_rest.open(&key, kept)).transpose() {
+                Ok(content) => content,
+                Err(why) => return Err(StateAnswer::Broken(cannot_open(&task, &why))),
+            },
             None => None,
         };
         let fence = self.registers.get(&format!("run/{task}")).await.and_then(|value| fence(&value));
-        let Decision { answer, writes } = decide(call, document, content, fence, leadership, now_ms());
+        let Decision { answer, mut writes } = decide(call, document, content, fence, leadership, now_ms());
+        for Entry { key, value } in writes.iter_mut().filter(|entry| entry.key.starts_with(CONTENT_PREFIX)) {
+            *value = value.take().map(|content| self.at_rest.seal(key, content));
+        }
         let written = !writes.is_empty();
         if written {
             self.registers.propose(leadership.epoch, writes).await.map_err(|error| match error {
@@ -143,6 +196,16 @@ impl<R: Registers> Keeper<R> {
         }
         StateAnswer::Listed(summaries)
     }
+}
+
+fn cannot_open(task: &str, why: &OpenError) -> String {
+    let help = match why {
+        OpenError::NoKey(_) => {
+            "; it is not lost: give this agent the key (at_rest in its configuration) and start it again"
+        }
+        OpenError::Broken => "",
+    };
+    format!("the state of task {task:?} cannot be read: {why}{help}")
 }
 
 fn document(task: &str, index: Option<&[u8]>) -> Result<Document, StateAnswer> {

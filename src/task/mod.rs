@@ -24,6 +24,7 @@ pub mod members;
 pub mod output;
 pub mod parts;
 pub mod report;
+mod run_options;
 mod slot;
 pub mod spec;
 mod tasks;

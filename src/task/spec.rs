@@ -1,12 +1,14 @@
 //! What a task is: resolved settings, no text of a configuration file left in it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::feed::{CatalogQuery, KvQuery, Query, RegexpQuery, ServiceQuery};
+pub use super::run_options::{HIDDEN, Inherit, Limits, RunAs, RunEnv, RunOptions};
 
 /// A task: when to run what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +39,9 @@ pub struct TaskSpec {
     pub timeout: Option<Duration>,
     /// Directory of its workspace.
     pub working_dir: PathBuf,
+    /// How its runs are started; not stored when nothing is said.
+    #[serde(default, skip_serializing_if = "RunOptions::is_default")]
+    pub run: RunOptions,
 }
 
 impl TaskSpec {
@@ -213,7 +218,7 @@ pub enum Work {
 }
 
 /// A Terraform module with its inputs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TerraformWork {
     /// Module source; a local path is absolute here.
     pub module: String,
@@ -221,8 +226,18 @@ pub struct TerraformWork {
     pub version: String,
     /// `name` or `name.alias` of providers.
     pub providers: Vec<String>,
-    /// Variables: name to the literal text of an HCL/JSON value.
+    /// Variables: name to the literal text of an HCL/JSON value, or to a template, whose text is the value.
     pub variables: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for TerraformWork {
+    /// Without the values of variables.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variables: Vec<&String> = self.variables.keys().collect();
+        let mut shown = f.debug_struct("TerraformWork");
+        shown.field("module", &self.module).field("version", &self.version).field("providers", &self.providers);
+        shown.field("variables", &variables).finish()
+    }
 }
 
 /// Buffer period (`reference/cts.md` 1.7).

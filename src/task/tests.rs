@@ -35,6 +35,7 @@ pub(super) fn command(name: &str) -> TaskSpec {
         grace: Duration::from_secs(10),
         timeout: None,
         working_dir: "work".into(),
+        run: crate::task::spec::RunOptions::default(),
     }
 }
 

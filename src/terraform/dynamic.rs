@@ -1,8 +1,10 @@
-//! Values of providers that are fetched at start: `{{ env "X" }}`, `{{ key "path" }}` and
-//! `{{ with secret "path" }}{{ .Data.password }}{{ end }}` (`reference/cts.md` 2.10).
+//! Texts that are filled in when they are needed: `{{ env "X" }}`, `{{ file "/run/secrets/x" }}`, `{{ key "path" }}` and
+//! `{{ with secret "path" }}{{ .Data.password }}{{ end }}` (`reference/cts.md` 2.10). `env("X")` and `file("..")` of a
+//! configuration are the same texts.
 //!
 //! In three steps, so that only the middle one waits: all templates are parsed, what they ask for is fetched once each and
-//! at the same time, and the texts are put together. They are evaluated once, at start, as in CTS.
+//! at the same time, and the texts are put together. That is done for every run anew, so that a run has the values of its
+//! moment and nothing has to be stored.
 //!
 //! # Not here
 //!
@@ -10,17 +12,21 @@
 //! password.
 
 mod parse;
+mod texts;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Settings;
 use parse::{Node, Word};
+pub use texts::{Place, RunTexts, Texts, Visit};
 
 /// How long one value may take to fetch.
 pub const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest file that is a value, in bytes: a key with its chain of certificates fits.
+const FILE_MAX: u64 = 256 * 1024;
 
 /// Something to fetch.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +35,8 @@ pub enum Lookup {
     Key(String),
     /// The whole answer of Vault about a path: an object with `data`.
     Secret(String),
+    /// The text of a file on this agent's machine, without the end of its last line.
+    File(String),
 }
 
 impl std::fmt::Display for Lookup {
@@ -36,148 +44,214 @@ impl std::fmt::Display for Lookup {
         match self {
             Self::Key(path) => write!(f, "key {path:?} of Consul"),
             Self::Secret(path) => write!(f, "secret {path:?} of Vault"),
+            Self::File(path) => write!(f, "file {path:?}"),
         }
     }
 }
 
-/// Why values could not be filled in. Nothing was changed.
+/// Why values could not be filled in. Nothing was changed. No text of it holds a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DynamicError {
-    /// Not a template that we know. Never worth a retry.
-    #[error("terraform_provider {provider:?}, `{argument}`: {why}")]
-    Template {
-        /// Which instance.
-        provider: String,
-        /// Which of its arguments.
-        argument: String,
-        /// What is wrong with it.
-        why: String,
-    },
+    /// Not a template that we know, or one that asks for what is not there.
+    #[error("{0}: {1}")]
+    Template(Place, String),
     /// The words of CTS.
     #[error("detected dynamic configuration using Vault: missing Vault configuration")]
     NoVault,
     /// Retrying is sensible.
-    #[error("{0}: {1}")]
-    Fetch(Lookup, String),
+    #[error("{0}: {1}: {2}")]
+    Fetch(Place, Lookup, String),
     /// Retrying is sensible.
-    #[error("{0}: no answer within {limit} seconds", limit = FETCH_TIMEOUT.as_secs())]
-    TimedOut(Lookup),
+    #[error("{0}: {1}: no answer within {limit} seconds", limit = FETCH_TIMEOUT.as_secs())]
+    TimedOut(Place, Lookup),
 }
 
-/// The settings with all templates of their providers filled in. `fetch` answers one lookup, with words for people on
-/// failure; each is asked once. `has_vault`: whether there is a Vault to ask.
-pub async fn resolve_providers<F>(
-    settings: &Settings,
+/// Texts that are filled in.
+#[derive(Debug)]
+pub struct Filled<T> {
+    /// They.
+    pub texts: T,
+    /// What was put in from the environment, files and Vault: not to be shown.
+    pub secrets: Vec<String>,
+}
+
+/// Whether this is filled in, and not a text for itself.
+pub fn is_template(text: &str) -> bool {
+    parse::is_template(text)
+}
+
+/// The texts with all their templates filled in. `fetch` answers one lookup, with words for people on failure; each is
+/// asked once. `has_vault`: whether there is a Vault to ask.
+pub async fn fill<T: Texts, F>(
+    texts: &T,
     env: &BTreeMap<String, String>,
     has_vault: bool,
     fetch: impl Fn(Lookup) -> F,
-) -> Result<Settings, DynamicError>
+) -> Result<Filled<T>, DynamicError>
 where
     F: Future<Output = Result<Value, String>>,
 {
-    resolve_within(FETCH_TIMEOUT, settings, env, has_vault, fetch).await
+    fill_within(FETCH_TIMEOUT, texts, env, has_vault, fetch).await
 }
 
-async fn resolve_within<F>(
+async fn fill_within<T: Texts, F>(
     limit: Duration,
-    settings: &Settings,
+    texts: &T,
     env: &BTreeMap<String, String>,
     has_vault: bool,
     fetch: impl Fn(Lookup) -> F,
-) -> Result<Settings, DynamicError>
+) -> Result<Filled<T>, DynamicError>
 where
     F: Future<Output = Result<Value, String>>,
 {
-    let lookups = lookups(settings, has_vault)?;
-    let mut resolved = settings.clone();
-    let one = async |lookup: Lookup| match tokio::time::timeout(limit, fetch(lookup.clone())).await {
-        Ok(Ok(value)) => Ok((lookup, value)),
-        Ok(Err(why)) => Err(DynamicError::Fetch(lookup, why)),
-        Err(_) => Err(DynamicError::TimedOut(lookup)),
+    let one = async |(lookup, place): (Lookup, Place)| {
+        let found = match &lookup {
+            Lookup::File(path) => Ok(read_file(path)),
+            Lookup::Key(_) | Lookup::Secret(_) => tokio::time::timeout(limit, fetch(lookup.clone())).await,
+        };
+        match found {
+            Ok(Ok(value)) => Ok((lookup, value)),
+            Ok(Err(why)) => Err(DynamicError::Fetch(place, lookup, why)),
+            Err(_) => Err(DynamicError::TimedOut(place, lookup)),
+        }
     };
-    let fetched = futures_util::future::join_all(lookups.into_iter().map(one)).await;
+    let fetched = futures_util::future::join_all(lookups(texts, has_vault)?.into_iter().map(one)).await;
     let fetched: BTreeMap<Lookup, Value> = fetched.into_iter().collect::<Result<_, _>>()?;
-    each_text(&mut resolved, &mut |text| {
-        if let Some(nodes) = parse::template(text)? {
-            *text = evaluate(&nodes, None, env, &fetched)?;
-        }
-        Ok(())
-    })?;
-    Ok(resolved)
+    put_together(texts, env, &fetched)
 }
 
-/// What the templates ask for. Nobody is asked.
-pub fn lookups(settings: &Settings, has_vault: bool) -> Result<BTreeSet<Lookup>, DynamicError> {
-    let mut lookups = BTreeSet::new();
-    each_text(&mut settings.clone(), &mut |text| {
-        if let Some(nodes) = parse::template(text)? {
-            parse::lookups(&nodes, &mut lookups);
-        }
-        Ok(())
-    })?;
-    if !has_vault && lookups.iter().any(|lookup| matches!(lookup, Lookup::Secret(_))) {
-        return Err(DynamicError::NoVault);
-    }
-    Ok(lookups)
-}
-
-type Visit<'a> = dyn FnMut(&mut String) -> Result<(), String> + 'a;
-
-/// Visits every string of every provider.
-fn each_text(settings: &mut Settings, visit: &mut Visit<'_>) -> Result<(), DynamicError> {
-    for provider in &mut settings.providers {
-        let id = provider.id();
-        let failed =
-            |argument: &str, why| DynamicError::Template { provider: id.clone(), argument: argument.to_owned(), why };
-        for (name, value) in &mut provider.args {
-            inside(value, visit).map_err(|why| failed(name, why))?;
-        }
-        for (name, text) in &mut provider.task_env {
-            visit(text).map_err(|why| failed(name, why))?;
+/// The same for texts that ask for nothing but the environment and files.
+pub fn fill_here<T: Texts>(texts: &T, env: &BTreeMap<String, String>) -> Result<Filled<T>, DynamicError> {
+    let mut fetched = BTreeMap::new();
+    for (lookup, place) in lookups(texts, true)? {
+        match &lookup {
+            Lookup::File(path) => match read_file(path) {
+                Ok(value) => drop(fetched.insert(lookup, value)),
+                Err(why) => return Err(DynamicError::Fetch(place, lookup, why)),
+            },
+            Lookup::Key(_) | Lookup::Secret(_) => {
+                let why = "is not known here: write {{ env \"NAME\" }} or {{ file \"PATH\" }}";
+                return Err(DynamicError::Template(place, format!("{lookup} {why}")));
+            }
         }
     }
-    Ok(())
+    put_together(texts, env, &fetched)
 }
 
-fn inside(value: &mut Value, visit: &mut Visit<'_>) -> Result<(), String> {
-    match value {
-        Value::String(text) => visit(text),
-        Value::Array(items) => items.iter_mut().try_for_each(|item| inside(item, visit)),
-        Value::Object(items) => items.values_mut().try_for_each(|item| inside(item, visit)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
-    }
-}
-
-/// `dot` is the secret of the block that the nodes stand in, with its path.
-fn evaluate(
-    nodes: &[Node],
-    dot: Option<(&str, &Value)>,
+fn put_together<T: Texts>(
+    texts: &T,
     env: &BTreeMap<String, String>,
     fetched: &BTreeMap<Lookup, Value>,
-) -> Result<String, String> {
-    let mut out = String::new();
-    for node in nodes {
-        match node {
-            Node::Text(text) => out.push_str(text),
-            Node::Print(word, pipes) => {
-                let text = match word {
-                    Word::Env(name) => env.get(name).cloned().unwrap_or_default(),
-                    Word::Key(path, default) => match (fetched.get(&Lookup::Key(path.clone())), default) {
-                        (Some(Value::String(text)), _) => text.clone(),
-                        (_, Some(default)) => default.clone(),
-                        _ => return Err(format!("there is no key {path:?} in Consul")),
-                    },
-                    Word::Field(names) => field(names, dot)?,
-                };
-                out.push_str(&pipes.iter().try_fold(text, |text, pipe| pipe.apply(&text))?);
-            }
-            Node::With(path, inner) => {
-                let secret = fetched.get(&Lookup::Secret(path.clone())).unwrap_or(&Value::Null);
-                out.push_str(&evaluate(inner, Some((path, secret)), env, fetched)?);
+) -> Result<Filled<T>, DynamicError> {
+    let mut filled = texts.clone();
+    let mut secrets = Vec::new();
+    filled.each(&mut |place, text| {
+        if let Some(nodes) = parse::template(text)? {
+            let mut filler = Filler { env, fetched, is_strict: place.is_strict, secrets: &mut secrets };
+            *text = filler.evaluate(&nodes, None)?;
+        }
+        Ok(())
+    })?;
+    Ok(Filled { texts: filled, secrets })
+}
+
+/// What the templates ask for, and the first place that does. Nobody is asked.
+pub fn lookups<T: Texts>(texts: &T, has_vault: bool) -> Result<BTreeMap<Lookup, Place>, DynamicError> {
+    let mut found = BTreeMap::new();
+    texts.clone().each(&mut |place, text| {
+        if let Some(nodes) = parse::template(text)? {
+            parse::lookups(&nodes, &mut |lookup| {
+                found.entry(lookup).or_insert_with(|| place.clone());
+            });
+        }
+        Ok(())
+    })?;
+    if !has_vault && found.keys().any(|lookup| matches!(lookup, Lookup::Secret(_))) {
+        return Err(DynamicError::NoVault);
+    }
+    Ok(found)
+}
+
+/// Names of the variables that a text takes from the environment; none for what is no template.
+pub fn variables(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Ok(Some(nodes)) = parse::template(text) {
+        parse::variables(&nodes, &mut found);
+    }
+    found
+}
+
+fn read_file(path: &str) -> Result<Value, String> {
+    use std::io::Read as _;
+    let at = Path::new(path);
+    let file = std::fs::File::open(at).map_err(|error| format!("cannot be read: {error}"))?;
+    if !file.metadata().is_ok_and(|about| about.is_file()) {
+        return Err("is no regular file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(format!("is larger than {} KiB", FILE_MAX >> 10));
+    }
+    let mut text = String::from_utf8(bytes).map_err(|_| "is not text (UTF-8)".to_owned())?;
+    if text.ends_with('\n') {
+        text.truncate(text.len() - if text.ends_with("\r\n") { 2 } else { 1 });
+    }
+    Ok(Value::String(text))
+}
+
+/// Puts one text together.
+struct Filler<'a> {
+    env: &'a BTreeMap<String, String>,
+    fetched: &'a BTreeMap<Lookup, Value>,
+    /// A variable that is not there is an error; else it is empty, as in CTS.
+    is_strict: bool,
+    secrets: &'a mut Vec<String>,
+}
+
+impl Filler<'_> {
+    /// `dot` is the secret of the block that the nodes stand in, with its path.
+    fn evaluate(&mut self, nodes: &[Node], dot: Option<(&str, &Value)>) -> Result<String, String> {
+        let fetched = self.fetched;
+        let mut out = String::new();
+        for node in nodes {
+            match node {
+                Node::Text(text) => out.push_str(text),
+                Node::Print(word, pipes) => {
+                    let text = self.word(word, dot)?;
+                    let text = pipes.iter().try_fold(text, |text, pipe| pipe.apply(&text))?;
+                    if !matches!(word, Word::Key(..)) && !text.is_empty() {
+                        self.secrets.push(text.clone());
+                    }
+                    out.push_str(&text);
+                }
+                Node::With(path, inner) => {
+                    let secret = fetched.get(&Lookup::Secret(path.clone())).unwrap_or(&Value::Null);
+                    out.push_str(&self.evaluate(inner, Some((path, secret)))?);
+                }
             }
         }
+        Ok(out)
     }
-    Ok(out)
+
+    fn word(&self, word: &Word, dot: Option<(&str, &Value)>) -> Result<String, String> {
+        match word {
+            Word::Env(name) => match self.env.get(name) {
+                None if self.is_strict => Err(format!("the environment of the agent has no variable {name}")),
+                value => Ok(value.cloned().unwrap_or_default()),
+            },
+            Word::File(path) => match self.fetched.get(&Lookup::File(path.clone())) {
+                Some(Value::String(text)) => Ok(text.clone()),
+                _ => Err(format!("file {path:?} was not read")),
+            },
+            Word::Key(path, default) => match (self.fetched.get(&Lookup::Key(path.clone())), default) {
+                (Some(Value::String(text)), _) => Ok(text.clone()),
+                (_, Some(default)) => Ok(default.clone()),
+                _ => Err(format!("there is no key {path:?} in Consul")),
+            },
+            Word::Field(names) => field(names, dot),
+        }
+    }
 }
 
 /// `.Data.a.b`: the answer's `data`, then what is inside. A field that is not there is an error, not `<no value>`.

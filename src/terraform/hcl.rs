@@ -10,6 +10,8 @@
 
 mod writer;
 
+pub use writer::quote as quoted;
+
 use serde_json::{Map, Value};
 
 /// Longest nesting that is written or accepted. Deeper values are refused where they come in.

@@ -64,6 +64,8 @@ pub struct Provider {
     pub args: Map<String, Value>,
     /// `task_env`: given to Terraform in its environment, never written to a file.
     pub task_env: BTreeMap<String, String>,
+    /// The arguments hold what came from elsewhere: they are given in the environment too, and written to no file.
+    pub by_env: bool,
 }
 
 impl Provider {

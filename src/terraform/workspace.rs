@@ -6,7 +6,7 @@
 //! | `variables.tf` | declarations of what the agent renders and of the providers' values |
 //! | `terraform.tfvars` | what the agent renders: data, rewritten before a run when it changed |
 //! | `terraform.tfvars.tmpl` | how it does: for people, never read back |
-//! | `providers.auto.tfvars` | values of the providers, in plain text |
+//! | `providers.auto.tfvars` | values of the providers, in plain text, but for those that templates fill in |
 //! | `variables.module.tf`, `variables.auto.tfvars` | the task's own variables, when it has some |
 //!
 //! Every file begins with the notice that it is generated. All are functions of their arguments; only [`write()`] touches
@@ -19,7 +19,7 @@ mod template;
 mod tfvars;
 mod variables;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::task::feed::Query;
@@ -48,6 +48,9 @@ impl Written {
         self.changed.contains(TFVARS)
     }
 }
+
+/// Largest value of a variable of the environment, in bytes; the kernel takes 128 KiB with the name.
+const ENV_MAX: usize = 120 << 10;
 
 const TFVARS: &str = "terraform.tfvars";
 
@@ -88,6 +91,9 @@ pub enum WorkspaceError {
     /// Two instances of one provider. Nothing was changed.
     #[error("provider {0:?} is named twice: only one provider instance per task")]
     ProviderTwice(String),
+    /// A value that goes by the environment. Nothing was changed.
+    #[error("{0:?} is larger than 120 KiB: what is sensitive is given in the environment, which takes no more")]
+    TooLarge(String),
     /// The backend does not go with this Terraform. Nothing was changed.
     #[error("{0}")]
     Backend(&'static str),
@@ -173,16 +179,34 @@ fn without_data(
         return Err(WorkspaceError::Backend(why));
     }
     let parts = names::check(task, work, settings, &state.backend)?;
-    let header = header(task);
+    let (header, sensitive) = (header(task), &task.run.sensitive);
     let text = |body: Body| Some(header.to_text() + &body.to_text());
     Ok(vec![
         ("main.tf", text(main_tf::body(task, work, &parts, settings, &state.backend))),
         ("variables.tf", text(variables::rendered(task, &parts, binary))),
         ("terraform.tfvars.tmpl", Some(header.to_text() + &template::text(task))),
         ("providers.auto.tfvars", text(tfvars::providers(&parts))),
-        ("variables.module.tf", (!parts.variables.is_empty()).then(|| variables::own(&parts)).and_then(text)),
-        ("variables.auto.tfvars", (!parts.variables.is_empty()).then(|| tfvars::own(&parts)).and_then(text)),
+        (
+            "variables.module.tf",
+            (!parts.variables.is_empty()).then(|| variables::own(&parts, sensitive, binary)).and_then(text),
+        ),
+        ("variables.auto.tfvars", (!parts.variables.is_empty()).then(|| tfvars::own(&parts, sensitive)).and_then(text)),
     ])
+}
+
+/// What is given to Terraform in its environment because it shall be on no disk: sensitive variables of the task, and
+/// providers with values from elsewhere.
+pub fn by_env(
+    task: &TaskSpec,
+    work: &TerraformWork,
+    settings: &Settings,
+) -> Result<BTreeMap<String, String>, WorkspaceError> {
+    let parts = names::check(task, work, settings, &Chosen::default().backend)?;
+    let values = tfvars::by_env(&parts, &task.run.sensitive);
+    match values.iter().find(|(_, value)| value.len() > ENV_MAX) {
+        Some((name, _)) => Err(WorkspaceError::TooLarge(name.trim_start_matches("TF_VAR_").to_owned())),
+        None => Ok(values),
+    }
 }
 
 fn header(task: &TaskSpec) -> Body {

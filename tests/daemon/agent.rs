@@ -60,8 +60,15 @@ impl Place {
 
     /// The same with these arguments.
     pub(crate) fn begin(&self, args: &[&str]) -> Agent {
+        self.begin_with(args, &[])
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn begin_with(&self, args: &[&str], env: &[(&str, &str)]) -> Agent {
         let log = fs::File::create(self.path("log")).unwrap();
-        let child = self.command(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut command = self.command(args);
+        command.envs(env.iter().copied());
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let mut agent = Agent { child, log: self.path("log"), addr: SocketAddr::from(([127, 0, 0, 1], 0)) };
         let line = agent.logged("the HTTP API listens");
         let after = line.split("address=").nth(1).unwrap();
@@ -92,6 +99,11 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
+    /// Of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All it has logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
@@ -141,6 +153,15 @@ impl Agent {
     pub(crate) fn events(&self, name: &str) -> Vec<Value> {
         let events = &self.get("/v1/status/tasks?include=events")[name]["events"];
         events.as_array().cloned().unwrap_or_default()
+    }
+
+    /// Asks for a run and waits for its event.
+    #[track_caller]
+    pub(crate) fn run_now(&self, place: &Place, name: &str) -> Value {
+        let before = self.event(name)["id"].clone();
+        let asked = place.run(&["task", "run", &format!("-http-addr=http://{}", self.addr), name]);
+        assert!(asked.status.success(), "{asked:?}");
+        eventually(|| Some(self.event(name)).filter(|event| event["id"] != before))
     }
 
     /// The newest event of a task, when there is one.

@@ -99,7 +99,7 @@ impl Agent {
                         Stream::Stderr => stderr.extend(bytes),
                     }
                 }
-                Notice::Exited { run, exit, by, swept } if run == *key => {
+                Notice::Exited { run, exit, by, swept, .. } if run == *key => {
                     let [stdout, stderr] = [stdout, stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
                     return Ended { exit, by, swept, stdout, stderr, lost: all_lost };
                 }

@@ -319,6 +319,7 @@ impl Bench {
             grace: Duration::from_secs(30),
             timeout: None,
             working_dir: self.dir(),
+            run: quorate::task::spec::RunOptions::default(),
         };
         let inputs = Inputs::of(&self.members).with(self.data.clone());
         workspace::write(&self.dir(), &task, &self.work, &inputs, &self.binary, &self.settings, &self.state()).unwrap()

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cluster::settings::LeadershipMode;
 use crate::config::duration::show;
-use crate::config::settings::{HighAvailability, Settings};
+use crate::config::settings::{AtRestKeys, HighAvailability, Settings};
 use crate::http::tls::Tls;
 use crate::task::spec::{Condition, TaskSpec, Work};
 
@@ -50,6 +50,8 @@ pub struct ClusterSummary {
     pub advertise: Option<String>,
     /// Whether traffic is sealed.
     pub encrypted: bool,
+    /// Whether Terraform state is sealed on disks.
+    pub state_encrypted: bool,
     /// Name of the profile.
     pub profile: String,
     /// Longest pause of a leader that costs nothing, and about how long its death goes unnoticed: P + S.
@@ -109,6 +111,7 @@ impl From<&HighAvailability> for ClusterSummary {
             bind: ha.bind.to_string(),
             advertise: ha.advertise.map(|addr| addr.to_string()),
             encrypted: !ha.keys.is_empty(),
+            state_encrypted: ha.at_rest.as_ref().is_some_and(AtRestKeys::seals),
             profile: ha.profile.to_string(),
             detection: show(timing.gossip.probe_period.saturating_add(timing.gossip.suspect_to_down)),
             lease: show(timing.lease.grant),
@@ -192,6 +195,12 @@ impl ClusterSummary {
             _ => "two may lead while the network is cut".to_owned(),
         };
         writeln!(out, "         leadership {}: {survives}", self.leadership)?;
+        let state = match (self.leadership, self.state_encrypted) {
+            ("quorum", true) => "is encrypted on the disk of each agent (at_rest)",
+            ("quorum", false) => "is stored in plain text on the disk of each agent (at_rest encrypts it)",
+            _ => "is not kept by the agents",
+        };
+        writeln!(out, "         Terraform state {state}")?;
         writeln!(
             out,
             "         profile {}: a death is noticed after about {}, lease {}, settle {}",

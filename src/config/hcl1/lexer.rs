@@ -68,7 +68,10 @@ impl<'a> Lexer<'a> {
                 let length = self.rest().find(|c| !more(c)).unwrap_or(self.rest().len());
                 let word = self.rest().get(..length).unwrap_or_default().to_owned();
                 self.at += length;
-                Token::Identifier(word)
+                match self.call(&word, start)? {
+                    Some(template) => Token::Text(template),
+                    None => Token::Identifier(word),
+                }
             }
             Some(c) if c.is_ascii_digit() || c == '-' => Token::Number(self.number()?),
             Some(c @ ('{' | '}' | '[' | ']' | '=' | ',')) => {
@@ -86,6 +89,30 @@ impl<'a> Lexer<'a> {
             }
         };
         Ok((token, start..self.at))
+    }
+
+    /// `file("..")` and `env("..")`: the only calls there are, other spellings of `{{ file ".." }}` and `{{ env ".." }}`.
+    fn call(&mut self, word: &str, start: usize) -> Result<Option<String>, Diagnostic> {
+        let blanks = |text: &str| text.len() - text.trim_start_matches([' ', '\t']).len();
+        let gap = blanks(self.rest());
+        if !matches!(word, "file" | "env") || !self.rest().get(gap..).is_some_and(|rest| rest.starts_with('(')) {
+            return Ok(None);
+        }
+        self.at += gap + 1;
+        self.at += blanks(self.rest());
+        let argument = if self.rest().starts_with('"') { Some(self.string()?) } else { None };
+        self.at += blanks(self.rest());
+        let (Some(argument), true) = (argument, self.rest().starts_with(')')) else {
+            let diagnostic = self.wrong(start..self.at, format!("`{word}` takes one text in quotes"), "this call");
+            return Err(diagnostic.help(if word == "file" {
+                "for example file(\"/run/secrets/token\")"
+            } else {
+                "for example env(\"CONSUL_TOKEN\")"
+            }));
+        };
+        self.at += 1;
+        let quoted = argument.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").replace('\t', "\\t");
+        Ok(Some(format!("{{{{ {word} \"{quoted}\" }}}}")))
     }
 
     fn skip_blank(&mut self) -> Result<(), Diagnostic> {

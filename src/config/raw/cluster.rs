@@ -18,8 +18,11 @@ raw! {
         name: String = "name",
         take_over: String = "take_over",
         storage: Labelled = "storage",
+        at_rest: RawAtRest = "at_rest",
         gossip: RawGossip = "gossip",
     }
+    /// `at_rest`
+    RawAtRest { enabled: bool = "enabled", key_file: String = "key_file" }
     /// `storage "consul"`, of CTS Enterprise.
     RawStorage {
         parent_path: String = "parent_path",

@@ -26,6 +26,7 @@ raw! {
         data_dir: String = "data_dir",
         client_type: String = "client_type",
         max_parallel: u16 = "max_parallel",
+        run_env: task::RawRunEnv = "run_env",
         syslog: RawSyslog = "syslog",
         consul: consul::RawConsul = "consul",
         vault: consul::RawVault = "vault",

@@ -26,6 +26,11 @@ raw! {
         grace: Duration = "grace",
         timeout: Duration = "timeout",
         policy: RawPolicy = "policy",
+        sensitive_variables: Vec<Spanned<String>> = "sensitive_variables",
+        run_env: RawRunEnv = "run_env",
+        run_as: String = "run_as",
+        no_new_privs: bool = "no_new_privs",
+        limits: RawLimits = "limits",
         min_instances: u32 = "min_instances",
         max_change_percent: u8 = "max_change_percent",
         services: Vec<Spanned<String>> = "services",
@@ -34,6 +39,14 @@ raw! {
         terraform_version: String = "terraform_version",
         terraform_cloud_workspace: Value = "terraform_cloud_workspace",
     }
+    /// `run_env`
+    RawRunEnv {
+        inherit: String = "inherit",
+        names: Vec<Spanned<String>> = "names",
+        set: BTreeMap<String, Spanned<String>> = "set",
+    }
+    /// `limits`
+    RawLimits { memory: Value = "memory", cpu: Value = "cpu", pids: u32 = "pids" }
     /// `policy`
     RawPolicy {
         retries: u32 = "retries",

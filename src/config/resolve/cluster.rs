@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::seal::{Seal, seal};
-use super::{World, address, choice, timing};
+use super::{World, address, at_rest, choice, timing};
 use crate::cluster::settings::{LeadershipMode, Profile};
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::RawRoot;
@@ -61,7 +61,13 @@ pub(super) fn high_availability(raw: &RawRoot, world: &World<'_>, problems: &mut
     let bind = bind(gossip, head, &seal, &seeds, problems);
     let advertise = advertise(gossip, bind, problems);
     let expect = expect(gossip, head, &seeds, bind, advertise, problems);
+    let keys = match seal {
+        Seal::Keys(keys) => keys,
+        Seal::Missing | Seal::Waived | Seal::Broken => Vec::new(),
+    };
+    let at_rest = cluster.and_then(|cluster| cluster.value.at_rest.as_ref());
     Some(HighAvailability {
+        at_rest: at_rest.and_then(|raw| at_rest::at_rest(raw, &keys, mode, world, problems)),
         cluster: crate::cluster::Settings {
             name,
             expect,
@@ -74,10 +80,7 @@ pub(super) fn high_availability(raw: &RawRoot, world: &World<'_>, problems: &mut
         profile,
         bind,
         advertise,
-        keys: match seal {
-            Seal::Keys(keys) => keys,
-            Seal::Missing | Seal::Waived | Seal::Broken => Vec::new(),
-        },
+        keys,
         take_over_all: choice(
             cluster.and_then(|cluster| cluster.value.take_over.as_ref()),
             "take_over",

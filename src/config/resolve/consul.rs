@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::World;
 use super::query::text;
+use super::{World, secret};
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::consul::{RawClientTls, RawConsul, RawRegistration, RawTransport, RawVault};
 use crate::config::read::Spanned;
@@ -51,7 +51,7 @@ pub(super) fn consul(raw: Option<&Spanned<RawConsul>>, world: &World<'_>, proble
         address,
         token: token(raw, world, problems),
         kv_path: raw.kv_path.as_ref().map_or(default.kv_path, |path| path.value.clone()),
-        auth: auth(raw, world),
+        auth: auth(raw, world, problems),
         namespace: env("CONSUL_NAMESPACE", world).unwrap_or_default().to_owned(),
         partition: env("CONSUL_PARTITION", world).unwrap_or_default().to_owned(),
         tls: encrypted.then_some(tls),
@@ -61,7 +61,10 @@ pub(super) fn consul(raw: Option<&Spanned<RawConsul>>, world: &World<'_>, proble
 }
 
 fn token(raw: &RawConsul, world: &World<'_>, problems: &mut Problems) -> String {
-    let token = or_env(raw.token.as_ref(), &["CONSUL_TOKEN", "CONSUL_HTTP_TOKEN"], world);
+    let token = match &raw.token {
+        Some(token) => secret::text(token, ("consul", "token"), true, world, problems),
+        None => or_env(None, &["CONSUL_TOKEN", "CONSUL_HTTP_TOKEN"], world),
+    };
     let Some(file) = env("CONSUL_HTTP_TOKEN_FILE", world).filter(|_| token.is_empty()) else { return token };
     match std::fs::read_to_string(world.path(file)) {
         Ok(token) => token.trim().to_owned(),
@@ -73,14 +76,17 @@ fn token(raw: &RawConsul, world: &World<'_>, problems: &mut Problems) -> String 
     }
 }
 
-fn auth(raw: &RawConsul, world: &World<'_>) -> Option<(String, String)> {
+fn auth(raw: &RawConsul, world: &World<'_>, problems: &mut Problems) -> Option<(String, String)> {
     let Some(auth) = raw.auth.as_ref().map(|auth| &auth.value) else {
         let (user, password) = env("CONSUL_HTTP_AUTH", world)?.split_once(':')?;
         return Some((user.to_owned(), password.to_owned()));
     };
     let given = auth.username.is_some() || auth.password.is_some();
     let on = auth.enabled.as_ref().map_or(given, |enabled| enabled.value);
-    on.then(|| (text(auth.username.as_ref()), text(auth.password.as_ref())))
+    let mut secret = |raw: Option<&Spanned<String>>, key: &str| {
+        raw.map(|raw| secret::text(raw, ("consul", key), true, world, problems)).unwrap_or_default()
+    };
+    on.then(|| (secret(auth.username.as_ref(), "auth.username"), secret(auth.password.as_ref(), "auth.password")))
 }
 
 /// Whether a field of the block is set: that turns TLS on.
@@ -162,8 +168,9 @@ pub(super) fn vault(
     let file = raw.vault_agent_token_file.as_ref().filter(|file| !file.value.is_empty());
     let at = file.map(|file| world.path(&file.value));
     let home = env("HOME", world).map(PathBuf::from);
-    let token =
-        vault::token::token(at.as_deref(), &text(raw.token.as_ref()), env("VAULT_TOKEN", world), home.as_deref());
+    let given = raw.token.as_ref().map(|token| secret::text(token, ("vault", "token"), false, world, problems));
+    let given = given.unwrap_or_default();
+    let token = vault::token::token(at.as_deref(), &given, env("VAULT_TOKEN", world), home.as_deref());
     let token = token.unwrap_or_else(|error| {
         let message = format!("`vault_agent_token_file` cannot be read: {error}");
         let diagnostic = Diagnostic::error(message);
@@ -182,6 +189,11 @@ pub(super) fn vault(
         address,
         namespace: or_env(raw.namespace.as_ref(), &["VAULT_NAMESPACE"], world),
         token,
+        token_file: at.or_else(|| {
+            // Alone in its text, so that the file has the token and nothing else.
+            let text = raw.token.as_ref()?.value.trim().strip_prefix("{{ file \"")?.strip_suffix("\" }}")?;
+            (!text.contains(['"', '\\'])).then(|| world.path(text))
+        }),
         unwrap_token: raw
             .unwrap_token
             .as_ref()

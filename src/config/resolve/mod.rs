@@ -6,6 +6,7 @@
 mod access;
 mod address;
 mod api_tls;
+mod at_rest;
 mod buffer;
 mod cluster;
 mod condition;
@@ -16,7 +17,9 @@ mod inert;
 mod policy;
 mod provider;
 mod query;
+mod run_options;
 mod seal;
+mod secret;
 mod service;
 mod syslog;
 mod task;
@@ -32,11 +35,10 @@ use quorate_proto::MemberId;
 use super::diagnostic::{Diagnostic, Problems};
 use super::raw::RawRoot;
 use super::read::{Spanned, nearest};
-use super::settings::{LogFormat, LogLevel, LogSettings, Settings};
+use super::settings::{EnvNames, LogFormat, LogLevel, LogSettings, Settings};
 use super::task_object::ObjectContext;
 
 pub(super) use buffer::api as api_buffer;
-pub(super) use provider::is_template;
 pub(super) use task::one as one_task;
 
 /// Runs at a time when nothing is said: the task room's own default.
@@ -115,6 +117,8 @@ pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems
         vault,
         max_parallel: max_parallel(raw, problems),
         objects: context,
+        run_env: run_options::run_env(raw.run_env.as_ref(), problems).unwrap_or_default(),
+        env_names: EnvNames::default(),
         warnings: Vec::new(),
     })
 }

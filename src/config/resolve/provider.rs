@@ -85,9 +85,20 @@ pub(super) struct Asks {
     pub(super) vault: Option<Span>,
 }
 
-/// Looks through every text of every provider.
+/// Looks through every text of every provider, of the backend, of tasks and of what the agent takes from Vault.
 pub(super) fn asks(raw: &RawRoot) -> Asks {
     let mut asks = Asks::default();
+    let backends = raw.driver.iter().flat_map(|driver| &driver.value.0);
+    backends.for_each(|driver| look(&driver.value, &mut asks));
+    let tasks = raw.task.iter().flat_map(|tasks| &tasks.value.0).map(|task| &task.value);
+    let sets = tasks.clone().filter_map(|task| task.run_env.as_ref()).chain(&raw.run_env);
+    let texts = tasks.flat_map(|task| &task.variables).chain(sets.filter_map(|env| env.value.set.as_ref()));
+    texts.flat_map(|map| map.value.values()).for_each(|raw| look_at(&raw.value, &raw.span, &mut asks));
+    if let Some(consul) = raw.consul.as_ref().map(|consul| &consul.value) {
+        let auth = consul.auth.as_ref().map(|auth| [&auth.value.username, &auth.value.password]);
+        let texts = auth.into_iter().flatten().chain([&consul.token]);
+        texts.flatten().for_each(|raw| look_at(&raw.value, &raw.span, &mut asks));
+    }
     for block in raw.terraform_provider.iter().flat_map(|blocks| &blocks.value.0) {
         look(&block.value, &mut asks);
     }
@@ -96,26 +107,20 @@ pub(super) fn asks(raw: &RawRoot) -> Asks {
 
 fn look(value: &Value, asks: &mut Asks) {
     match &value.kind {
-        Kind::Text(text) => {
-            for after in text.split("{{").skip(1) {
-                let words = after.trim_start_matches('-').trim_start();
-                if words.starts_with("with secret") {
-                    asks.vault.get_or_insert_with(|| value.span.clone());
-                } else if words.starts_with("key ") || words.starts_with("keyOrDefault ") {
-                    asks.consul = true;
-                }
-            }
-        }
+        Kind::Text(text) => look_at(text, &value.span, asks),
         Kind::List(items) => items.iter().for_each(|item| look(item, asks)),
         Kind::Object(object) => object.entries.iter().for_each(|entry| look(&entry.value, asks)),
         Kind::Null | Kind::Bool(_) | Kind::Number(_) => {}
     }
 }
 
-/// What a template outside `terraform_provider` looks like.
-pub(in crate::config) fn is_template(text: &str) -> bool {
-    text.split("{{").skip(1).any(|after| {
+fn look_at(text: &str, span: &Span, asks: &mut Asks) {
+    for after in text.split("{{").skip(1) {
         let words = after.trim_start_matches('-').trim_start();
-        ["env \"", "key \"", "with secret \"", "env `", "key `"].iter().any(|start| words.starts_with(start))
-    })
+        if words.starts_with("with secret") {
+            asks.vault.get_or_insert_with(|| span.clone());
+        } else if words.starts_with("key ") || words.starts_with("keyOrDefault ") {
+            asks.consul = true;
+        }
+    }
 }

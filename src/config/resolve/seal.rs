@@ -8,9 +8,9 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
-use super::World;
 use quorate_proto::seal::RING_MAX;
 
+use super::{World, secret};
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::cluster::RawGossip;
 use crate::config::settings::ClusterKey;
@@ -48,7 +48,14 @@ pub(super) fn seal(gossip: &RawGossip, world: &World<'_>, problems: &mut Problem
             };
             (text.trim().to_owned(), &file.span, "the file")
         }
-        (Some(encrypt), None) => (encrypt.value.trim().to_owned(), &encrypt.span, "it"),
+        (Some(encrypt), None) => {
+            let before = problems.any_error();
+            let text = secret::text(encrypt, ("gossip", "encrypt"), false, world, problems);
+            if text.is_empty() && problems.any_error() && !before {
+                return Seal::Broken;
+            }
+            (text.trim().to_owned(), &encrypt.span, "it")
+        }
         (None, None) if gossip.broken.iter().any(|key| key.starts_with("encrypt")) => return Seal::Broken,
         (None, None) => return Seal::Missing,
     };

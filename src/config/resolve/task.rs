@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{World, buffer, condition, policy, provider, service, work};
+use super::{World, buffer, condition, policy, run_options, service, work};
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::RawRoot;
 use crate::config::raw::task::RawTask;
@@ -10,6 +10,7 @@ use crate::config::read::Spanned;
 use crate::config::source::Span;
 use crate::config::task_object::ObjectContext;
 use crate::task::spec::{Condition, ModuleInput, TaskSpec, Work};
+use crate::terraform::dynamic::is_template;
 
 /// Longest task name: it names a directory and a Terraform workspace.
 const NAME_MAX: usize = 64;
@@ -97,6 +98,7 @@ pub(in crate::config) fn one(
         name,
         condition,
         inputs,
+        run: run_options::task(task, &work, problems),
         work,
     }
 }
@@ -135,15 +137,14 @@ fn refuse_old(task: &RawTask, problems: &mut Problems) {
     }
 }
 
-/// CTS allows templates in providers only; as text they would go to the module unnoticed.
+/// As text they would go to the module unnoticed.
 fn refuse_templates(task: &RawTask, problems: &mut Problems) {
     let texts = [&task.name, &task.description, &task.module, &task.version, &task.working_dir];
-    let variables = task.variables.iter().flat_map(|map| map.value.values());
-    for text in texts.into_iter().flatten().chain(variables).filter(|text| provider::is_template(&text.value)) {
+    for text in texts.into_iter().flatten().filter(|text| is_template(&text.value)) {
         problems.add(
-            Diagnostic::error("dynamic configuration is supported only in `terraform_provider`")
+            Diagnostic::error("a template has no meaning here")
                 .at(&text.span, "a template")
-                .help("write the value itself"),
+                .help("write the value itself; templates are for `variables` and for `set` of `run_env`"),
         );
     }
 }

@@ -14,6 +14,7 @@ use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::task::RawTask;
 use crate::config::read::Spanned;
 use crate::config::source::{Format, SourceFile, Span, text};
+use crate::terraform::dynamic::{DynamicError, Place, is_template, lookups};
 
 /// All variables: later files win over earlier ones, `variables` over files.
 pub(super) fn variables(task: &RawTask, world: &World<'_>, problems: &mut Problems) -> BTreeMap<String, String> {
@@ -22,6 +23,16 @@ pub(super) fn variables(task: &RawTask, world: &World<'_>, problems: &mut Proble
         from_file(file, world, &mut all, problems);
     }
     for (name, raw) in task.variables.iter().flat_map(|map| &map.value) {
+        if is_template(&raw.value) {
+            match template(&raw.value) {
+                Ok(()) => drop(all.insert(name.clone(), raw.value.trim().to_owned())),
+                Err((why, help)) => {
+                    let message = format!("variable `{name}`: {why}");
+                    problems.add(Diagnostic::error(message).at(&raw.span, "a template").help(help));
+                }
+            }
+            continue;
+        }
         match parser::parse_expr(&raw.value) {
             Ok(value) if constant(&value) => drop(all.insert(name.clone(), raw.value.trim().to_owned())),
             Ok(_) | Err(_) => problems.add(
@@ -32,6 +43,20 @@ pub(super) fn variables(task: &RawTask, world: &World<'_>, problems: &mut Proble
         }
     }
     all
+}
+
+/// Whether a template may be a value: its text is one, without quotes of its own. Whom it asks is seen when it is filled in.
+fn template(text: &str) -> Result<(), (String, &'static str)> {
+    if text.trim_start().starts_with(['"', '[', '{']) && !text.trim_start().starts_with("{{") {
+        let help = "write only the template, or file(\"PATH\") or env(\"NAME\"): it gets its quotes by itself";
+        return Err(("a template stands for a whole text, without quotes of its own".to_owned(), help));
+    }
+    let place = Place { block: String::new(), key: String::new(), is_strict: true };
+    match lookups(&(place, text.to_owned()), true) {
+        Ok(_) => Ok(()),
+        Err(DynamicError::Template(_, why)) => Err((why, "see `terraform_provider` for what a template may hold")),
+        Err(error) => Err((error.to_string(), "see `terraform_provider` for what a template may hold")),
+    }
 }
 
 fn from_file(file: &Spanned<String>, world: &World<'_>, all: &mut BTreeMap<String, String>, problems: &mut Problems) {

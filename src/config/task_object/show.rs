@@ -5,12 +5,27 @@ use serde_json::{Map, Value, json};
 use super::ObjectContext;
 use crate::config::duration;
 use crate::task::feed::KvQuery;
-use crate::task::spec::{Condition, ModuleInput, Services, TaskSpec, Work};
+use crate::task::spec::{Condition, HIDDEN, ModuleInput, Services, TaskSpec, Work};
+use crate::terraform::dynamic::is_template;
 
 /// The object of a task. What the API cannot say (directories, times, retries) is not in it.
 ///
 /// `buffer_period` is there when it differs from the configuration's own, and disabled for a schedule, as in CTS.
+///
+/// Values of sensitive variables are not in it, so that an object that was shown cannot be taken for a definition.
 pub fn to_object(spec: &TaskSpec, context: &ObjectContext) -> Value {
+    let mut object = whole(spec, context);
+    for name in &spec.run.sensitive {
+        if let Some(value) = object["variables"].get_mut(name).filter(|value| !value.as_str().is_some_and(is_template))
+        {
+            *value = HIDDEN.into();
+        }
+    }
+    object
+}
+
+/// The same with all values, for whoever defines the task.
+pub(in crate::config) fn whole(spec: &TaskSpec, context: &ObjectContext) -> Value {
     let mut task = Map::new();
     let mut put = |key: &str, value: Value| drop(task.insert(key.to_owned(), value));
     put("name", json!(spec.name));
@@ -23,6 +38,9 @@ pub fn to_object(spec: &TaskSpec, context: &ObjectContext) -> Value {
             put("version", json!(work.version));
             put("providers", json!(work.providers));
             put("variables", json!(work.variables));
+            if !spec.run.sensitive.is_empty() {
+                put("sensitive_variables", json!(spec.run.sensitive));
+            }
         }
     }
     put("condition", condition(&spec.condition));

@@ -34,11 +34,11 @@ use self::authority::Authority;
 use self::phase::{Action, Phase};
 use self::release::Release;
 use self::run::{Finished, Run};
-use super::cgroup::Cgroups;
-use super::clock;
-use super::message::{Cause, Exit, FromGuardian, OnDeath, Order, Refusal, RunKey, ToGuardian};
-use super::program;
+use super::bounds::Bounded;
+use super::cgroup::{Cgroup, Cgroups};
+use super::message::{Bounds, Cause, Exit, FromGuardian, OnDeath, Order, Refusal, RunKey, ToGuardian};
 use super::tree::{self, Members, Tree};
+use super::{clock, launch, program};
 use crate::cluster::Now;
 
 /// Runs at once. An agent has tens of tasks, each with one run; more is a defect that must not eat the machine.
@@ -57,6 +57,9 @@ pub(super) const NO_CGROUPS: &str = "--no-cgroups";
 pub fn main() -> ExitCode {
     let mut options = std::env::args_os().skip(2);
     let option = options.next();
+    if option.as_deref().is_some_and(|option| option == launch::LAUNCH) {
+        return launch::main(options);
+    }
     if option.as_deref().is_some_and(|option| option == program::IS_FROM) {
         return if program::is_from(options.next().as_deref()) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
@@ -84,6 +87,8 @@ struct Server {
     tree: Tree,
     own_group: i32,
     cgroups: Option<Cgroups>,
+    /// Runs with limits so far.
+    limited: u64,
     looked: Now,
     on_death: OnDeath,
     lease_ended: Option<Release>,
@@ -126,6 +131,7 @@ impl Server {
             tree: Tree::new(getpid().as_raw_nonzero().get(), true),
             own_group: getpgrp().as_raw_nonzero().get(),
             cgroups,
+            limited: 0,
             looked: clock::now(),
             on_death: OnDeath::default(),
             lease_ended: None,
@@ -252,23 +258,41 @@ impl Server {
             return Err(Refusal::TooMany(RUNS_MAX));
         }
         // R15: the last thing before the process exists. Moving into a cgroup may take a while.
+        let bounded = match &order.launch.bounds {
+            none if *none == Bounds::default() => None,
+            bounds => {
+                self.limited += 1;
+                Some(Bounded::make(bounds, self.limited).map_err(Refusal::System)?)
+            }
+        };
+        let dirs = bounded.as_ref().map(|bounded| bounded.dirs.clone()).unwrap_or_default();
+        let whole = bounded.as_ref().and_then(|bounded| bounded.whole.clone());
         let (agent, authority, agent_dead) = (&self.agent, &self.authority, self.agent_dead);
         let start = || {
             if !agent.is_open() || agent_dead || !authority.allows(order.epoch, clock::now()) {
                 return Err(Refusal::NoAuthority(order.epoch));
             }
-            run::start(&order).map_err(Refusal::System)
+            run::start(&order, &dirs).map_err(Refusal::System)
         };
-        let (mut child, cgroup) = match &mut self.cgroups {
-            Some(cgroups) => cgroups.born_inside(start)?,
-            None => (start()?, None),
+        let started = match (&mut self.cgroups, whole) {
+            // It goes there by itself before its program begins.
+            (_, Some(whole)) => start().map(|child| (child, Some(Cgroup::at(&whole.to_string_lossy())))),
+            (Some(cgroups), None) => cgroups.born_inside(start),
+            (None, None) => start().map(|child| (child, None)),
+        };
+        let (mut child, cgroup) = match started {
+            Ok(started) => started,
+            Err(refusal) => {
+                bounded.iter().for_each(Bounded::remove);
+                return Err(refusal);
+            }
         };
         if cgroup.as_ref().is_some_and(super::cgroup::Cgroup::holds_guardian) {
             self.cgroups = None;
         }
         let path = cgroup.as_ref().map(|cgroup| cgroup.path().to_string_lossy().into_owned());
         let key = order.run.clone();
-        match Run::new(order, &mut child, cgroup) {
+        match Run::new(order, &mut child, cgroup, bounded) {
             Ok((mut run, main)) => {
                 if let Some(ends) = self.authority.ends(run.epoch) {
                     run.ends = ends;
@@ -408,8 +432,8 @@ impl Server {
         if self.agent.has_room() {
             for (run, ended) in std::mem::take(&mut self.finished) {
                 if ended.outputs.iter().all(output::Output::is_empty) || !self.agent.is_open() {
-                    let Finished { exit, by, swept, .. } = ended;
-                    self.agent.send(&FromGuardian::Exited { run, exit, by, swept });
+                    let Finished { exit, by, swept, out_of_memory, .. } = ended;
+                    self.agent.send(&FromGuardian::Exited { run, exit, by, swept, out_of_memory });
                 } else {
                     self.finished.insert(run, ended);
                 }
@@ -468,7 +492,7 @@ impl Server {
 }
 
 /// To standard error, if that still leads anywhere.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     drop(writeln!(io::stderr(), "quorate guardian: {text}"));
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use rustix::process::Signal;
 use super::output::Output;
 use super::phase::{Phase, Seen};
 use crate::cluster::Now;
+use crate::guardian::bounds::Bounded;
 use crate::guardian::cgroup::Cgroup;
 use crate::guardian::message::{Cause, Ends, Exit, Order, Stream};
 use crate::guardian::signals;
@@ -29,6 +31,8 @@ pub(super) struct Run {
     pub(super) epoch: Epoch,
     pub(super) ends: Ends,
     pub(super) cgroup: Option<Cgroup>,
+    /// What limits it.
+    bounded: Option<Bounded>,
     /// Looks in a row that found nothing left.
     pub(super) empty_looks: u8,
     grace: Duration,
@@ -44,11 +48,13 @@ pub(super) struct Finished {
     pub(super) exit: Exit,
     pub(super) by: Cause,
     pub(super) swept: u32,
+    /// The kernel killed something of it because it needed more memory than it may have.
+    pub(super) out_of_memory: bool,
 }
 
 /// Starts the main process. The error's text says what could not be started.
-pub(super) fn start(order: &Order) -> Result<Child, String> {
-    let mut command = order.command();
+pub(super) fn start(order: &Order, cgroups: &[PathBuf]) -> Result<Child, String> {
+    let mut command = order.command(cgroups);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().map_err(|error| {
         let cwd = command.get_current_dir().filter(|cwd| !cwd.is_dir());
@@ -61,7 +67,12 @@ pub(super) fn start(order: &Order) -> Result<Child, String> {
 
 impl Run {
     /// Of a process just started. On an error the caller must still get rid of the process.
-    pub(super) fn new(order: Order, child: &mut Child, cgroup: Option<Cgroup>) -> io::Result<(Self, Proc)> {
+    pub(super) fn new(
+        order: Order,
+        child: &mut Child,
+        cgroup: Option<Cgroup>,
+        bounded: Option<Bounded>,
+    ) -> io::Result<(Self, Proc)> {
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
         let main = tree::proc(pid).ok_or_else(|| io::Error::other("cannot read /proc"))?;
         let missing = || io::Error::other("a stream of the process is missing");
@@ -76,6 +87,7 @@ impl Run {
             epoch: order.epoch,
             ends: order.ends,
             cgroup,
+            bounded,
             empty_looks: 0,
             grace: order.grace,
             stdin: Some((stdin, order.stdin, 0)),
@@ -169,10 +181,16 @@ impl Run {
     /// Nothing is left of it.
     pub(super) fn finish(mut self) -> Finished {
         self.outputs.iter_mut().for_each(Output::finish);
+        // Before it is removed.
+        let out_of_memory = self.bounded.as_ref().is_some_and(Bounded::ran_out_of_memory);
         if let Some(cgroup) = &self.cgroup {
             cgroup.remove();
         }
+        if let Some(bounded) = &self.bounded {
+            bounded.remove();
+        }
         Finished {
+            out_of_memory,
             outputs: self.outputs,
             // It is finished only after its main process was waited for.
             exit: self.exit.unwrap_or(Exit::Signal(0)),

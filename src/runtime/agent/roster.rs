@@ -125,6 +125,7 @@ impl Loop {
         self.keep(found.epoch, &writes, None);
         self.differences.clear();
         if self.mode == Mode::Daemon {
+            self.runner.seal_states_anew();
             self.watch();
             self.prepare_disabled();
         }

@@ -14,19 +14,23 @@ const ERROR_TAIL: usize = 2 * 1024;
 impl Runner {
     /// Writes the input, and says what to start.
     pub(super) async fn prepare_command(&self, start: &Start, argv: &[String]) -> Result<Box<Spawn>, Stopped> {
+        let secrets = self.secrets(start).await?;
         let input = start.document().to_string().into_bytes();
         let dir = start.spec.working_dir.clone();
         let file = dir.join("input.json");
         let (bytes, place) = (input.clone(), file.clone());
-        let written = tokio::task::spawn_blocking(move || write_input(&place, &bytes)).await;
+        let shared = secrets.clone();
+        let written = tokio::task::spawn_blocking(move || write_input(&place, &bytes).map(|()| shared.give())).await;
         match written {
-            Ok(Ok(())) => {}
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(why))) => return Err(Stopped::Failed(why)),
             Ok(Err(error)) => return Err(Stopped::Failed(format!("failed to write {}: {error}", file.display()))),
             Err(error) => return Err(Stopped::Failed(error.to_string())),
         }
         let mut spawn = Spawn::new(RunKey::new(start.task.as_str(), start.run.0), argv.iter().map(OsString::from), ".");
-        spawn.env = self.base();
+        spawn.env = self.base(&start.spec, &secrets);
         spawn.env.push(("QUORATE_INPUT".into(), absolute(&file).into()));
+        spawn.launch = secrets.launch();
         spawn.stdin = input;
         spawn.grace = start.spec.grace;
         Ok(Box::new(spawn))

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use tokio::sync::mpsc;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::Runner;
 use super::leash::Leash;
 use crate::guardian::{Cause, Exit, GuardianError, Notice, Refusal, RunKey, Spawn, Stream};
 use crate::runtime::clock;
+use crate::task::spec::Limits;
 use crate::task::{Outcome, Start};
 
 /// Output of one step kept in memory; Terraform's JSON diagnostics fit, a flood does not.
@@ -21,6 +22,26 @@ pub(super) struct Ended {
     pub(super) by: Cause,
     pub(super) stdout: Vec<u8>,
     pub(super) stderr: Vec<u8>,
+    /// The kernel killed something of it for want of memory.
+    pub(super) out_of_memory: bool,
+}
+
+impl Ended {
+    /// Why that is no good end, if so: where there are limits, a kill is told as what it is.
+    fn over_the_limit(&self, limits: Limits) -> Option<String> {
+        let killed = self.out_of_memory && self.by == Cause::Itself && self.exit != Exit::Code(0);
+        killed.then(|| {
+            let limit = limits.memory.map_or_else(String::new, |bytes| format!(" of {} MiB", bytes >> 20));
+            let said = if self.stderr.trim_ascii().is_empty() { &self.stdout } else { &self.stderr };
+            let said = String::from_utf8_lossy(said);
+            let last = said.trim().lines().last().map(|line| format!("; its last line was: {line}"));
+            format!(
+                "out of memory: the kernel killed a process of the run, which needed more than its limit{limit} \
+                 (limits.memory){}",
+                last.unwrap_or_default()
+            )
+        })
+    }
 }
 
 /// Why a child process did not run to an end of its own.
@@ -99,7 +120,22 @@ impl Runner {
             Err(stopped) => Err(stopped),
         };
         self.exits.forget(&run);
-        ended
+        let mask = self.mask(start.run);
+        let ended = ended.map(|ended| Ended {
+            stdout: mask.hide(&ended.stdout).into_owned(),
+            stderr: mask.hide(&ended.stderr).into_owned(),
+            ..ended
+        })?;
+        if ended.out_of_memory && ended.exit == Exit::Code(0) {
+            warn!(
+                task = start.task,
+                "the kernel killed a process of the run for want of memory; the run went on and well"
+            );
+        }
+        match ended.over_the_limit(start.spec.run.limits) {
+            Some(why) => Err(Stopped::Failed(why)),
+            None => Ok(ended),
+        }
     }
 
     async fn follow(
@@ -130,10 +166,10 @@ impl Runner {
                         kept.drain(..kept.len() - OUTPUT_MAX);
                     }
                 }
-                Some(Notice::Exited { exit, by, .. }) => {
+                Some(Notice::Exited { exit, by, out_of_memory, .. }) => {
                     return match cut_short.filter(|_| by != Cause::Itself) {
                         Some(stopped) => Err(stopped),
-                        None => Ok(Ended { exit, by, stdout, stderr }),
+                        None => Ok(Ended { exit, by, stdout, stderr, out_of_memory }),
                     };
                 }
                 Some(_) => {}

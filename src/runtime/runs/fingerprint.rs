@@ -7,7 +7,7 @@ use tracing::debug;
 use super::Runner;
 use crate::task::spec::{TerraformWork, Work};
 use crate::task::{Fingerprint, Start};
-use crate::terraform::{self, Chosen, DefaultBackend, backend, backend_http};
+use crate::terraform::{self, Chosen, DefaultBackend, backend, backend_http, workspace};
 
 /// A program up to this size counts by its content, a larger one makes the run unknown.
 const PROGRAM_MAX: u64 = 64 << 20;
@@ -35,6 +35,11 @@ impl Runner {
         }
         let document = start.inputs.document(&start.spec);
         add(serde_json::to_string(&document).map_err(|error| error.to_string())?.as_bytes());
+        let secrets = self.secrets(start).await.map_err(|stopped| stopped.text().to_owned())?;
+        for (name, value) in &secrets.set {
+            add(name.as_bytes());
+            add(value.as_bytes());
+        }
         let program = argv.first().map(PathBuf::from).filter(|program| program.components().count() > 1);
         if let Some(program) = program {
             let content =
@@ -45,7 +50,8 @@ impl Runner {
     }
 
     async fn of_module(&self, start: &Start, work: &TerraformWork) -> Result<Fingerprint, String> {
-        let configured = self.terraform.backend.as_ref();
+        let secrets = self.secrets(start).await.map_err(|stopped| stopped.text().to_owned())?;
+        let configured = secrets.settings.backend.as_ref();
         let in_files = configured.map_or(!self.state.kept && self.state.consul.is_none(), |own| own.kind == "local");
         if self.state.clustered && in_files {
             return Err("the state is in files that other agents may not have".to_owned());
@@ -55,10 +61,14 @@ impl Runner {
             (Some(access), false) => DefaultBackend::Consul(access.clone()),
             (None, false) => DefaultBackend::Local,
         };
-        let state = backend::choose(configured, self.state.consul.as_ref(), &default);
+        let mut state = backend::choose(configured, self.state.consul.as_ref(), &default);
+        let work = secrets.work(work).clone();
+        state
+            .env
+            .extend(workspace::by_env(&secrets.spec, &work, &secrets.settings).map_err(|error| error.to_string())?);
         let binary = self.terraform_binary().await.map_err(|_| "there is no Terraform".to_owned())?;
         let inputs = Self::inputs(start);
-        let (spec, work, settings) = (start.spec.clone(), work.clone(), self.terraform.clone());
+        let (spec, settings) = (secrets.spec.clone(), secrets.settings.clone());
         let hash = move || terraform::fingerprint::fingerprint(&spec, &work, &inputs, &binary, &settings, &state);
         tokio::task::spawn_blocking(hash).await.map_err(|error| error.to_string())?
     }

@@ -68,27 +68,35 @@ impl Runner {
     ) -> Result<Ready, Stopped> {
         let fail = |error: &dyn std::fmt::Display| Stopped::Failed(error.to_string());
         let binary = self.leashed(start, self.terraform_binary()).await?;
-        let settings = self.terraform.clone();
+        let secrets = self.secrets(start).await?;
+        let (settings, work) = (secrets.settings.clone(), secrets.work(work));
+        let mut state = state;
+        state.env.extend(workspace::by_env(&secrets.spec, work, &settings).map_err(|e| fail(&e))?);
         let dir = start.spec.working_dir.clone();
         let inputs = Self::inputs(start);
         let written = {
-            let (spec, work, binary, dir) = (start.spec.clone(), work.clone(), binary.clone(), dir.clone());
-            let state = state.clone();
+            let (spec, work, binary, dir) = (secrets.spec.clone(), work.clone(), binary.clone(), dir.clone());
+            let (state, shared) = (state.clone(), secrets.clone());
             let write = move || {
                 let workspace = state.has_workspaces().then_some(spec.name.as_str());
                 workspace::write(&dir, &spec, &work, &inputs, &binary, &settings, &state)
                     .map(|_| fresh::is_initialised(&dir, workspace, &binary))
+                    .map(|is| shared.give().map(|()| is))
             };
             let _together = self.workspaces.read().await;
             tokio::task::spawn_blocking(write).await.map_err(|e| fail(&e))?
         };
-        let is_initialised = written.map_err(|e| fail(&e))?;
+        let is_initialised = written.map_err(|e| fail(&e))?.map_err(Stopped::Failed)?;
         // Providers take credentials from the environment of the agent, as with CTS; what would change the run is withheld.
-        let base = self.environment.iter().cloned();
+        let base = self.base(&start.spec, &secrets).into_iter();
         let base = base.filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-        let env = terraform::env::env_for(&self.terraform, work, &dir, &state.env, base);
+        let mut env = terraform::env::env_for(&secrets.settings, work, &dir, &state.env, base);
+        // What the operator sets for runs counts, even what would not be inherited.
+        env.retain(|(name, _)| !secrets.set.contains_key(name));
+        env.extend(secrets.set.clone());
         let own = self.environment.iter().filter_map(|(k, v)| Some((k.to_str()?.to_owned(), v.to_str()?.to_owned())));
-        let handlers = terraform::handler::for_task(&self.terraform, work, &own.collect()).map_err(Stopped::Failed)?;
+        let handlers =
+            terraform::handler::for_task(&secrets.settings, work, &own.collect()).map_err(Stopped::Failed)?;
         Ok(Ready { state, kept, binary, env, handlers, is_initialised })
     }
 
@@ -174,13 +182,15 @@ impl Runner {
         let (kind, events) = (step.kind, step.events);
         let mut spawn = Spawn::new(RunKey::new(start.task.as_str(), start.run.0), step.argv, dir);
         spawn.env = env.iter().map(|(k, v)| (k.into(), v.into())).collect();
+        spawn.launch = self.secrets(start).await?.launch();
         spawn.grace = start.spec.grace;
         // Another task's init may hang in the cache that they share.
         let turn = match kind {
             terraform::StepKind::Init => self.leashed(start, async { Ok(self.caches.turn(env).await) }).await?,
             _ => None,
         };
-        let mut listener = Listener::new(&start.task, kind, events, self.terraform.log, &self.underway);
+        let listener = Listener::new(&start.task, kind, events, self.terraform.log, &self.underway);
+        let mut listener = listener.hiding(self.mask(start.run));
         let ended = self.exec(spawn, start, &mut |stream, bytes| listener.handle(stream, bytes)).await?;
         listener.end();
         drop(turn);
@@ -189,9 +199,12 @@ impl Runner {
 
     /// Where the task's state is; `true`: the cluster keeps it and the run has a credential of its own.
     async fn backend(&self, start: &Start) -> Result<(Chosen, bool), Stopped> {
-        let configured = self.terraform.backend.as_ref();
+        let secrets = self.secrets(start).await?;
+        let configured = secrets.settings.backend.as_ref();
         let kept = configured.is_none() && self.state.kept;
         let default = if kept {
+            // Terraform would only tell that the answer was an error.
+            self.state.desk.can_be_read(&start.task).await.map_err(Stopped::Failed)?;
             let mut address = self.state.address.clone();
             let address = address.wait_for(Option::is_some).await.ok().and_then(|address| *address);
             let Some(address) = address else {

@@ -4,6 +4,7 @@
 use tracing::{debug, warn};
 
 use super::Runner;
+use super::secrets::unfilled;
 use crate::task::spec::{TaskSpec, Work};
 use crate::terraform::{Chosen, DefaultBackend, backend, backend_http, workspace};
 
@@ -19,7 +20,9 @@ impl Runner {
                     return warn!(task = task.name, "the directory of a disabled task is not prepared: {why}");
                 }
             };
-            let (name, state, settings) = (task.name.clone(), self.state_of_disabled(), self.terraform.clone());
+            let (task, settings) = unfilled(&task, &self.terraform);
+            let work = if let Work::Terraform(work) = task.work.clone() { work } else { work };
+            let (name, state) = (task.name.clone(), self.state_of_disabled());
             // A run of the same task, should it be enabled now, writes the same files.
             let _alone = self.workspaces.write().await;
             let write = move || workspace::prepare(&task.working_dir, &task, &work, &binary, &settings, &state);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::info;
 
+use super::mask::Mask;
 use crate::guardian::Stream;
 use crate::task::report::Progress;
 use crate::terraform::StepKind;
@@ -51,6 +52,7 @@ pub(super) struct Listener<'a> {
     lines: [Lines; 2],
     changes: Changes,
     underway: &'a Underway,
+    mask: Mask,
 }
 
 impl Drop for Listener<'_> {
@@ -61,10 +63,16 @@ impl Drop for Listener<'_> {
 
 impl<'a> Listener<'a> {
     pub(super) fn new(task: &'a str, step: StepKind, events: bool, log: bool, underway: &'a Underway) -> Self {
-        let listener =
-            Self { task, step, events, log, lines: Default::default(), changes: Changes::default(), underway };
+        let (lines, changes, mask) = Default::default();
+        let listener = Self { task, step, events, log, lines, changes, underway, mask };
         listener.show();
         listener
+    }
+
+    /// The same, without what must not be logged.
+    pub(super) fn hiding(mut self, mask: Mask) -> Self {
+        self.mask = mask;
+        self
     }
 
     fn show(&self) {
@@ -93,6 +101,7 @@ impl<'a> Listener<'a> {
         for line in lines {
             moved |= is_events && self.changes.handle_line(&line);
             if self.log {
+                let line = self.mask.hide(&line);
                 let line = String::from_utf8_lossy(&line);
                 let text = if is_events { events::message(&line) } else { line };
                 let text = text.trim_end();

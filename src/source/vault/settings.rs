@@ -1,5 +1,7 @@
 //! What the operator says about Vault (`reference/cts.md` 2.4), environment variables already taken in.
 
+use std::path::PathBuf;
+
 use crate::source::consul::settings::{Tls, Transport};
 
 /// `vault { .. }`, when it is enabled.
@@ -11,6 +13,8 @@ pub struct Settings {
     pub namespace: String,
     /// Token; empty: none was found.
     pub token: String,
+    /// The file that it comes from, if it is one: somebody may renew it there.
+    pub token_file: Option<PathBuf>,
     /// The token is a wrapping token.
     pub unwrap_token: bool,
     /// TLS.

@@ -1,6 +1,5 @@
 //! The words of a template that we know.
 
-use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use base64::Engine as _;
@@ -24,6 +23,7 @@ pub(super) enum Node {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Word {
     Env(String),
+    File(String),
     /// With a default: `keyOrDefault`.
     Key(String, Option<String>),
     /// `.Data.x`.
@@ -56,11 +56,16 @@ impl Pipe {
 
 /// Detection is by pattern, as in CTS: any other text with braces is a text.
 static DYNAMIC: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"\{\{-?\s*(env|key|keyOrDefault|with secret)\s+["`]"#).ok());
+    LazyLock::new(|| Regex::new(r#"\{\{-?\s*(env|file|key|keyOrDefault|with secret)\s+["`]"#).ok());
+
+/// Whether a text is a template.
+pub(super) fn is_template(text: &str) -> bool {
+    DYNAMIC.as_ref().is_some_and(|pattern| pattern.is_match(text))
+}
 
 /// The parts of a template; `None`: it is a plain text.
 pub(super) fn template(text: &str) -> Result<Option<Vec<Node>>, String> {
-    if !DYNAMIC.as_ref().is_some_and(|pattern| pattern.is_match(text)) {
+    if !is_template(text) {
         return Ok(None);
     }
     let mut tokens = tokens(text)?.into_iter();
@@ -68,16 +73,26 @@ pub(super) fn template(text: &str) -> Result<Option<Vec<Node>>, String> {
 }
 
 /// What the parts ask for.
-pub(super) fn lookups(nodes: &[Node], found: &mut BTreeSet<Lookup>) {
+pub(super) fn lookups(nodes: &[Node], found: &mut dyn FnMut(Lookup)) {
     for node in nodes {
         match node {
-            Node::Print(Word::Key(path, _), _) => {
-                found.insert(Lookup::Key(path.clone()));
-            }
+            Node::Print(Word::Key(path, _), _) => found(Lookup::Key(path.clone())),
+            Node::Print(Word::File(path), _) => found(Lookup::File(path.clone())),
             Node::With(path, inner) => {
-                found.insert(Lookup::Secret(path.clone()));
+                found(Lookup::Secret(path.clone()));
                 lookups(inner, found);
             }
+            Node::Text(_) | Node::Print(..) => {}
+        }
+    }
+}
+
+/// Which variables of the environment the parts take.
+pub(super) fn variables(nodes: &[Node], found: &mut Vec<String>) {
+    for node in nodes {
+        match node {
+            Node::Print(Word::Env(name), _) => found.push(name.clone()),
+            Node::With(_, inner) => variables(inner, found),
             Node::Text(_) | Node::Print(..) => {}
         }
     }
@@ -157,13 +172,14 @@ fn nodes(tokens: &mut std::vec::IntoIter<Token>, depth: usize) -> Result<Vec<Nod
 fn print(words: &[Piece], action: &str) -> Result<Node, String> {
     let unknown = || {
         format!(
-            "`{{{{ {action} }}}}` is not known here; known are env \"NAME\", key \"PATH\", keyOrDefault \"PATH\" \"VALUE\", with \
+            "`{{{{ {action} }}}}` is not known here; known are env \"NAME\", file \"PATH\", key \"PATH\", keyOrDefault \"PATH\" \"VALUE\", with \
              secret \"PATH\" and .Data.NAME inside of it, each with | trimSpace, toLower, toUpper, base64Decode"
         )
     };
     let mut parts = words.split(|piece| *piece == Piece::Bare("|".to_owned()));
     let word = match parts.next() {
         Some([Piece::Bare(name), Piece::Quoted(variable)]) if name == "env" => Word::Env(variable.clone()),
+        Some([Piece::Bare(name), Piece::Quoted(path)]) if name == "file" => Word::File(path.clone()),
         Some([Piece::Bare(name), Piece::Quoted(path)]) if name == "key" => Word::Key(path.clone(), None),
         Some([Piece::Bare(name), Piece::Quoted(path), Piece::Quoted(default)]) if name == "keyOrDefault" => {
             Word::Key(path.clone(), Some(default.clone()))

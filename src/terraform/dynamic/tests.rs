@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use serde_json::json;
 
-use super::super::Provider;
+use super::super::{Provider, Settings};
 use super::*;
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn what_is_asked_twice_is_fetched_once() {
         asked.lock().unwrap().push(lookup);
         Ok(json!("x"))
     };
-    resolve_providers(&settings, &env(), false, fetch).await.unwrap();
+    fill(&settings, &env(), false, fetch).await.unwrap();
     assert_eq!(*asked.lock().unwrap(), [Lookup::Key("fw/user".to_owned())]);
 }
 
@@ -70,8 +70,55 @@ async fn what_cannot_be_filled_in_is_an_error_with_its_place() {
 async fn a_source_that_does_not_answer_is_given_up() {
     let settings = with(&json!({"a": "{{ key \"x\" }}"}));
     let fetch = async |_| std::future::pending().await;
-    let error = resolve_within(Duration::from_millis(10), &settings, &env(), false, fetch).await.unwrap_err();
-    assert_eq!(error, DynamicError::TimedOut(Lookup::Key("x".to_owned())));
+    let error = fill_within(Duration::from_millis(10), &settings, &env(), false, fetch).await.unwrap_err();
+    let text = "terraform_provider \"fw\", `a`: key \"x\" of Consul: no answer within 5 seconds";
+    assert_eq!(error.to_string(), text);
+}
+
+#[tokio::test]
+async fn files_lose_the_end_of_their_last_line_and_what_was_put_in_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let (good, lines) = (file("good", b"hunter2\r\n"), file("lines", b"a\nb\n\n"));
+    let text = |path: &str| format!("x-{{{{ file {path:?} }}}}");
+    let settings = with(&json!({"a": text(&good), "b": text(&lines), "c": "{{ key \"fw/user\" }}"}));
+    let fetch = async |_| Ok(json!("admin"));
+    let filled = fill(&settings, &env(), false, fetch).await.unwrap();
+    let args = &filled.texts.providers[0].args;
+    assert_eq!((&args["a"], &args["b"]), (&json!("x-hunter2"), &json!("x-a\nb\n")));
+    assert_eq!(filled.secrets, ["hunter2", "a\nb\n", "fw.example"], "what Consul says is no secret");
+    for (path, why) in [
+        (file("binary", b"\xff"), "is not text (UTF-8)"),
+        (dir.path().display().to_string(), "is no regular file"),
+        (file("large", &vec![b'x'; 257 << 10]), "is larger than 256 KiB"),
+        ("/no/such".to_owned(), "cannot be read: No such file"),
+    ] {
+        let error = resolve(&with(&json!({"a": text(&path)})), false).await.unwrap_err().to_string();
+        assert!(error.starts_with(&format!("terraform_provider \"fw\", `a`: file {path:?}: {why}")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_has_texts_of_its_task_and_a_variable_that_is_missing_is_an_error() {
+    let variables = [("a", "{{ env \"FW_HOST\" }}"), ("b", "\"plain\"")];
+    let mut texts = RunTexts {
+        task: "edge".to_owned(),
+        variables: variables.map(|(name, text)| (name.to_owned(), text.to_owned())).into(),
+        ..RunTexts::default()
+    };
+    let templated = texts.templated_variables();
+    let mut filled = fill_here(&texts, &env()).unwrap().texts;
+    filled.quote(&templated);
+    assert_eq!((filled.variables["a"].as_str(), filled.variables["b"].as_str()), ("\"fw.example\"", "\"plain\""));
+    texts.set.insert("DB".to_owned(), "{{ env \"ABSENT\" }}".to_owned());
+    let error = fill_here(&texts, &env()).unwrap_err().to_string();
+    assert_eq!(error, "task \"edge\", `run_env.set.DB`: the environment of the agent has no variable ABSENT");
+    texts.set.insert("DB".to_owned(), "{{ with secret \"x\" }}{{ end }}".to_owned());
+    assert!(fill_here(&texts, &env()).unwrap_err().to_string().contains("is not known here"));
 }
 
 async fn refuse(text: &str, why: &str) {
@@ -85,9 +132,10 @@ async fn resolve(settings: &Settings, has_vault: bool) -> Result<Settings, Dynam
         Lookup::Key(_) => Ok(Value::Null),
         Lookup::Secret(path) if path == "kv/fw" => Ok(json!({"data": {"password": "hunter2", "port": 7}})),
         Lookup::Secret(path) if path == "down" => Err("sealed".to_owned()),
+        Lookup::File(path) => Err(format!("nobody asks for {path}")),
         Lookup::Secret(_) => Ok(json!({"data": {"data": {"token": "b3Blbg=="}, "metadata": {}}})),
     };
-    resolve_providers(settings, &env(), has_vault, fetch).await
+    fill(settings, &env(), has_vault, fetch).await.map(|filled| filled.texts)
 }
 
 fn env() -> BTreeMap<String, String> {

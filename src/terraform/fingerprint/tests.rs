@@ -136,6 +136,7 @@ impl Case {
             grace: Duration::from_secs(30),
             timeout: None,
             working_dir: "/unused".into(),
+            run: crate::task::spec::RunOptions::default(),
         };
         fingerprint(&task, &self.work, &self.inputs, &self.binary, &self.settings, &self.state)
     }

@@ -165,7 +165,7 @@ fn object_key(key: &str) -> String {
 ///
 /// `${` becomes `$${`. After another `$` a reader would have to count signs to tell which are doubled, and readers have
 /// differed in that; there the sign is written by its number. The same for `%{`.
-fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     let mut before = None;

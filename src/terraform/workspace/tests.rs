@@ -361,6 +361,7 @@ fn task(condition: Condition, members_input: bool) -> TaskSpec {
         grace: Duration::from_secs(30),
         timeout: None,
         working_dir: "/unused".into(),
+        run: crate::task::spec::RunOptions::default(),
     }
 }
 
@@ -423,6 +424,7 @@ fn settings() -> Settings {
             alias: Some("east".to_owned()),
             args,
             task_env: BTreeMap::from([("FW_KEY".to_owned(), "hidden".to_owned())]),
+            by_env: false,
         }],
         ..Settings::default()
     }

@@ -1,6 +1,6 @@
 //! Values that the operator gave: `providers.auto.tfvars`, `variables.auto.tfvars`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -12,6 +12,7 @@ use super::names::Parts;
 pub(super) fn providers(parts: &Parts<'_>) -> Body {
     let mut body = Body::default();
     let configured = parts.providers.iter().filter_map(|(name, provider)| Some((*name, (*provider)?)));
+    let configured = configured.filter(|(_, provider)| !provider.by_env);
     for (index, (name, provider)) in configured.enumerate() {
         if index > 0 {
             body.blank();
@@ -32,12 +33,34 @@ pub(super) fn provider_value(provider: &Provider) -> Expr {
 }
 
 /// Values of the task's own variables.
-pub(super) fn own(parts: &Parts<'_>) -> Body {
+pub(super) fn own(parts: &Parts<'_>, sensitive: &BTreeSet<String>) -> Body {
     let mut body = Body::default();
-    for (name, value) in &parts.variables {
+    for (name, value) in parts.variables.iter().filter(|(name, _)| !sensitive.contains(*name)) {
         body.attribute(name, sorted(value));
     }
     body
+}
+
+/// What is written to no file: `TF_VAR_name` with the value as Terraform reads it there.
+pub(super) fn by_env(parts: &Parts<'_>, sensitive: &BTreeSet<String>) -> BTreeMap<String, String> {
+    let own = parts.variables.iter().filter(|(name, _)| sensitive.contains(*name));
+    let own = own.map(|(name, value)| match value {
+        // A variable of a plain type is read as it stands, every other one as an expression.
+        Value::String(text) => (*name, text.clone()),
+        Value::Null | Value::Bool(_) | Value::Number(_) => (*name, value.to_string()),
+        Value::Array(_) | Value::Object(_) => (*name, expression(sorted(value))),
+    });
+    let providers = parts.providers.iter().filter_map(|(name, provider)| Some((*name, (*provider)?)));
+    let providers = providers.filter(|(_, provider)| provider.by_env);
+    let providers = providers.map(|(name, provider)| (name, expression(provider_value(provider))));
+    own.chain(providers).map(|(name, text)| (format!("TF_VAR_{name}"), text)).collect()
+}
+
+fn expression(value: Expr) -> String {
+    let mut body = Body::default();
+    body.attribute("v", value);
+    let text = body.to_text();
+    text.trim().strip_prefix("v = ").unwrap_or(&text).to_owned()
 }
 
 /// A value with its keys in order, so that the same configuration always gives the same bytes.

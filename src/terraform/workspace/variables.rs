@@ -1,5 +1,7 @@
 //! `variables.tf` and `variables.module.tf`: declarations.
 
+use std::collections::BTreeSet;
+
 use super::super::Binary;
 use super::super::hcl::{Body, Expr, Type};
 use super::super::inputs::{extra, members_type, services_type};
@@ -58,11 +60,15 @@ fn described(text: &str, of: Type) -> Body {
 }
 
 /// The task's own variables.
-pub(super) fn own(parts: &Parts<'_>) -> Body {
+pub(super) fn own(parts: &Parts<'_>, sensitive: &BTreeSet<String>, binary: &Binary) -> Body {
     let mut body = Body::default();
     for (index, (name, value)) in parts.variables.iter().enumerate() {
         let mut variable = Body::default();
-        variable.attribute("default", Expr::Null).attribute("type", Expr::Type(Type::of(&sorted(value))));
+        variable.attribute("default", Expr::Null);
+        if sensitive.contains(*name) && binary.version.at_least(0, 14) {
+            variable.attribute("sensitive", Expr::Bool(true));
+        }
+        variable.attribute("type", Expr::Type(Type::of(&sorted(value))));
         if index > 0 {
             body.blank();
         }

@@ -25,6 +25,8 @@ pub(crate) struct Shape {
     pub(crate) tasks: Vec<Task>,
     /// More text at the end of each file.
     pub(crate) more: String,
+    /// More text in the block `cluster`.
+    pub(crate) in_cluster: String,
 }
 
 /// A task that leaves its mark on the resource.
@@ -83,6 +85,7 @@ working_dir = "{dir}/tasks"
 high_availability {{
   cluster {{
     name = "{name}"
+    {in_cluster}
     gossip {{
       bind       = "{gossip}"
       join       = {join:?}
@@ -97,6 +100,7 @@ high_availability {{
 "#,
             dir = dir.display(),
             name = self.name,
+            in_cluster = self.in_cluster,
             expect = self.expect,
             profile = self.profile,
             settle = self.settle,

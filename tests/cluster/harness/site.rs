@@ -64,7 +64,8 @@ impl Site {
         let resource = Resource::new(dir.path());
         let key = Some(new_key());
         let (expect, mode, more) = (founders, Mode::Quorum, String::new());
-        let shape = Shape { name, key, profile, settle, expect, mode, tasks, more };
+        let in_cluster = String::new();
+        let shape = Shape { name, key, profile, settle, expect, mode, tasks, more, in_cluster };
         let mut site = Self { shape, resource, net, join: Vec::new(), agents: Vec::new(), dir };
         for _ in 0..founders {
             site.add();

@@ -146,6 +146,7 @@ impl Vault {
 
     fn settings(&self) -> Settings {
         Settings {
+            token_file: None,
             address: self.address.clone(),
             namespace: String::new(),
             token: "s.root".to_owned(),

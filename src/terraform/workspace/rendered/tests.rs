@@ -225,5 +225,6 @@ fn task(condition: Condition, inputs: Vec<ModuleInput>) -> TaskSpec {
         grace: Duration::from_secs(30),
         timeout: None,
         working_dir: "/unused".into(),
+        run: crate::task::spec::RunOptions::default(),
     }
 }

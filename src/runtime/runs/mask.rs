@@ -1,0 +1,108 @@
+//! Takes secrets out of what programs print, before anybody keeps or shows it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use regex::bytes::{NoExpand, Regex, RegexBuilder};
+
+use crate::task::spec::HIDDEN;
+
+/// Shorter values are not looked for: they stand in too many words by chance.
+pub(super) const LENGTH_MIN: usize = 4;
+/// A line of a value of several lines is looked for on its own from this length on.
+const LINE_MIN: usize = 12;
+/// Largest pattern: some thousand secrets.
+const PATTERN_MAX: usize = 16 << 20;
+
+/// What not to show. The default shows everything.
+#[derive(Clone, Default)]
+pub(super) struct Mask(Option<Regex>);
+
+impl fmt::Debug for Mask {
+    /// Without what it hides.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mask({})", if self.0.is_some() { "on" } else { "off" })
+    }
+}
+
+impl Mask {
+    /// Of these values, and of the forms in which programs print them.
+    pub(super) fn of(secrets: &[String]) -> Result<Self, String> {
+        let mut forms: Vec<String> = secrets.iter().flat_map(|secret| forms(secret)).collect();
+        forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        forms.dedup();
+        if forms.is_empty() {
+            return Ok(Self(None));
+        }
+        let pattern = forms.iter().map(|form| regex::escape(form)).collect::<Vec<_>>().join("|");
+        let built = RegexBuilder::new(&pattern).unicode(false).size_limit(PATTERN_MAX).build();
+        built
+            .map(|regex| Self(Some(regex)))
+            .map_err(|_| "its secrets are too large to be looked for in outputs".to_owned())
+    }
+
+    /// The same bytes without the secrets in them.
+    pub(super) fn hide<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        match &self.0 {
+            Some(regex) => regex.replace_all(bytes, NoExpand(HIDDEN.as_bytes())),
+            None => Cow::Borrowed(bytes),
+        }
+    }
+
+    /// The same for text.
+    pub(super) fn hide_text(&self, text: &str) -> String {
+        String::from_utf8_lossy(&self.hide(text.as_bytes())).into_owned()
+    }
+}
+
+/// A value as it is, inside JSON, inside JSON as Go writes it, inside HCL; and its long lines.
+fn forms(secret: &str) -> Vec<String> {
+    let lines = secret.lines().map(str::trim).filter(|line| line.len() >= LINE_MIN && *line != secret);
+    let mut found: Vec<String> = lines.map(ToOwned::to_owned).collect();
+    if secret.trim().len() < LENGTH_MIN {
+        return found;
+    }
+    found.push(secret.to_owned());
+    found.push(secret.trim().to_owned());
+    let json = serde_json::to_string(secret).unwrap_or_default();
+    let json = json.trim_matches('"').to_owned();
+    found.push(json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026"));
+    found.push(json);
+    let hcl = crate::terraform::hcl::quoted(secret);
+    found.push(hcl.trim_matches('"').to_owned());
+    found.retain(|form| form.len() >= LENGTH_MIN);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(secrets: &[&str], text: &str, expected: &str) {
+        let secrets: Vec<String> = secrets.iter().map(|secret| (*secret).to_owned()).collect();
+        assert_eq!(Mask::of(&secrets).unwrap().hide_text(text), expected, "{secrets:?}");
+    }
+
+    #[test]
+    fn a_value_is_hidden_in_every_form_in_which_it_is_printed() {
+        check(&["hunter2"], "pw=hunter2;hunter2 hunter", "pw=(sensitive value);(sensitive value) hunter");
+        check(&["a<b>\"c\n"], r#"{"x":"a\u003cb\u003e\"c\n"}"#, r#"{"x":"(sensitive value)"}"#);
+        check(&["a<b>\"c"], r#"x = "a<b>\"c""#, r#"x = "(sensitive value)""#);
+        check(&["${x}abc"], r#"x = "$${x}abc""#, r#"x = "(sensitive value)""#);
+        check(&["hunter2", "hunter22"], "hunter22", "(sensitive value)");
+        check(&["a.c*"], "abcc a.c*", "abcc (sensitive value)");
+    }
+
+    #[test]
+    fn lines_of_a_key_are_hidden_one_by_one_and_short_values_are_not() {
+        let key = "-----BEGIN X-----\nMIIEvAIBADANBg\nab\n-----END X-----\n";
+        check(&[key], "> MIIEvAIBADANBg\n> ab", "> (sensitive value)\n> ab");
+        check(&["abc", "", "    "], "abc     ", "abc     ");
+    }
+
+    #[test]
+    fn nothing_to_hide_costs_nothing() {
+        assert!(matches!(Mask::default().hide(b"x"), Cow::Borrowed(_)));
+        assert_eq!(format!("{:?}", Mask::of(&["hunter2".to_owned()]).unwrap()), "Mask(on)");
+    }
+}
