@@ -205,6 +205,7 @@ pub(super) fn visible<'a>(tasks: &'a TasksSnapshot, grants: &Grants) -> Cow<'a, 
             .filter(|(_, differs): &(_, std::collections::BTreeMap<_, _>)| !differs.is_empty())
             .collect(),
         consul: tasks.consul.clone(),
+        trials: tasks.trials.clone(),
     })
 }
 

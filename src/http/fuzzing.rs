@@ -3,6 +3,7 @@
 use super::cluster::form_pairs;
 use super::tasks::{Call, name_in_path};
 use super::{cancel, patch};
+use crate::runtime::handle::Caller;
 use crate::state::Content;
 use crate::task::duration;
 
@@ -14,9 +15,9 @@ pub fn request(bytes: &[u8]) -> bool {
     let Ok(head) = std::str::from_utf8(head) else { return false };
     let (method, target) = head.split_once(' ').unwrap_or(("GET", head));
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let call = Call { method, path, query, body, request_id: "fuzz" };
+    let call = Call { method, path, query, body, request_id: "fuzz", caller: &Caller::unknown() };
     for (_, value) in form_pairs(query) {
-        drop(duration::parse(&value));
+        let _ = duration::parse(&value);
     }
     drop(name_in_path(&call, path.rsplit('/').next().unwrap_or_default()));
     drop(cancel::flag(&call, "force"));

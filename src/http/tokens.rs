@@ -15,12 +15,13 @@ use chrono::{DateTime, SecondsFormat};
 use serde::Deserialize;
 
 use super::error::{Shape, json};
+use super::forward;
 use super::reply::{TokenGrant, TokenMade, TokenRevoked, TokenSelf, TokenShown, TokenText, Tokens};
 use super::tasks::Call;
-use super::{duration, forward};
 use crate::access::{Grants, Identity, Record, Role};
 use crate::runtime::access::{Gate, KeepError, Made, NewToken};
 use crate::runtime::handle::{ApiResponse, Handle};
+use crate::task::duration;
 
 const COLLECTION: &str = "/v1/tokens";
 

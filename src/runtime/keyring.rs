@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 use super::clock;
 use super::control::Control;
 use super::core::{Command, ProposeError};
-use super::handle::{ApiRequest, ApiResponse};
+use super::handle::{ApiRequest, ApiResponse, Caller};
 use super::replica::Replica;
 use crate::cluster::View;
 use crate::cluster::leadership::Lease;
@@ -240,7 +240,7 @@ impl Desk {
         let listed = members.into_iter().map(async |member| {
             let standing = match member.state {
                 _ if member.id == view.observer => Standing::Told(own.clone()),
-                MemberState::Alive | MemberState::Suspect => self.ask(&member).await,
+                MemberState::Alive | MemberState::Suspect => self.ask(&view.observer, &member).await,
                 MemberState::Down | MemberState::Left => Standing::Away,
             };
             Listed { member, standing }
@@ -248,12 +248,13 @@ impl Desk {
         Ok(join_all(listed).await)
     }
 
-    async fn ask(&self, member: &MemberView) -> Standing {
+    async fn ask(&self, me: &MemberId, member: &MemberView) -> Standing {
         let request = ApiRequest {
             method: "GET".to_owned(),
             target: PATH.to_owned(),
             body: Vec::new(),
             request_id: String::new(),
+            caller: Caller::member(me),
         };
         match self.control.ask(member.gossip_addr, request, ASK).await {
             None => Standing::Silent("it does not answer".to_owned()),

@@ -15,7 +15,7 @@ use crate::runtime::clock;
 use crate::runtime::control::Control;
 use crate::runtime::handle::{ApiRequest, ApiResponse, Caller};
 use crate::runtime::replica::Replica;
-use crate::state::{Answering, Caller, Leadership, Request, StateAnswer, StateCall, StateService};
+use crate::state::{self, Answering, Leadership, Request, StateAnswer, StateCall, StateService};
 
 /// Path on which an agent asks the leader. Only over the control connection.
 pub const PATH: &str = "/internal/state";
@@ -67,7 +67,7 @@ impl Desk {
     /// Whether the current state of a task can be read at all by the leader, who this agent should be; why not, for people.
     pub async fn can_be_read(&self, task: &str) -> Result<(), String> {
         let request = Request::Get { version: None };
-        let call = StateCall { task: task.to_owned(), caller: Caller::Operator, request };
+        let call = StateCall { task: task.to_owned(), caller: state::Caller::Operator, request };
         match self.keeper.handle(call).await {
             StateAnswer::Broken(why) => Err(why),
             _ => Ok(()),
