@@ -11,7 +11,7 @@ use actix_web::http::header::AUTHORIZATION;
 
 use super::error::{Shape, error};
 use super::forward::Answer;
-use super::{Face, caller, permission};
+use super::{Face, caller, limits, permission};
 use crate::access::{Grants, Identity, Locked, Need, Role, Secret, TokenError, TokenIdentity, Unknown};
 use crate::runtime::handle::{ApiRequest, ApiResponse, Caller, Handle, TasksSnapshot};
 use crate::task::report::TaskReport;
@@ -105,7 +105,12 @@ pub(super) struct Asker {
 }
 
 /// Looks at a request before anything else of it is read. `leads_to_another`: the leader will answer it, not this agent.
-pub(super) fn look(request: &HttpRequest, face: &Face, path: &str, leads_to_another: bool) -> Result<Asker, Refused> {
+pub(super) async fn look(
+    request: &HttpRequest,
+    face: &Face,
+    path: &str,
+    leads_to_another: bool,
+) -> Result<Asker, Refused> {
     let mut caller = caller::of(request, face);
     let gate = &face.handle.gate;
     let Some(rules) = gate.rules() else { return Ok(Asker { caller, unsure: None }) };
@@ -134,7 +139,14 @@ pub(super) fn look(request: &HttpRequest, face: &Face, path: &str, leads_to_anot
         let (accessor, description) = (String::new(), String::new());
         caller.identity = Identity::Token(TokenIdentity { hash, accessor, description });
     }
-    match gate.admit(&caller.identity) {
+    let mut admitted = gate.admit(&caller.identity);
+    let cluster = face.handle.cluster();
+    if admitted.is_err() && !leads_to_another && cluster.high_availability && !cluster.leading {
+        // It may be on its way here from the leader.
+        tokio::time::sleep(limits::TOKEN_PATIENCE).await;
+        admitted = gate.admit(&caller.identity);
+    }
+    match admitted {
         Ok((identity, grants)) => {
             allow(&identity, &grants, &permission::needed(method, path))?;
             caller.identity = identity;

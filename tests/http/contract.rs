@@ -23,7 +23,10 @@ pub(crate) fn check(method: &str, target: &str, status: u16, content_type: Optio
     };
     let Some(operation) = operations.get(&method.to_lowercase()) else {
         let head = method == "HEAD" && operations.contains_key("get");
-        assert!(matches!(status, 405 | 403 | 400 | 501 | 503) || method == "OPTIONS" || head, "no such method: {what}");
+        assert!(
+            matches!(status, 405 | 401 | 403 | 400 | 501 | 503) || method == "OPTIONS" || head,
+            "no such method: {what}"
+        );
         return;
     };
     let response = operation["responses"].get(status.to_string());
