@@ -187,6 +187,15 @@ pub enum Event {
     Committed(WriteId),
     /// A write will not be acknowledged by this leadership; whether it took effect is unknown.
     Unknown(WriteId),
+    /// A message with a number in it that no honest member comes to. Nothing was done with it.
+    Odd {
+        /// Who sent it.
+        from: MemberId,
+        /// Which number: a fixed word, for counters.
+        number: &'static str,
+        /// What, and what to do, for people; none if they were told a short while ago.
+        text: Option<String>,
+    },
     /// While this agent leads: the names of so many deleted keys are forgotten on a majority (R22).
     Forgot {
         /// How many.

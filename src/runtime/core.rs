@@ -400,9 +400,17 @@ impl Core {
                     self.renew_last_words();
                     drop(self.notices.send(Notice::Led { lease, journal, released }));
                 }
-                Output::Event(event) => drop(self.notices.send(Notice::Event(event))),
+                Output::Event(Event::Odd { number, text: None, .. }) => self.metrics.odd_message(number),
+                Output::Event(event) => {
+                    if let Event::Odd { number, .. } = &event {
+                        self.metrics.odd_message(number);
+                    }
+                    drop(self.notices.send(Notice::Event(event)));
+                }
             }
         }
+        let deleted = self.cluster.deleted_keys();
+        self.metrics.set_keys(self.cluster.registers().len().saturating_sub(deleted), deleted);
         if let Some(generation) = self.cluster.adopt() {
             self.store.adopt(generation);
         }

@@ -44,6 +44,11 @@ impl Entered {
     }
 }
 
+/// The register of a task that is deleted and of which nothing runs.
+pub fn forget(task: &str) -> Entry {
+    Entry::new(format!("run/{task}"), None)
+}
+
 /// A run of a former leader that may still be alive: its task waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {

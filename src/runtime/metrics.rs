@@ -157,6 +157,8 @@ pub struct Metrics {
     bytes: Family<ByDirection, Counter>,
     dropped: Family<ByReason, Counter>,
     connections_refused: Family<ByReason, Counter>,
+    odd_messages: Family<ByReason, Counter>,
+    keys: Family<ByState, Gauge>,
     foca_errors: Family<ByKind, Counter>,
     timer_lateness: Gauge<f64, AtomicU64>,
     runs_started: Family<ByTask, Counter>,
@@ -191,6 +193,8 @@ impl Metrics {
             bytes: Family::default(),
             dropped: Family::default(),
             connections_refused: Family::default(),
+            odd_messages: Family::default(),
+            keys: Family::default(),
             foca_errors: Family::default(),
             timer_lateness: Gauge::default(),
             runs_started: Family::default(),
@@ -229,6 +233,8 @@ impl Metrics {
             "Control connections refused, by reason",
             self.connections_refused.clone(),
         );
+        r.register("messages_refused", "Messages with a number that cannot be, by number", self.odd_messages.clone());
+        r.register("keys", "Keys that are stored, by state; deleted ones are forgotten later", self.keys.clone());
         r.register("foca_errors", "Errors of the gossip library, by kind", self.foca_errors.clone());
         r.register("timer_lateness_max_seconds", "The latest that a timer ever fired", self.timer_lateness.clone());
         r.register("runs_started", "Runs started, by task", self.runs_started.clone());
@@ -292,6 +298,18 @@ impl Metrics {
     /// A control connection was refused; one of [`CONNECTIONS_REFUSED`].
     pub fn connection_refused(&self, reason: &'static str) {
         self.connections_refused.get_or_create(&ByReason { reason: Word(reason) }).inc();
+    }
+
+    /// A sealed message had a number in it that no honest member comes to; `number` is a short fixed word.
+    pub fn odd_message(&self, number: &'static str) {
+        self.odd_messages.get_or_create(&ByReason { reason: Word(number) }).inc();
+    }
+
+    /// How many keys are stored, and how many more are deleted and not forgotten yet.
+    pub fn set_keys(&self, live: usize, deleted: usize) {
+        for (state, count) in [("live", live), ("deleted", deleted)] {
+            self.keys.get_or_create(&ByState { state: Word(state) }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// The gossip library refused something; `kind` is a short fixed word.
@@ -368,6 +386,8 @@ mod tests {
         metrics.packet(Direction::Out, 30);
         metrics.packet(Direction::Out, 30);
         metrics.dropped("bad-seal");
+        metrics.odd_message("epoch");
+        metrics.set_keys(7, 2);
         metrics.foca_error("indirect");
         metrics.run_started("web");
         metrics.run_finished("web", Outcome::Failure, Duration::from_secs(2));
@@ -382,6 +402,9 @@ mod tests {
         has(&text, "quorate_packet_bytes_total{direction=\"out\"} 60");
         has(&text, "quorate_packet_bytes_total{direction=\"in\"} 100");
         has(&text, "quorate_packets_dropped_total{reason=\"bad-seal\"} 1");
+        has(&text, "quorate_messages_refused_total{reason=\"epoch\"} 1");
+        has(&text, "quorate_keys{state=\"live\"} 7");
+        has(&text, "quorate_keys{state=\"deleted\"} 2");
         has(&text, "quorate_foca_errors_total{kind=\"indirect\"} 1");
         has(&text, "quorate_runs_started_total{task=\"web\"} 1");
         has(&text, "quorate_runs_finished_total{task=\"web\",outcome=\"failure\"} 1");

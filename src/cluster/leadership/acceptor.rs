@@ -12,8 +12,10 @@ use super::registers::{self, Registers};
 use super::rules::{Rule, Rules};
 use crate::cluster::durable::{Change, Durable, Promise};
 
-/// Epochs further ahead than this are not believed (R5). Nothing honest skips so many.
-const JUMP_MAX: u64 = 1 << 20;
+/// Epochs further above the newest promise than this are not believed (R5): at one claim a second it takes 136 years.
+const JUMP_MAX: u64 = 1 << 32;
+/// What was only heard of raises the next own claim by no more than this above the newest promise: the others believe it.
+const HEARSAY_MAX: u64 = 1 << 20;
 /// No epoch may come near the end of the number (protocol-safety 10).
 const EPOCH_MAX: u64 = 1 << 63;
 
@@ -105,7 +107,8 @@ impl Acceptor {
     /// Takes note of an epoch in a message, unless it is beyond belief.
     pub(crate) fn hear(&mut self, epoch: Epoch) {
         if self.is_believable(epoch) {
-            self.heard = self.heard.max(epoch);
+            let most = Epoch(self.promised().0.saturating_add(HEARSAY_MAX));
+            self.heard = self.heard.max(epoch.min(most));
         }
     }
 
@@ -215,8 +218,11 @@ impl Acceptor {
         self.applied
     }
 
-    fn is_believable(&self, epoch: Epoch) -> bool {
-        epoch.0 < EPOCH_MAX && epoch.0 <= self.highest().0.saturating_add(JUMP_MAX)
+    /// Whether a member may honestly have come to this epoch. A new data directory that is no voter's knows nothing to
+    /// compare it with: it follows whoever leads the cluster that it joins.
+    pub(crate) fn is_believable(&self, epoch: Epoch) -> bool {
+        let is_new = self.durable.promised.is_none() && self.voters.is_none();
+        epoch.0 < EPOCH_MAX && (is_new || epoch.0 <= self.promised().0.saturating_add(JUMP_MAX))
     }
 
     /// R1 and R12: would `epoch` be promised to `claimant` now? Changes nothing.
@@ -522,9 +528,45 @@ mod tests {
 
     #[test]
     fn a_rogue_epoch_is_not_believed() {
-        let mut voter = acceptor(None);
-        voter.hear(Epoch(u64::MAX));
-        assert_eq!(voter.highest(), Epoch(0));
-        assert_eq!(voter.would_promise(Epoch(1 << 40), &process("a", 1), D).unwrap_err().reason, RefuseReason::Jump);
+        let promise = Promise { epoch: Epoch(7), holder: process("a", 1), lease: Duration::ZERO };
+        let mut voter = acceptor(Some(promise));
+        for rogue in [u64::MAX, u64::MAX - 1, EPOCH_MAX, 8 + JUMP_MAX] {
+            voter.hear(Epoch(rogue));
+            assert_eq!(voter.highest(), Epoch(7), "{rogue}");
+            let refusal = voter.would_promise(Epoch(rogue), &process("a", 1), D).unwrap_err();
+            assert_eq!(refusal.reason, RefuseReason::Jump, "{rogue}");
+            assert!(voter.write(Epoch(rogue), Seq(1), &[], &process("a", 1)).is_err(), "{rogue}");
+        }
+        assert!(voter.would_promise(Epoch(7 + JUMP_MAX), &process("a", 1), D).is_ok());
+    }
+
+    #[test]
+    fn hearsay_moves_the_next_claim_only_so_far_that_the_others_believe_it() {
+        let promise = Promise { epoch: Epoch(7), holder: process("a", 1), lease: Duration::ZERO };
+        let mut voter = acceptor(Some(promise));
+        for _ in 0..100 {
+            voter.hear(Epoch(voter.highest().0 + JUMP_MAX / 2));
+        }
+        assert_eq!(voter.highest(), Epoch(7 + HEARSAY_MAX));
+    }
+
+    #[test]
+    fn a_new_data_directory_joins_a_cluster_of_any_age() {
+        let mut learner = acceptor(None);
+        assert!(learner.write(Epoch(1 << 40), Seq(1), &[], &process("a", 1)).is_ok());
+        assert!(learner.write(Epoch(1 << 62), Seq(1), &[], &process("a", 1)).is_err(), "from now on it knows");
+        assert!(acceptor(None).write(Epoch(EPOCH_MAX), Seq(1), &[], &process("a", 1)).is_err());
+    }
+
+    #[test]
+    fn the_highest_numbers_neither_wrap_nor_panic() {
+        let a = process("a", 1);
+        let promise = Promise { epoch: Epoch(u64::MAX), holder: a.clone(), lease: Duration::ZERO };
+        let mut voter = acceptor(Some(promise));
+        assert_eq!(voter.highest().next(), Epoch(u64::MAX));
+        assert_eq!(voter.would_promise(voter.highest().next(), &a, D).unwrap_err().reason, RefuseReason::Jump);
+        voter.handle_caught_up(Epoch(u64::MAX), Seq(u64::MAX));
+        voter.handle_applied(Epoch(u64::MAX), Seq(u64::MAX));
+        assert_eq!(voter.applied(), Seq(u64::MAX));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use quorate_proto::message::{Body, Process, RefuseReason, Register, Round};
+use quorate_proto::message::{Body, Process, RefuseReason, Register, Round, VOTERS_KEY};
 use quorate_proto::{BootNonce, Epoch, Instance, MemberId, Stamp};
 
 use super::registers::{self, Registers};
@@ -178,6 +178,14 @@ impl Leadership {
         let me = self.me.clone();
         if let Err(refusal) = self.acceptor.would_promise(epoch, &me, now.mono) {
             self.backoff_until = now.mono + refusal.remaining.max(self.timing.retry);
+            if refusal.reason == RefuseReason::Jump {
+                let text = format!(
+                    "this data directory has promised epoch {}, and none above it may be claimed: it is damaged or not of this \
+                     cluster; move it away and start with an empty one",
+                    self.acceptor.promised()
+                );
+                self.alarm("epoch", text);
+            }
             return;
         }
         let why = self.why_claim();
@@ -372,13 +380,17 @@ impl Leadership {
                 let newest = || registers::voters(&c.merged, self.rules).map(|(stamp, voters, _)| (stamp, voters));
                 let known = if highest_set { newest() } else { own };
                 let Some((stamp, voters)) = known else { return };
-                if highest_set && c.answers.values().any(|a| a.voters > stamp) {
-                    return; // Somebody knows a newer set; its values are on their way.
+                // Somebody knows a newer set; its values are on their way. One that has sent all it has knows none.
+                if highest_set && c.answers.values().any(|a| a.voters > stamp && !a.merged) {
+                    return;
                 }
                 self.majority(&voters)
             }
         };
-        let counts = |(id, a): &(&MemberId, &Answer)| a.merged && quorum.contains(id, a.instance);
+        let newest = c.merged.get(VOTERS_KEY).map_or(Stamp::default(), |(stamp, _)| *stamp);
+        let counts = |(id, a): &(&MemberId, &Answer)| {
+            a.merged && (a.voters <= newest || !highest_set) && quorum.contains(id, a.instance)
+        };
         let merged: BTreeSet<MemberId> = c.answers.iter().filter(counts).map(|(id, _)| id.clone()).collect();
         if !quorum.is_met_by(&merged) || unmet {
             return; // Contents come before leadership (R8): what it serves and writes back is whole.
@@ -409,7 +421,7 @@ impl Leadership {
         let refused = refusals.clone();
         let others: BTreeSet<MemberId> =
             quorum.voters().iter().filter(|v| !refused.contains_key(&v.id)).map(|v| v.id.clone()).collect();
-        let overtaken = promised > epoch || reason == RefuseReason::NotAVoter;
+        let overtaken = promised > epoch;
         if overtaken || !quorum.is_met_by(&others) {
             let wait = refused.values().min().copied().unwrap_or_default();
             let why = match reason {
@@ -417,7 +429,10 @@ impl Leadership {
                 RefuseReason::LeaseRuns => "a lease granted to another agent still runs",
                 RefuseReason::Quiet => "a voter restarted and waits until old leases are surely over",
                 RefuseReason::NotAVoter => "this agent is not in the voters' set",
-                RefuseReason::Jump => "the epoch is too far ahead to be believed",
+                RefuseReason::Jump => {
+                    "the epoch that this data directory knows is too far ahead to be believed: the others are not that far; \
+                     if it stays so, move the data directory away and start with an empty one"
+                }
                 RefuseReason::Disk => "a voter cannot write to its disk",
             };
             self.fail(why, wait, now);

@@ -52,6 +52,7 @@ impl Clone for Leadership {
             outputs: self.outputs.clone(),
             alarms: self.alarms.clone(),
             reason: self.reason.clone(),
+            odd: self.odd.clone(),
             ended: self.ended,
             blobs: self.blobs.clone(),
             processes: self.processes.clone(),
@@ -114,6 +115,7 @@ impl Hash for Leadership {
             boots: _,
             last_failure: _,
             alarms: _,
+            odd: _,
             reason: _,
         } = self;
         (me, acceptor, founding, role).hash(state);

@@ -177,3 +177,6 @@ impl Leadership {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

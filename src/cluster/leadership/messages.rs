@@ -9,7 +9,7 @@ use quorate_proto::{Seq, Stamp};
 
 use super::acceptor::Refusal;
 use super::blobs::HeldValues;
-use super::{After, Leadership, Pulling, Role, Rule, Stranger, millis, registers};
+use super::{After, Leadership, Pulling, Role, Rule, Stranger, millis, numbers, registers};
 use crate::cluster::Now;
 use crate::cluster::output::Event;
 use crate::cluster::settings::LeadershipMode;
@@ -26,6 +26,9 @@ impl Leadership {
             return;
         }
         if !self.is_of_our_cluster(addr, &header, &body, now) {
+            return;
+        }
+        if !self.are_numbers_sound(addr, &header, &body, now) {
             return;
         }
         if !self.is_no_amnesiac(addr, &header, &body, now) {
@@ -137,7 +140,8 @@ impl Leadership {
                 self.handle_grant(addr, from, header.voters, epoch, round, lease, index, now);
             }
             Body::Refuse { epoch, promised, holder, remaining_ms, reason, .. } => {
-                let remaining = Duration::from_millis(u64::from(remaining_ms));
+                // Nobody grants for so long: more is waited for nobody's sake.
+                let remaining = Duration::from_millis(u64::from(remaining_ms)).min(numbers::LEASE_MAX);
                 self.acceptor.hear(promised);
                 let waits = matches!(reason, RefuseReason::LeaseRuns | RefuseReason::Quiet);
                 let passed_on = waits && self.pass_release_on(addr, from, promised);
@@ -248,7 +252,7 @@ impl Leadership {
         self.event(Event::GrantGiven { epoch, to: claimant.id.clone() });
     }
 
-    fn refuse(&mut self, to: SocketAddr, epoch: Epoch, round: Round, refusal: Refusal) {
+    pub(super) fn refuse(&mut self, to: SocketAddr, epoch: Epoch, round: Round, refusal: Refusal) {
         let body = Body::Refuse {
             epoch,
             round,

@@ -34,6 +34,7 @@ mod known_leader;
 mod lead;
 pub mod lease;
 mod messages;
+mod numbers;
 mod outputs;
 mod quorum;
 pub mod registers;
@@ -228,6 +229,8 @@ pub struct Leadership {
     alarms: BTreeMap<String, String>,
     /// Why there is no leader, for people.
     reason: String,
+    /// When people were told last of numbers that a member sent and that cannot be.
+    odd: BTreeMap<MemberId, Duration>,
     /// `Event::Fatal` was said: nothing follows it.
     ended: bool,
 }
@@ -306,6 +309,7 @@ impl Leadership {
             outputs: VecDeque::new(),
             alarms: BTreeMap::new(),
             reason: String::new(),
+            odd: BTreeMap::new(),
             ended: false,
         };
         machine.begin_founding(now);

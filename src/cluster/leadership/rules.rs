@@ -54,6 +54,8 @@ pub enum Rule {
     RewriteFirst,
     /// R22: deletions are forgotten when the horizon is on a majority, not before.
     HorizonFirst,
+    /// R5: numbers that no honest member comes to are refused.
+    NumbersAreScreened,
     /// R22: an agent that knows no horizon cannot read the voters behind one, and does not lead.
     HorizonWithVoters,
 }

@@ -12,7 +12,7 @@ use super::cycle::Loop;
 use crate::cluster::leadership::Lease;
 use crate::runtime::clock;
 use crate::runtime::core::Command;
-use crate::runtime::journal::{Entered, Unfinished};
+use crate::runtime::journal::{self, Entered, Unfinished};
 
 /// One of them.
 #[derive(Debug)]
@@ -76,7 +76,8 @@ impl Loop {
         let over: BTreeMap<String, Interrupted> = over;
         for (task, Interrupted { entered, .. }) in over {
             let closed = Entered { finished: true, interrupted: true, ..entered };
-            let entries = closed.entry(&task).into_iter().collect();
+            let forgotten = (!self.roster.has(&task)).then(|| journal::forget(&task));
+            let entries = forgotten.or_else(|| closed.entry(&task)).into_iter().collect();
             // Refused or lost: the next leader finds it again.
             let (reply, _) = oneshot::channel();
             self.command(Command::Propose(epoch, entries, reply)).await;

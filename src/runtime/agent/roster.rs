@@ -153,6 +153,11 @@ impl Loop {
         // A task that is gone for good takes its events along.
         for write in writes.iter().filter(|write| write.record.as_ref().is_none_or(|record| record.deleted)) {
             entries.extend(history::forget(&write.task));
+            // Of a run that is not over the end is journalled, and then that goes as well.
+            let ends = self.tasks.ending().any(|ending| ending.name == write.task);
+            if !ends && !self.interrupted.contains_key(&write.task) {
+                entries.push(journal::forget(&write.task));
+            }
         }
         self.writer.write(epoch, entries, then);
     }

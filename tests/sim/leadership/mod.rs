@@ -12,6 +12,7 @@ pub(crate) mod disk;
 pub(crate) mod facts;
 mod faults;
 mod healing;
+mod hostile;
 mod mutations;
 mod network;
 mod node;
@@ -124,6 +125,9 @@ fn idle(scenario: &Scenario, stats: &Stats) -> Vec<&'static str> {
     due.extend(always);
     if scenario.excuse_windows {
         due.extend(["moments of overlap", "fenced off"]);
+    }
+    if scenario.hostile > 0 {
+        due.push("odd numbers refused");
     }
     if scenario.small {
         due.extend(["deletions", "deletions forgotten"]);

@@ -135,6 +135,8 @@ pub(crate) struct Scenario {
     pub(crate) deletes: u32,
     /// Deletions are forgotten after a few, and a recovery takes many batches.
     pub(crate) small: bool,
+    /// The last agent's messages carry a huge number in so many cases of a hundred.
+    pub(crate) hostile: u32,
     /// So many of the first agents are of the version before, and pass for new ones.
     pub(crate) older: usize,
     /// Windows may overlap: only count.
@@ -252,6 +254,7 @@ impl Scenario {
             keys: 5,
             deletes: 0,
             small: false,
+            hostile: 0,
             older: 0,
             excuse_windows: false,
             must_heal: true,
@@ -357,6 +360,11 @@ impl Scenario {
         }
     }
 
+    /// One of three says numbers from the far future now and then.
+    pub(crate) fn hostile() -> Self {
+        Self { name: "hostile", hostile: 30, deletes: 20, until: 45 * SECOND, ..Self::three() }
+    }
+
     /// What CI runs: also what was made for the mutations, where nothing may break as long as no rule is missing.
     pub(crate) fn all() -> Vec<Self> {
         let mut all = vec![
@@ -372,6 +380,7 @@ impl Scenario {
             Self::frozen(),
             Self::large(),
             Self::large_changing(),
+            Self::hostile(),
             Self::forgetting(),
             Self::forgetting_changing(),
             Self::forgetting_large(),

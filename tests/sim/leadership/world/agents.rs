@@ -76,6 +76,7 @@ impl World {
                 self.crash(host);
                 self.after(restart, Happening::Start { host });
             }
+            Event::Odd { .. } => self.stats.count("odd numbers refused"),
             Event::Forgot { .. } => self.stats.count("deletions forgotten"),
             Event::Claiming { .. } => self.stats.count("claims"),
             Event::ClaimGivenUp { epoch, .. } => {

@@ -9,6 +9,7 @@ use quorate_proto::{Epoch, Stamp};
 
 use super::{Happening, World, host_of};
 use crate::leadership::facts::{Fact, Who};
+use crate::leadership::hostile;
 use crate::leadership::node::Input;
 
 impl World {
@@ -46,6 +47,11 @@ impl World {
         };
         if loss > 0 && !self.stopped_faults && self.dice.percent(loss) {
             return;
+        }
+        let mut message = message;
+        let hostile = self.scenario.hostile > 0 && host + 1 == self.hosts.len() && !self.stopped_faults;
+        if hostile && self.dice.percent(self.scenario.hostile) {
+            hostile::exaggerate(&mut message, &mut self.dice);
         }
         let arrivals = self.network.arrivals(host, target, self.real, &mut self.dice);
         let from = self.hosts[host].addr;
