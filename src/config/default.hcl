@@ -176,6 +176,7 @@ driver "terraform" {
 #:       # in a file of its own (encrypt_file) that only the agent can read. "none" goes without, where every machine of
 #:       # the network is trusted.
 #:       # encrypt      = ".."
+#:       # A file may hold several keys, one a line: the first seals, all open. `quorate keyring` changes keys while agents run.
 #:       # encrypt_file = "/etc/quorate/key"
 #:
 #:       # Single timers, if the profiles do not fit. They are checked together. `grant` and `renew` follow from

@@ -15,7 +15,7 @@ pub const REGISTER: &str = "keyring";
 const PADDED: usize = 1_600;
 
 /// Removed keys of which the fingerprint is kept.
-const REMOVED_MAX: usize = 24;
+const REMOVED_MAX: usize = 48;
 
 /// What the cluster agreed on.
 #[derive(Clone, PartialEq, Eq)]
@@ -70,6 +70,14 @@ impl Agreed {
         let ring = Ring::new(keys.ok_or("a key is not 32 bytes in base64")?).map_err(|error| error.to_string())?;
         let removed = text.removed.iter().filter_map(|text| text.parse().ok()).collect();
         Ok(Self { revision: text.revision, ring, removed })
+    }
+
+    /// The same with other keys: its own count as removed.
+    pub(super) fn replaced(&self, ring: &Ring) -> Self {
+        let mut replaced = self.clone();
+        replaced.removed.extend(self.ring.fingerprints());
+        replaced.ring = ring.clone();
+        replaced
     }
 
     /// The next state.

@@ -44,7 +44,7 @@ fn keys_after(now: &Agreed, change: &Change, all: &[Standing], force: bool) -> O
 #[test]
 fn the_register_is_read_back_and_never_fits_a_datagram() {
     for keys in [&[1][..], &[1, 2, 3, 4, 5, 6, 7, 8]] {
-        let all: Vec<u8> = (20..44).collect();
+        let all: Vec<u8> = (20..68).collect();
         let agreed = agreed(7, keys, &all);
         let value = agreed.encode();
         assert_eq!(Agreed::decode(&value), Ok(agreed));
@@ -140,12 +140,28 @@ fn what_was_agreed_counts_more_than_the_configuration() {
     assert_eq!((own.ring(), notes), (&ring(&[2]), vec![Configured::Removed(print(1))]));
     let (own, notes) = Own::new(ring(&[1]), Some(agreed(2, &[2, 1], &[])));
     assert_eq!((own.ring(), notes), (&ring(&[2, 1]), vec![Configured::NotPrimary(print(1))]));
-    // It missed a rotation and the operator gave it the new key: it has both until it hears what is agreed.
-    let (mut own, notes) = Own::new(ring(&[2]), Some(agreed(0, &[1], &[])));
+    // It missed a rotation and the operator gave it the new key beside the old one.
+    let (mut own, notes) = Own::new(ring(&[2, 1]), Some(agreed(1, &[1], &[])));
     assert_eq!((own.ring(), notes), (&ring(&[1, 2]), vec![Configured::Added(print(2))]));
-    assert!(!own.apply(agreed(0, &[1], &[])), "what it knew already takes nothing away");
+    assert!(!own.apply(agreed(1, &[1], &[])), "what it knew already takes nothing away");
     assert!(own.apply(agreed(3, &[2], &[1])));
     assert_eq!(own.ring(), &ring(&[2]));
+}
+
+#[test]
+fn a_file_with_nothing_but_new_keys_counts_until_something_else_is_agreed() {
+    let (mut own, notes) = Own::new(ring(&[7]), Some(agreed(5, &[2, 1], &[])));
+    assert_eq!((own.ring(), notes), (&ring(&[7]), vec![Configured::Instead(print(7))]));
+    assert!(!own.apply(agreed(5, &[2, 1], &[])), "the register as it was brings nothing back");
+    assert_eq!(own.ring(), &ring(&[7]));
+    // The next change begins with it.
+    let base = own.base(Some(agreed(5, &[2, 1], &[])));
+    assert_eq!(base, agreed(5, &[7], &[2, 1]));
+    let next = decide(&base, &Change::Install(key(8)), &members(&[]), false).unwrap().next.unwrap();
+    assert_eq!((next.revision, next.ring.clone()), (6, ring(&[7, 8])));
+    assert!(own.apply(next.clone()));
+    assert_eq!(own.base(Some(next.clone())), next);
+    assert_eq!(Own::new(ring(&[3]), None).0.base(None), Agreed::first(ring(&[3])));
 }
 
 // A cluster that changes its key again and again while datagrams are lost and members are away.

@@ -147,6 +147,7 @@ impl Agent {
         let socket = core::bind(bind).and_then(UdpSocket::from_std);
         let socket = socket.map_err(|source| StartError::Bind { addr: bind, what: "gossip (UDP)", source })?;
         let bound = socket.local_addr().unwrap_or(bind);
+        metrics.set_gossip(bound);
         let own = advertise(&settings, bound).await?;
         let api = match settings.api_addr {
             addr if addr.ip().is_unspecified() => SocketAddr::new(own.ip(), addr.port()),

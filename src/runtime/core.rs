@@ -4,6 +4,7 @@
 //! Wakes for: datagrams, the core's deadline, commands of the agent. Then: obey the outputs in order.
 
 mod ingress;
+mod ring;
 mod thread;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use quorate_proto::message::{Entry, Put, Value};
 use quorate_proto::seal::{Opener, PLAIN_MAX, Ring, Sealers, Speakers};
-use quorate_proto::{BlobHash, Epoch, Generation, MemberId, Stamp};
+use quorate_proto::{BlobHash, Epoch, Generation, MemberId};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, warn};
@@ -29,8 +30,8 @@ use super::strangers::Strangers;
 use crate::cluster::leadership::{Lease, Released};
 use crate::cluster::membership::Stats;
 use crate::cluster::{Cluster, Event, Output, Ticket, View, WriteId};
-use crate::keyring;
 
+pub use ring::ToldRing;
 use thread::Drift;
 pub use thread::{bind, start};
 
@@ -213,24 +214,6 @@ pub struct Core {
     pub counted: Stats,
 }
 
-/// The register of the keys: which value was told, and which waits for the disk.
-#[derive(Debug, Default)]
-pub struct ToldRing {
-    stamp: Option<Stamp>,
-    /// It is told when this ticket is on disk.
-    due: Option<Ticket>,
-    /// The newest ticket that was given to the disk, and the newest that is there.
-    given: Option<Ticket>,
-    durable: Option<Ticket>,
-}
-
-impl ToldRing {
-    /// At start: the value with this stamp is known.
-    pub fn new(stamp: Option<Stamp>) -> Self {
-        Self { stamp, ..Self::default() }
-    }
-}
-
 impl Core {
     /// Runs until `Command::Leave` is carried out, at `Command::Halt`, or when the agent is gone.
     pub async fn run(mut self) {
@@ -301,7 +284,7 @@ impl Core {
                 }
             }
             Command::Persisted(ticket) => {
-                self.told_ring.durable = self.told_ring.durable.max(Some(ticket));
+                self.told_ring.note_durable(ticket);
                 self.cluster.handle_persisted(ticket, now);
             }
             Command::Generation(generation) => self.cluster.handle_generation(generation, now),
@@ -376,7 +359,7 @@ impl Core {
             match output {
                 Output::Transmit { to, plain } => self.transmit(to, &plain),
                 Output::Persist { ticket, changes } => {
-                    self.told_ring.given = self.told_ring.given.max(Some(ticket));
+                    self.told_ring.note_given(ticket);
                     self.store.persist(ticket, changes);
                 }
                 // It is there as long as this thread is.
@@ -416,39 +399,6 @@ impl Core {
         }
         self.watch_ring();
         self.publish();
-    }
-
-    /// Tells what the register of the keys says, once that is on disk: whoever says that it has a key keeps it.
-    fn watch_ring(&mut self) {
-        let Some((stamp, value)) = self.cluster.registers().get(keyring::REGISTER) else { return };
-        let told = &mut self.told_ring;
-        if told.stamp != Some(*stamp) {
-            (told.stamp, told.due) = (Some(*stamp), told.given);
-            if told.due.is_none() {
-                self.agreed.send_replace(value.as_ref().and_then(Value::inline).map(<[u8]>::to_vec));
-            }
-        }
-        if told.due.is_some() && told.due <= told.durable {
-            told.due = None;
-            self.agreed.send_replace(value.as_ref().and_then(Value::inline).map(<[u8]>::to_vec));
-        }
-    }
-
-    fn take_ring(&mut self, ring: Ring) {
-        self.sealers.set_ring(&ring);
-        self.last_words_sealers.set_ring(&ring);
-        self.opener.set_ring(&ring);
-        self.ring = Some(ring);
-        self.renew_last_words();
-    }
-
-    /// Members and seeds, for whoever admits connections.
-    fn tell_known(&self) {
-        let members = self.cluster.view().members.iter().map(|member| member.gossip_addr);
-        let known = members.chain(self.seeds.iter().copied()).map(|addr| addr.ip().to_canonical()).collect();
-        if **self.known.borrow() != known {
-            self.known.send_replace(Arc::new(known));
-        }
     }
 
     /// Counters of the gossip machine, as differences to what was counted before.

@@ -71,6 +71,11 @@ impl Keys {
         self.own.as_ref().map(|own| own.lock().unwrap_or_else(PoisonError::into_inner).report())
     }
 
+    fn base(&self, register: Option<Agreed>) -> Option<Agreed> {
+        let own = self.own.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(own.base(register))
+    }
+
     fn apply(&self, agreed: Agreed) -> Option<Ring> {
         let mut own = self.own.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         let revision = agreed.revision;
@@ -103,6 +108,11 @@ fn tell(what: &Configured) {
             %key,
             "a key of the configuration is not in the ring that this agent knew last; it is tried too, until this agent hears \
              what the cluster agreed on"
+        ),
+        Configured::Instead(key) => warn!(
+            %key,
+            "the configuration has only keys that the cluster had not agreed on when this agent stopped: they are used, and those \
+             agreed on before are not"
         ),
         Configured::NoRoom(key) => warn!(%key, "a key of the configuration is not used: the ring is full"),
         Configured::NotPrimary(key) => {
@@ -271,17 +281,22 @@ impl Desk {
 
     /// Changes the keys of the cluster, as its leader. `force`: also when members that are here are not ready.
     pub async fn change(&self, wanted: Wanted, force: bool) -> Result<Changed, KeyringError> {
-        let own = self.keys.ring().ok_or(KeyringError::Plain)?;
+        if self.keys.own.is_none() {
+            return Err(KeyringError::Plain);
+        }
         if self.views.borrow().mode == LeadershipMode::Alive {
             return Err(KeyringError::NoMajority);
         }
         let _turn = self.changing.lock().await;
         let epoch = self.leads().ok_or(KeyringError::NotLeading)?;
-        let now = match self.replica.get(REGISTER).await {
-            Some(value) => Agreed::decode(&value)
-                .map_err(|why| KeyringError::Failed(format!("the register of the keys cannot be read: {why}")))?,
-            None => Agreed::first(own),
+        let register = match self.replica.get(REGISTER).await {
+            Some(value) => Some(
+                Agreed::decode(&value)
+                    .map_err(|why| KeyringError::Failed(format!("the register of the keys cannot be read: {why}")))?,
+            ),
+            None => None,
         };
+        let now = self.keys.base(register).ok_or(KeyringError::Plain)?;
         let change = resolve(wanted, &now)?;
         let outcome = decide(&now, &change, &self.standings().await?, force)?;
         let changed = outcome.next.is_some();

@@ -11,6 +11,7 @@
 //! Labels made from what a client or a peer sent: every label below has a bounded set of values (task names are
 //! bounded by the configuration).
 
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use quorate_proto::seal::Refused;
 
 use super::clock;
 use super::handle::MetricsText;
+use super::udp_queue;
 use crate::cluster::View;
 use crate::cluster::view::MemberState;
 
@@ -156,6 +158,9 @@ pub struct Metrics {
     packets: Family<ByDirection, Counter>,
     bytes: Family<ByDirection, Counter>,
     dropped: Family<ByReason, Counter>,
+    /// Where gossip is bound.
+    gossip: Mutex<Option<SocketAddr>>,
+    queue_drops: Gauge<u64, AtomicU64>,
     connections_refused: Family<ByReason, Counter>,
     odd_messages: Family<ByReason, Counter>,
     keys: Family<ByState, Gauge>,
@@ -192,6 +197,8 @@ impl Metrics {
             packets: Family::default(),
             bytes: Family::default(),
             dropped: Family::default(),
+            gossip: Mutex::new(None),
+            queue_drops: Gauge::default(),
             connections_refused: Family::default(),
             odd_messages: Family::default(),
             keys: Family::default(),
@@ -228,6 +235,11 @@ impl Metrics {
         r.register("packets", "Datagrams by direction", self.packets.clone());
         r.register("packet_bytes", "Bytes of datagrams by direction", self.bytes.clone());
         r.register("packets_dropped", "Datagrams refused, by reason", self.dropped.clone());
+        r.register(
+            "packets_dropped_by_kernel",
+            "Datagrams lost because the queue of the gossip socket was full, since the start",
+            self.queue_drops.clone(),
+        );
         r.register(
             "control_connections_refused",
             "Control connections refused, by reason",
@@ -295,6 +307,20 @@ impl Metrics {
         self.dropped.get_or_create(&ByReason { reason: Word(reason) }).inc();
     }
 
+    /// Gossip is bound here: the kernel counts what it drops there.
+    pub fn set_gossip(&self, bound: SocketAddr) {
+        if let Ok(mut slot) = self.gossip.lock() {
+            *slot = Some(bound);
+        }
+    }
+
+    fn refresh_queue(&self) {
+        let bound = self.gossip.lock().ok().and_then(|slot| *slot);
+        if let Some(dropped) = bound.and_then(udp_queue::dropped) {
+            self.queue_drops.set(dropped);
+        }
+    }
+
     /// A control connection was refused; one of [`CONNECTIONS_REFUSED`].
     pub fn connection_refused(&self, reason: &'static str) {
         self.connections_refused.get_or_create(&ByReason { reason: Word(reason) }).inc();
@@ -350,6 +376,7 @@ impl Metrics {
 impl MetricsText for Metrics {
     fn text(&self) -> String {
         self.refresh_lease();
+        self.refresh_queue();
         let mut text = String::new();
         match encode(&mut text, &self.registry) {
             Ok(()) => text,

@@ -27,6 +27,7 @@ mod snapshot;
 pub mod state;
 mod story;
 mod strangers;
+mod udp_queue;
 
 pub use agent::{Agent, StartError};
 pub use handle::Handle;

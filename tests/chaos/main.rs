@@ -2,7 +2,7 @@
 //!
 //! `scripts/chaos --minutes 30 --seed N` runs it for long; `cargo test --test chaos` for a short time. Each agent has a network
 //! namespace and a data directory on a small file system of its own. Tasks of several kinds tell the judge what they do
-//! ([`judge`]); clients change tasks all the time ([`clients`]). One fault at a time first, then several; each is mended, and
+//! ([`judge`]); clients change tasks all the time ([`clients`]), and an operator the key of the traffic ([`keys`]). One fault at a time first, then several; each is mended, and
 //! at the end everything must be well: no overlap, nothing acknowledged lost, one leader for all, nothing left behind.
 //!
 //! Needs root, iproute2, nftables and, for clock jumps, libfaketime; terraform or tofu on the PATH.
@@ -15,6 +15,7 @@ mod faults;
 #[expect(dead_code, unused_imports, reason = "made for the tests of clusters; this one needs a part of it")]
 mod harness;
 mod judge;
+mod keys;
 mod options;
 mod watch;
 mod worker;

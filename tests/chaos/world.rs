@@ -15,6 +15,7 @@ use crate::faults::{self, Disk, Fault};
 use crate::harness::Site;
 use crate::harness::wait::within;
 use crate::judge::Judge;
+use crate::keys::Operator;
 use crate::options::Options;
 use crate::watch::Watch;
 
@@ -58,6 +59,7 @@ pub(crate) fn run(options: &Options) -> Vec<String> {
     site.wait_leader(0, &[0, 1, 2, 3, 4]);
     let doors = || (0..HOSTS).map(|host| site[host].door()).collect::<Vec<_>>();
     let (watch, clients) = (Watch::start(doors()), Clients::start(doors(), 3, options.seed));
+    let operator = Operator::start(doors(), options.seed);
     watch.faults(&[], HOSTS);
     let begun = Instant::now();
     let mut kinds: BTreeMap<&'static str, u64> = BTreeMap::new();
@@ -121,6 +123,7 @@ pub(crate) fn run(options: &Options) -> Vec<String> {
     let gaps = watch.end();
     let healthy = failures.is_empty();
     let ledger = if healthy { Some(clients.end()) } else { None };
+    let rotations = if healthy { Some(operator.end(HEALED)) } else { None };
     let record = judge.record();
     failures.extend(record.overlaps.iter().map(|text| format!("overlap: {text}")));
     let mut report =
@@ -145,6 +148,15 @@ pub(crate) fn run(options: &Options) -> Vec<String> {
         failures.extend(ledger.lost.iter().take(10).cloned());
         if ledger.acknowledged == 0 {
             failures.push("no change was acknowledged: the clients proved nothing".to_owned());
+        }
+    }
+    if let Some(steps) = &rotations {
+        let _written = writeln!(report, "  keys: {:?}, refused or not answered: {}", steps.done, steps.refused);
+        failures.extend(steps.odd.iter().take(5).cloned());
+        for name in ["install", "use", "remove"] {
+            if steps.done.get(name).is_none_or(|count| *count == 0) {
+                failures.push(format!("no key came to {name}: the operator proved nothing"));
+            }
         }
     }
     let _written = writeln!(
