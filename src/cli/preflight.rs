@@ -10,8 +10,8 @@ use crate::config::{Finding, Settings};
 use crate::http;
 use crate::runtime::{StartError, check};
 use crate::source::{consul, vault};
-use crate::task::spec::Work;
-use crate::terraform::dynamic::{self, DynamicError, Lookup};
+use crate::task::spec::{TaskSpec, Work};
+use crate::terraform::dynamic::{self, DynamicError, Lookup, RunTexts, Texts as _};
 use crate::terraform::handler;
 
 /// One of them.
@@ -72,6 +72,16 @@ pub(super) fn obstacles(settings: &Settings, env: &BTreeMap<String, String>, use
         is_met_again: false,
     }));
     for task in &settings.tasks {
+        // As far as it can be seen without asking anybody.
+        for why in secrets_missing(task, settings, env) {
+            add(Err(Obstacle {
+                text: format!("task {:?} cannot run: {why}", task.name),
+                exit: None,
+                is_met_again: false,
+            }));
+        }
+    }
+    for task in &settings.tasks {
         let Work::Terraform(work) = &task.work else { continue };
         // The run fails with it; a start does not.
         add(handler::for_task(&settings.terraform, work, env).map(drop).map_err(|why| Obstacle {
@@ -80,6 +90,27 @@ pub(super) fn obstacles(settings: &Settings, env: &BTreeMap<String, String>, use
             is_met_again: false,
         }));
     }
+    found
+}
+
+/// Files and variables of the environment that are to be filled in and are not there.
+fn secrets_missing(task: &TaskSpec, settings: &Settings, env: &BTreeMap<String, String>) -> Vec<String> {
+    let variables = match &task.work {
+        Work::Terraform(work) => work.variables.clone(),
+        Work::Command { .. } => BTreeMap::new(),
+    };
+    let set = task.run.env.clone().unwrap_or_default().under(&settings.run_env).set;
+    let mut texts = RunTexts { task: task.name.clone(), variables, set, ..RunTexts::default() };
+    let mut found = Vec::new();
+    let looked = texts.each(&mut |place, text| {
+        let one = (place.clone(), text.clone());
+        let here = |lookup: &Lookup| matches!(lookup, Lookup::File(_));
+        if dynamic::lookups(&one, true).is_ok_and(|all| all.keys().all(here)) {
+            found.extend(dynamic::fill_here(&one, env).err().map(|error| error.to_string()));
+        }
+        Ok(())
+    });
+    found.extend(looked.err().map(|error| error.to_string()));
     found
 }
 

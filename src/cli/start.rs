@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use quorate_proto::seal::{Key, Ring};
-use quorate_proto::{BootNonce, Instance, at_rest};
+use quorate_proto::{BootNonce, Instance};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -289,6 +289,10 @@ fn announce(settings: &config::Settings) {
              use it only for tasks that are safe to run twice or whose resource checks the epoch"
         );
     }
+    let sealed = ha.at_rest.as_ref().is_some_and(config::AtRestKeys::seals);
+    if ha.cluster.mode == LeadershipMode::Quorum && settings.terraform.backend.is_none() && !sealed {
+        tracing::info!("Terraform state that the agents keep is in plain text on their disks; `at_rest` encrypts it");
+    }
     if ha.keys.is_empty() {
         tracing::warn!("traffic between agents is not encrypted (encrypt = \"none\", or loopback without a key)");
     }
@@ -355,6 +359,7 @@ fn runtime_settings(
     let consul_backend = providers::consul_access(&settings);
     let secrets = AtRun::new(&settings, env::texts(), asked);
     let consul = settings.consul.clone();
+    let at_rest = settings.at_rest_keys();
     runtime::Settings {
         mode: Mode::Daemon,
         cluster: settings.cluster.as_ref().map_or_else(single, |ha| ha.cluster.clone()),
@@ -369,11 +374,7 @@ fn runtime_settings(
         consul_backend,
         consul,
         take_over_all: settings.cluster.as_ref().is_some_and(|ha| ha.take_over_all),
-        at_rest: settings
-            .cluster
-            .as_ref()
-            .and_then(|ha| ha.at_rest.as_ref())
-            .map_or_else(|| at_rest::Keys::new(&[], false), config::AtRestKeys::keys),
+        at_rest,
         max_parallel: usize::from(settings.max_parallel),
         reload,
         objects: Arc::new(objects),

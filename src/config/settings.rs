@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use quorate_proto::MemberId;
+use quorate_proto::at_rest::Keys;
 
 use super::diagnostic::Diagnostic;
 use super::task_object::ObjectContext;
@@ -62,6 +63,14 @@ pub struct Settings {
     pub objects: ObjectContext,
     /// Warnings and notes; none of them stops the agent.
     pub warnings: Vec<Diagnostic>,
+}
+
+impl Settings {
+    /// What seals Terraform state; empty: nothing does.
+    pub fn at_rest_keys(&self) -> Keys {
+        let keys = self.cluster.as_ref().and_then(|ha| ha.at_rest.as_ref());
+        keys.map_or_else(|| Keys::new(&[], false), AtRestKeys::keys)
+    }
 }
 
 /// Names of variables of the environment that templates take.
@@ -197,8 +206,8 @@ impl AtRestKeys {
     }
 
     /// For the seal.
-    pub fn keys(&self) -> quorate_proto::at_rest::Keys {
-        quorate_proto::at_rest::Keys::new(&self.keys, self.seals)
+    pub fn keys(&self) -> Keys {
+        Keys::new(&self.keys, self.seals)
     }
 }
 

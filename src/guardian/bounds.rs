@@ -1,8 +1,8 @@
 //! What the processes of a run may use, all together: cgroups with limits, of either version.
 //!
 //! With version 2 the limited run has one cgroup beside those of other runs. Its controllers have to be passed on by the cgroup
-//! that the agent was started in, which the kernel allows only while no process is in it: so what is there, the agent above
-//! all, moves one step down first. With version 1, or where a controller is there only, each controller has a hierarchy of its
+//! that the agent was started in, which the kernel allows only while no process is in it: so the agent moves one step down
+//! first. Other processes are left where they are: with them there, the agent has no cgroup of its own, and that is told. With version 1, or where a controller is there only, each controller has a hierarchy of its
 //! own, and the run a directory in each.
 //!
 //! A limit that cannot be set is an error, and the run does not begin.
@@ -187,13 +187,18 @@ fn pass_on(own: &Path, controller: &str) -> Result<(), String> {
     let passed = fs::write(&file, format!("+{controller}"));
     if passed.as_ref().is_err_and(|error| error.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error())) {
         move_down(own).map_err(|error| format!("the agent cannot leave {}: {error}", own.display()))?;
-        return fs::write(&file, format!("+{controller}"))
-            .map_err(|error| format!("write +{controller} to {}: {error}", file.display()));
+        return fs::write(&file, format!("+{controller}")).map_err(|error| {
+            format!(
+                "{} cannot pass {controller} on: {error}; are other processes in it? The agent needs a cgroup of its own, as a \
+                 unit of systemd with Delegate=yes",
+                own.display()
+            )
+        });
     }
     passed.map_err(|error| format!("write +{controller} to {}: {error}", file.display()))
 }
 
-/// Moves what is in a cgroup one step down, into one of its own.
+/// Moves the agent one step down, into a cgroup of its own; the guardian waits in one already.
 fn move_down(own: &Path) -> io::Result<()> {
     let below = own.join(AGENT);
     match fs::create_dir(&below) {
@@ -201,14 +206,8 @@ fn move_down(own: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error),
     }
-    for pid in fs::read_to_string(own.join("cgroup.procs"))?.split_whitespace() {
-        match fs::write(below.join("cgroup.procs"), pid) {
-            Ok(()) => {}
-            // It has ended meanwhile.
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let Some(agent) = rustix::process::getppid() else { return Ok(()) };
+    fs::write(below.join("cgroup.procs"), agent.as_raw_nonzero().to_string())?;
     Ok(())
 }
 

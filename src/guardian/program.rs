@@ -37,6 +37,7 @@ pub(super) const BUILT_FROM: u64 = number(&[
     include_bytes!("server/phase.rs"),
     include_bytes!("server/release.rs"),
     include_bytes!("server/run.rs"),
+    include_bytes!("server/spawn.rs"),
 ]);
 
 /// FNV-1a: it only has to tell builds apart.

@@ -140,9 +140,17 @@ fn done(changed: &Changed, request_id: &str) -> KeyringChanged {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::handle::Caller;
 
     fn ask(path: &'static str, body: &'static str) -> Result<Wanted, String> {
-        wanted(&Call { method: "POST", path, query: "", body: body.as_bytes(), request_id: "r" })
+        wanted(&Call {
+            method: "POST",
+            path,
+            query: "",
+            body: body.as_bytes(),
+            request_id: "r",
+            caller: &Caller::unknown(),
+        })
     }
 
     #[test]

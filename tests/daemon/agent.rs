@@ -93,17 +93,12 @@ pub(crate) fn eventually<T>(mut probe: impl FnMut() -> Option<T>) -> T {
 /// A running agent.
 #[derive(Debug)]
 pub(crate) struct Agent {
-    child: Child,
+    pub(crate) child: Child,
     log: PathBuf,
     pub(crate) addr: SocketAddr,
 }
 
 impl Agent {
-    /// Of its process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// All it has logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
@@ -153,15 +148,6 @@ impl Agent {
     pub(crate) fn events(&self, name: &str) -> Vec<Value> {
         let events = &self.get("/v1/status/tasks?include=events")[name]["events"];
         events.as_array().cloned().unwrap_or_default()
-    }
-
-    /// Asks for a run and waits for its event.
-    #[track_caller]
-    pub(crate) fn run_now(&self, place: &Place, name: &str) -> Value {
-        let before = self.event(name)["id"].clone();
-        let asked = place.run(&["task", "run", &format!("-http-addr=http://{}", self.addr), name]);
-        assert!(asked.status.success(), "{asked:?}");
-        eventually(|| Some(self.event(name)).filter(|event| event["id"] != before))
     }
 
     /// The newest event of a task, when there is one.

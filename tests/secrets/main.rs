@@ -8,6 +8,7 @@
 #[expect(dead_code, reason = "shared with other tests")]
 #[path = "../daemon/agent.rs"]
 mod agent;
+mod asking;
 mod at_rest;
 mod bounds;
 mod environment;

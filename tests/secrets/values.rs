@@ -123,6 +123,9 @@ fn what_cannot_be_read_fails_the_run_with_its_place_and_a_later_run_finds_it() {
 "#,
     );
     agent.ready();
+    let checked = place.run(&["config", "check", "-config-file", "agent.hcl"]);
+    let checked = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(checked.contains("task \"cmd\" cannot run") && checked.contains("file \"missing\""), "{checked}");
     let error = agent.event("cmd")["error"]["message"].to_string();
     for part in ["task \\\"cmd\\\"", "run_env.set.DB", "file \\\"missing\\\"", "No such file or directory"] {
         assert!(error.contains(part), "{part}: {error}");

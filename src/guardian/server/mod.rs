@@ -10,6 +10,7 @@ mod output;
 mod phase;
 mod release;
 mod run;
+mod spawn;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -34,9 +35,8 @@ use self::authority::Authority;
 use self::phase::{Action, Phase};
 use self::release::Release;
 use self::run::{Finished, Run};
-use super::bounds::Bounded;
-use super::cgroup::{Cgroup, Cgroups};
-use super::message::{Bounds, Cause, Exit, FromGuardian, OnDeath, Order, Refusal, RunKey, ToGuardian};
+use super::cgroup::Cgroups;
+use super::message::{Cause, Exit, FromGuardian, OnDeath, RunKey, ToGuardian};
 use super::tree::{self, Members, Tree};
 use super::{clock, launch, program};
 use crate::cluster::Now;
@@ -243,70 +243,6 @@ impl Server {
                     self.on_death = OnDeath::default();
                 }
                 self.stop_all(&Cause::Stop("the agent ends".to_owned()), None, now);
-            }
-        }
-    }
-
-    fn spawn(&mut self, order: Order) -> Result<(), Refusal> {
-        self.authority.extend(order.epoch, order.ends);
-        let of_task = |run: &&RunKey| run.task == order.run.task;
-        // One that is over but not reported yet counts: its end must be heard before another begins under its name.
-        if let Some(other) = self.runs.keys().chain(self.finished.keys()).find(of_task) {
-            return Err(Refusal::Busy(other.clone()));
-        }
-        if self.runs.len() >= RUNS_MAX as usize {
-            return Err(Refusal::TooMany(RUNS_MAX));
-        }
-        // R15: the last thing before the process exists. Moving into a cgroup may take a while.
-        let bounded = match &order.launch.bounds {
-            none if *none == Bounds::default() => None,
-            bounds => {
-                self.limited += 1;
-                Some(Bounded::make(bounds, self.limited).map_err(Refusal::System)?)
-            }
-        };
-        let dirs = bounded.as_ref().map(|bounded| bounded.dirs.clone()).unwrap_or_default();
-        let whole = bounded.as_ref().and_then(|bounded| bounded.whole.clone());
-        let (agent, authority, agent_dead) = (&self.agent, &self.authority, self.agent_dead);
-        let start = || {
-            if !agent.is_open() || agent_dead || !authority.allows(order.epoch, clock::now()) {
-                return Err(Refusal::NoAuthority(order.epoch));
-            }
-            run::start(&order, &dirs).map_err(Refusal::System)
-        };
-        let started = match (&mut self.cgroups, whole) {
-            // It goes there by itself before its program begins.
-            (_, Some(whole)) => start().map(|child| (child, Some(Cgroup::at(&whole.to_string_lossy())))),
-            (Some(cgroups), None) => cgroups.born_inside(start),
-            (None, None) => start().map(|child| (child, None)),
-        };
-        let (mut child, cgroup) = match started {
-            Ok(started) => started,
-            Err(refusal) => {
-                bounded.iter().for_each(Bounded::remove);
-                return Err(refusal);
-            }
-        };
-        if cgroup.as_ref().is_some_and(super::cgroup::Cgroup::holds_guardian) {
-            self.cgroups = None;
-        }
-        let path = cgroup.as_ref().map(|cgroup| cgroup.path().to_string_lossy().into_owned());
-        let key = order.run.clone();
-        match Run::new(order, &mut child, cgroup, bounded) {
-            Ok((mut run, main)) => {
-                if let Some(ends) = self.authority.ends(run.epoch) {
-                    run.ends = ends;
-                }
-                self.tree.begin(&key, main);
-                self.agent.send(&FromGuardian::Started { run: key.clone(), pid: child.id(), cgroup: path });
-                self.runs.insert(key, run);
-                Ok(())
-            }
-            Err(error) => {
-                // Nothing is known of it yet but its number: it is gone before anything else happens.
-                drop(child.kill());
-                drop(child.wait());
-                Err(Refusal::System(error.to_string()))
             }
         }
     }
