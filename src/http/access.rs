@@ -12,7 +12,7 @@ use actix_web::http::header::AUTHORIZATION;
 use super::error::{Shape, error};
 use super::forward::Answer;
 use super::{Face, caller, limits, permission};
-use crate::access::{Grants, Identity, Locked, Need, Role, Secret, TokenError, TokenIdentity, Unknown};
+use crate::access::{Grants, Identity, Locked, Need, Role, Scope, Secret, TokenError, TokenIdentity, Unknown};
 use crate::runtime::handle::{ApiRequest, ApiResponse, Caller, Handle, TasksSnapshot};
 use crate::task::report::TaskReport;
 
@@ -216,7 +216,8 @@ pub(super) fn visible<'a>(tasks: &'a TasksSnapshot, grants: &Grants) -> Cow<'a, 
         differences: differences
             .filter(|(_, differs): &(_, std::collections::BTreeMap<_, _>)| !differs.is_empty())
             .collect(),
-        consul: tasks.consul.clone(),
+        // It names what every task asks for.
+        consul: tasks.consul.clone().filter(|_| grants.allow(&Need::new(Role::Read, Scope::Whole))),
         trials: tasks.trials.clone(),
     })
 }
@@ -263,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_is_missing_and_to_whom() {
-        let need = Need::new(Role::Operate, crate::access::Scope::Task("web".to_owned()));
+        let need = Need::new(Role::Operate, Scope::Task("web".to_owned()));
         let refused = |identity: &Identity| allow(identity, &Grants::default(), &need).unwrap_err();
         let Refused::Unauthenticated(text) = refused(&Identity::Anonymous) else { panic!("401") };
         assert!(text.starts_with("this needs the role operate for the task web, and no token was sent"), "{text}");
