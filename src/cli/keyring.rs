@@ -162,7 +162,9 @@ fn outcome(changed: &KeyringChanged, done: &str, already: &str) -> String {
         ),
     };
     for warning in &changed.warnings {
-        text.push_str(&format!("    {}\n", clean(warning)));
+        text.push_str("    ");
+        text.push_str(&clean(warning));
+        text.push('\n');
     }
     text
 }

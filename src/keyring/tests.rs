@@ -309,7 +309,7 @@ fn in_no_moment_of_a_rotation_two_agents_cannot_talk() {
             let last = world.register.len() - 1;
             let all_here = world.agents.iter().all(|agent| !agent.away && agent.seen == last);
             world.step(all_here);
-            if all_here && world.register.last().unwrap().removed.len() > 0 && world.register.len() - 1 > last {
+            if all_here && !world.register.last().unwrap().removed.is_empty() && world.register.len() - 1 > last {
                 // Nobody leaves before having seen a removal.
                 while world.agents.iter().any(|agent| agent.seen < world.register.len() - 1) {
                     for n in 0..AGENTS {

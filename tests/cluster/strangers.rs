@@ -21,8 +21,8 @@ fn agents_with_another_key_or_name_or_none_do_not_join_and_are_counted() {
     let (name, key) = (site.shape.name.clone(), site.shape.key.clone());
     // The seal covers the cluster's name: with the right key and another name it does not open.
     let shapes = [
-        ("b-key", strange(&name, Some(new_key())), "bad_seal"),
-        ("b-name", strange("another", key), "bad_seal"),
+        ("b-key", strange(&name, Some(new_key())), "unknown_key"),
+        ("b-name", strange("another", key), "unknown_key"),
         ("b-none", strange(&name, None), "plain"),
     ];
     for (id, shape, reason) in shapes {

@@ -66,7 +66,7 @@ pub(super) fn seal(gossip: &RawGossip, world: &World<'_>, problems: &mut Problem
         return Seal::Waived;
     }
     let from_file = gossip.encrypt_file.is_some();
-    let keys_of = |line: &'_ str| line.split('#').next().unwrap_or_default().trim().to_owned();
+    let keys_of = |line: &str| line.split('#').next().unwrap_or_default().trim().to_owned();
     let lines = given.lines().map(keys_of).enumerate().filter(|(_, line)| !line.is_empty());
     let lines: Vec<(usize, String)> = if from_file { lines.collect() } else { vec![(0, given.clone())] };
     let mut keys: Vec<ClusterKey> = Vec::new();
