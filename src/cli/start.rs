@@ -337,7 +337,7 @@ fn runtime_settings(
     });
     let consul_backend = providers::consul_access(&settings);
     let secrets = AtRun::new(&settings, env::texts(), asked);
-    let consul = settings.consul.clone();
+    let (consul, at_rest) = (settings.consul.clone(), settings.at_rest_keys());
     runtime::Settings {
         mode: Mode::Daemon,
         cluster: settings.cluster.as_ref().map_or_else(single, |ha| ha.cluster.clone()),
@@ -351,7 +351,7 @@ fn runtime_settings(
         consul_backend,
         consul,
         take_over_all: settings.cluster.as_ref().is_some_and(|ha| ha.take_over_all),
-        at_rest: settings.at_rest_keys(),
+        at_rest,
         max_parallel: usize::from(settings.max_parallel),
         reload,
         objects: Arc::new(objects),
