@@ -343,8 +343,7 @@ fn runtime_settings(
     });
     let consul_backend = providers::consul_access(&settings);
     let secrets = AtRun::new(&settings, env::texts(), asked);
-    let consul = settings.consul.clone();
-    let at_rest = settings.at_rest_keys();
+    let (consul, at_rest) = (settings.consul.clone(), settings.at_rest_keys());
     runtime::Settings {
         mode: Mode::Daemon,
         cluster: settings.cluster.as_ref().map_or_else(single, |ha| ha.cluster.clone()),

@@ -523,6 +523,8 @@ fn datagram(cluster: &mut Cluster, from: SocketAddr, plain: &[u8], now: Now) {
         KIND_CONTROL => cluster.handle_control(from, &plain[1..], now).unwrap(),
         // A voter that was started again since, or has promised a later epoch, drops it.
         KIND_RENEWAL => drop(cluster.handle_renewal(from, &plain[1..], now)),
-        _ => cluster.handle_gossip(from, &plain[1..], now),
+        _ => {
+            let _ = cluster.handle_gossip(from, &plain[1..], now);
+        }
     }
 }

@@ -230,7 +230,9 @@ impl World {
         };
         if let Some(agent) = self.agents.get_mut(&host) {
             match arrival {
-                Arrival::Datagram { from, bytes, .. } => agent.membership.handle_datagram(from, &bytes, now),
+                Arrival::Datagram { from, bytes, .. } => {
+                    let _ = agent.membership.handle_datagram(from, &bytes, now);
+                }
                 Arrival::Wake { .. } => agent.membership.handle_timeout(now),
             }
             self.drain(host);
