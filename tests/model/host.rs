@@ -14,7 +14,9 @@ use quorate::cluster::leadership::{Leadership, Output, Peer};
 use quorate::cluster::output::{Event, Ticket, WriteId};
 use quorate::cluster::view::MemberState;
 use quorate::cluster::{Durable, Now};
-use quorate_proto::message::{Body, Commits, Entry, Header, Message, Process, VOTERS_KEY, Value, Voter, Voters, decode_voters};
+use quorate_proto::message::{
+    Body, Commits, Entry, Header, Message, Process, VOTERS_KEY, Value, Voter, Voters, decode_voters,
+};
 use quorate_proto::{BootNonce, ClusterId, Epoch, Generation, Seq, Stamp, codec};
 
 use crate::config::{Clocks, Config, FAST, SLOW, address, agent_at, instance, member, seed_name};

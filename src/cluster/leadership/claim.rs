@@ -432,7 +432,7 @@ impl Leadership {
                 RefuseReason::Jump => {
                     "the epoch that this data directory knows is too far ahead to be believed: the others are not that far; \
                      if it stays so, move the data directory away and start with an empty one"
-                },
+                }
                 RefuseReason::Disk => "a voter cannot write to its disk",
             };
             self.fail(why, wait, now);

@@ -31,7 +31,12 @@ const TELL: Duration = Duration::from_mins(1);
 const TOLD_MAX: usize = 1_024;
 
 /// The first number of a message that cannot be: a word for counters. `written`: the last batch of the own leadership.
-fn odd_number(acceptor: &Acceptor, header: &Header, body: &Body, written: Option<(Epoch, Seq)>) -> Option<&'static str> {
+fn odd_number(
+    acceptor: &Acceptor,
+    header: &Header,
+    body: &Body,
+    written: Option<(Epoch, Seq)>,
+) -> Option<&'static str> {
     let sound = |epoch: Epoch| acceptor.is_believable(epoch);
     let counts = |seq: Seq| seq.0 < COUNT_MAX;
     let stamped = |stamp: Stamp| sound(stamp.epoch) && counts(stamp.seq);
@@ -167,7 +172,8 @@ mod tests {
         for (body, number) in cases {
             assert_eq!(judge(|_| {}, &body), Some(number), "{body:?}");
         }
-        for sound in [renewed(nine, Seq(5), 1_000), register(nine, Seq(3)), Body::PreClaim { epoch: Epoch(10), round }] {
+        for sound in [renewed(nine, Seq(5), 1_000), register(nine, Seq(3)), Body::PreClaim { epoch: Epoch(10), round }]
+        {
             assert_eq!(judge(|_| {}, &sound), None, "{sound:?}");
         }
     }

@@ -42,7 +42,8 @@ impl Loop {
         let mut ended = Ended { run, task, outcome, fingerprint, begun, written: None };
         let Some(end) = end else { return self.run_ended(ended).await };
         // Of a task that is deleted nothing is kept, its journal neither: no entry says the same as a finished one.
-        let end_entry = if self.roster.has(&ended.task) { end.entry(&ended.task) } else { Some(journal::forget(&ended.task)) };
+        let end_entry =
+            if self.roster.has(&ended.task) { end.entry(&ended.task) } else { Some(journal::forget(&ended.task)) };
         let mut entries: Vec<Entry> = end_entry.into_iter().collect();
         let conclusion = self.tasks.conclusion(run, &ended.outcome, fingerprint, clock::wall());
         // An older write of the same registers may be under way: the newer one is made after it.

@@ -119,7 +119,10 @@ fn lie(me: usize, hosts: &[Host], real: Real, dice: &mut Dice) -> BTreeMap<Membe
         let local = hosts[me].now(real).mono;
         let alive_since = local.mul_f64(dice.signed_unit().abs());
         let generation = Generation(dice.range(0, 9));
-        peers.insert(other.id.clone(), Peer { instance, addr, generation, state: any_state(dice), alive_since, has_horizon: true });
+        peers.insert(
+            other.id.clone(),
+            Peer { instance, addr, generation, state: any_state(dice), alive_since, has_horizon: true },
+        );
     }
     peers
 }

@@ -332,7 +332,14 @@ impl Scenario {
 
     /// The same while voters come and go.
     pub(crate) fn forgetting_changing() -> Self {
-        Self { name: "forgetting-changing", deletes: 40, keys: 9, small: true, work_every: 100 * MS, ..Self::changing() }
+        Self {
+            name: "forgetting-changing",
+            deletes: 40,
+            keys: 9,
+            small: true,
+            work_every: 100 * MS,
+            ..Self::changing()
+        }
     }
 
     /// Large values that are deleted.
@@ -342,7 +349,15 @@ impl Scenario {
 
     /// Two of five agents know nothing of horizons, and the others take them for such that do.
     pub(crate) fn forgetting_mixed() -> Self {
-        Self { name: "forgetting-mixed", agents: 5, expect: 5, seeds: 5, older: 2, must_heal: false, ..Self::forgetting() }
+        Self {
+            name: "forgetting-mixed",
+            agents: 5,
+            expect: 5,
+            seeds: 5,
+            older: 2,
+            must_heal: false,
+            ..Self::forgetting()
+        }
     }
 
     /// One of three says numbers from the far future now and then.

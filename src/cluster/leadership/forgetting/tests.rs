@@ -108,9 +108,7 @@ fn a_member_that_comes_back_removes_what_was_forgotten_when_it_catches_up() {
     });
     let changes = away.catch_up(Epoch(1), all.collect(), &leader(1)).unwrap();
     assert_eq!(away.registers(), here.registers());
-    let forget = |change: &crate::cluster::durable::Change| {
-        matches!(change, crate::cluster::durable::Change::Forget { key } if key == "gone")
-    };
+    let forget = |change: &crate::cluster::durable::Change| matches!(change, crate::cluster::durable::Change::Forget { key } if key == "gone");
     assert!(changes.iter().any(forget), "on the disk as well: {changes:?}");
 }
 
