@@ -65,6 +65,19 @@ fn closed(changes: &[Change]) -> TempDir {
 }
 
 #[test]
+fn a_forgotten_register_is_gone_and_an_older_version_refuses_the_file() {
+    let directory = closed(&everything());
+    let format = || read(&builder().open(directory.path().join(FILE)).unwrap()).unwrap().format;
+    assert_eq!(format(), FORMAT, "as before, while nothing is forgotten");
+    let forget = Change::Forget { key: "run/x".to_owned() };
+    open(directory.path()).unwrap().0.commit(&[register("kept", 4, Some(b"1")), forget]).unwrap();
+    assert_eq!(format(), FORMAT_FORGETS);
+    let (_, opened) = open(directory.path()).unwrap();
+    let keys: Vec<_> = opened.durable.registers.keys().cloned().collect();
+    assert_eq!(keys, ["", "kept", "voters"]);
+}
+
+#[test]
 fn a_new_directory_is_fresh_and_for_its_owner_only() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("deep/data");

@@ -93,6 +93,88 @@ fn talk(machines: &mut [(u8, Leadership)], now: Now) -> Vec<(u8, Event)> {
     }
 }
 
+/// A leader of three, and what is proposed to it is on all who are in `machines` at once.
+fn led() -> Vec<(u8, Leadership)> {
+    let mut three: Vec<(u8, Leadership)> = (1..=3).map(|number| (number, machine(number, None))).collect();
+    for (number, machine) in &mut three {
+        let others: Vec<_> = (1..=3).filter(|other| other != number).map(|other| (other, MemberState::Alive)).collect();
+        machine.handle_members(peers(&others), at(Duration::ZERO));
+    }
+    let events = talk(&mut three, at(Duration::ZERO));
+    assert_eq!(leaders(&events).len(), 1, "{events:?}");
+    three
+}
+
+fn write_all(machines: &mut [(u8, Leadership)], names: std::ops::Range<u64>, value: Option<&[u8]>) {
+    let entry = |name| Put { key: format!("task/{name}"), value: value.map(|bytes| Value::Inline(bytes.to_vec())) };
+    let entries: Vec<Put> = names.map(entry).collect();
+    assert!(machines[0].1.propose(&entries, at(Duration::ZERO)).is_some());
+    let events = talk(machines, at(Duration::ZERO));
+    assert!(events.iter().any(|(_, event)| matches!(event, Event::Committed(_))), "{events:?}");
+}
+
+#[test]
+fn a_million_keys_that_are_made_and_deleted_leave_a_bounded_store() {
+    let mut three = led();
+    write_all(&mut three, 0..50, Some(b"stays"));
+    for round in 1..=10_000 {
+        let names = round * 100..(round + 1) * 100;
+        write_all(&mut three, names.clone(), Some(b"a task"));
+        write_all(&mut three, names, None);
+        for (number, machine) in &three {
+            let kept = machine.durable().registers.len();
+            assert!(kept <= 4_096 + 500, "round {round}: a{number} keeps {kept} keys");
+        }
+    }
+    for (_, machine) in &three {
+        let lives = |(_, (_, value)): &(&String, &(Stamp, Option<Value>))| value.is_some();
+        assert_eq!(machine.durable().registers.iter().filter(lives).count(), 51, "the voters and what stays");
+    }
+}
+
+#[test]
+fn nothing_is_forgotten_while_a_voter_knows_no_horizon() {
+    let mut three = led();
+    let mut mixed = peers(&[(2, MemberState::Alive), (3, MemberState::Alive)]);
+    mixed.get_mut(&id("a3")).unwrap().has_horizon = false;
+    three[0].1.handle_members(mixed, at(Duration::ZERO));
+    write_all(&mut three, 0..6_000, Some(b"a task"));
+    write_all(&mut three, 0..6_000, None);
+    assert_eq!(three[0].1.deleted_keys(), 6_000);
+    let upgraded = peers(&[(2, MemberState::Alive), (3, MemberState::Alive)]);
+    three[0].1.handle_members(upgraded, at(Duration::ZERO));
+    talk(&mut three, at(Duration::ZERO));
+    assert!(three.iter().all(|(_, machine)| machine.deleted_keys() == 0));
+}
+
+#[test]
+fn a_voter_with_a_promise_from_the_far_future_ends_no_leadership() {
+    let mut three = led();
+    let refuse = Body::Refuse {
+        epoch: Epoch(1),
+        round: Round(0),
+        promised: Epoch(1 << 62),
+        holder: None,
+        remaining_ms: u32::MAX,
+        reason: quorate_proto::message::RefuseReason::Promised,
+    };
+    let header = three[2].1.header();
+    for _ in 0..3 {
+        three[0].1.handle_message(
+            address(3),
+            Message { header: header.clone(), body: refuse.clone() },
+            at(Duration::ZERO),
+        );
+    }
+    assert!(three[0].1.lease(at(Duration::ZERO)).is_some(), "it leads on");
+    let events = talk(&mut three, at(Duration::ZERO));
+    let odd = events.iter().filter_map(|(_, event)| match event {
+        Event::Odd { number, text, .. } => Some((*number, text.is_some())),
+        _ => None,
+    });
+    assert_eq!(odd.collect::<Vec<_>>(), [("epoch", true), ("epoch", false), ("epoch", false)], "told once a minute");
+}
+
 fn leaders(events: &[(u8, Event)]) -> Vec<(u8, Epoch)> {
     let gained = |(number, event): &(u8, Event)| match event {
         Event::LeaseGained(lease) => Some((*number, lease.epoch())),
