@@ -635,7 +635,7 @@ fn blocks_of_several_files_merge_field_by_field() {
     let settings = load(&files, &Overrides::default()).expect("good");
     let cluster = settings.cluster.expect("a cluster");
     assert_eq!(cluster.cluster.timing.lease.settle.as_secs(), 30);
-    assert!(cluster.keys.len() == 1);
+    assert_eq!(cluster.keys.len(), 1);
     assert_eq!(settings.terraform.providers.len(), 2);
     assert!(settings.terraform.persist_log);
     assert!(settings.terraform.log, "what an earlier file said in the same block stays");
