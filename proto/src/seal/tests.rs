@@ -212,7 +212,7 @@ fn an_older_agent_without_a_hint_is_opened_as_long_as_there_are_tries() {
     let old = |session: u64| Sealer::new("edge", Some(&key(2)), session.to_be_bytes()).seal(Kind::Gossip, b"").unwrap();
     assert!(opener.open(&old(1)).is_ok());
     // A flood of sessions that nobody has uses them up.
-    for session in 0..2_000_u64 {
+    for session in 10..2_010_u64 {
         let strange = Sealer::new("edge", Some(&key(3)), session.to_be_bytes()).seal(Kind::Gossip, b"").unwrap();
         assert_eq!(opener.open(&strange), Err(Refused::UnknownKey));
     }
