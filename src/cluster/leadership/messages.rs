@@ -9,13 +9,15 @@ use quorate_proto::{Seq, Stamp};
 
 use super::acceptor::Refusal;
 use super::blobs::HeldValues;
-use super::{After, Leadership, Pulling, Role, Rule, Stranger, millis, numbers, registers};
+use super::{After, Leadership, Pulling, Role, Rule, Stranger, millis, registers};
 use crate::cluster::Now;
 use crate::cluster::output::Event;
 use crate::cluster::settings::LeadershipMode;
 
 /// An answer to a pull may be large: it is waited for so many times longer than a usual one.
 const PULL_RETRIES: u32 = 4;
+/// No refusal is waited for longer than so many grants of the own length: other agents' may be longer.
+const WAIT_MAX: u32 = 8;
 
 impl Leadership {
     /// A control message from `addr`, unsealed and decoded. Never trusted beyond that.
@@ -140,8 +142,8 @@ impl Leadership {
                 self.handle_grant(addr, from, header.voters, epoch, round, lease, index, now);
             }
             Body::Refuse { epoch, promised, holder, remaining_ms, reason, .. } => {
-                // Nobody grants for so long: more is waited for nobody's sake.
-                let remaining = Duration::from_millis(u64::from(remaining_ms)).min(numbers::LEASE_MAX);
+                // To ask again too early does no harm; to believe any number would.
+                let remaining = Duration::from_millis(u64::from(remaining_ms)).min(self.timing.grant * WAIT_MAX);
                 self.acceptor.hear(promised);
                 let waits = matches!(reason, RefuseReason::LeaseRuns | RefuseReason::Quiet);
                 let passed_on = waits && self.pass_release_on(addr, from, promised);

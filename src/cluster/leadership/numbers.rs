@@ -23,8 +23,8 @@ use crate::cluster::output::Event;
 
 /// Batches of one epoch, transactions of one disk: at a million a second it takes nine years.
 const COUNT_MAX: u64 = 1 << 48;
-/// No lease is granted for longer, and nobody need wait longer for the end of one.
-pub(super) const LEASE_MAX: Duration = Duration::from_mins(10);
+/// No lease is granted for longer.
+const LEASE_MAX: Duration = Duration::from_hours(1);
 /// People are told of one member no more often.
 const TELL: Duration = Duration::from_mins(1);
 /// Members of which it is remembered when people were told.
