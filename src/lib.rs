@@ -14,6 +14,7 @@ pub mod roster;
 pub mod tls;
 
 // Floor 2: effects, strangers to each other.
+pub mod audit;
 pub mod guardian;
 pub mod source;
 pub mod store;

@@ -11,7 +11,7 @@ use chrono::{DateTime, Local, Utc};
 use quorate::cluster::View;
 use quorate::cluster::settings::LeadershipMode;
 use quorate::cluster::view::{MemberState, MemberView};
-use quorate::http::{self, FollowerRequests, Server, Settings};
+use quorate::http::{self, FollowerRequests, Limits, Server, Settings};
 use quorate::runtime::handle::{
     ApiRequest, ApiResponse, CancelledReport, ChangeError, Check, ClusterSnapshot, ForwardError, Forwarded, Handle,
     Health, LastKnown, Plan, Request, RunMode, TaskObjects, TasksSnapshot,
@@ -906,7 +906,7 @@ fn handle(snapshot: ClusterSnapshot) -> (Handle, Ends) {
 }
 
 fn settings(addr: SocketAddr, follower_requests: FollowerRequests) -> Settings {
-    Settings { addr: addr.into(), allowed_hosts: vec!["allowed.example".to_owned()], follower_requests, tls: None }
+    Settings { addr: addr.into(), allowed_hosts: vec!["allowed.example".to_owned()], follower_requests, tls: None, limits: Limits::default() }
 }
 
 impl Agent {

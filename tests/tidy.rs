@@ -14,12 +14,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("tls", &[]),
     ("store", &["cluster"]),
     ("guardian", &["cluster"]),
+    ("audit", &[]),
     ("terraform", &["task", "tls"]),
     ("source", &["cluster", "task", "tls"]),
     ("runtime", &["cluster", "state", "task", "roster", "store", "guardian", "terraform", "source"]),
-    ("http", &["runtime", "cluster", "roster", "state", "task", "tls"]),
-    ("config", &["cluster", "http", "source", "task", "terraform", "tls"]),
-    ("cli", &["cluster", "source", "state", "task", "terraform", "runtime", "http", "config", "guardian", "tls"]),
+    ("http", &["audit", "runtime", "cluster", "roster", "state", "task", "tls"]),
+    ("config", &["audit", "cluster", "http", "source", "task", "terraform", "tls"]),
+    ("cli", &["audit", "cluster", "source", "state", "task", "terraform", "runtime", "http", "config", "guardian", "tls"]),
 ];
 
 /// Words that have no place in a pure room, outside comments.

@@ -14,6 +14,7 @@ mod argv;
 mod client;
 mod completion;
 mod config;
+mod descriptors;
 mod env;
 pub mod exit;
 mod keygen;
@@ -37,6 +38,7 @@ mod table;
 mod task;
 mod time;
 mod tls;
+mod trail;
 mod watch;
 
 use std::ffi::{OsStr, OsString};

@@ -90,6 +90,8 @@ fn changed(running: &Settings, now: &Settings) -> Vec<String> {
         ("id", running.id != now.id),
         ("http_addr", running.http_addr != now.http_addr),
         ("tls", running.http_tls != now.http_tls),
+        ("limits", running.http_limits != now.http_limits),
+        ("audit", running.audit != now.audit),
         ("data_dir", running.data_dir != now.data_dir),
         ("working_dir", running.working_dir != now.working_dir),
         ("log_level", running.log != now.log),

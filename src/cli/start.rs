@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::env::World;
 use super::exit::Exit;
-use super::logging;
+use super::{descriptors, logging};
 use super::objects::Objects;
 use super::output::{Failure, complain};
 use super::preflight::{self, Obstacle, Uses, chain};
@@ -175,6 +175,7 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
             return Exit::Config;
         }
     };
+    let http = http::Settings { limits: descriptors::make_room(http.limits), ..http };
     let stop_http = CancellationToken::new();
     let server = match http::serve(&http, agent.handle.clone(), agent.forwarded, stop_http.clone()) {
         Ok(server) => server,
@@ -295,6 +296,7 @@ fn http_settings(settings: &config::Settings) -> http::Settings {
         allowed_hosts: ha.map(|ha| ha.instance_address.clone()).filter(|host| !host.is_empty()).into_iter().collect(),
         follower_requests: if redirect { http::FollowerRequests::Redirect } else { http::FollowerRequests::Forward },
         tls: settings.http_tls.clone(),
+        limits: settings.http_limits,
     }
 }
 

@@ -8,10 +8,10 @@ use quorate_proto::MemberId;
 
 use super::diagnostic::Diagnostic;
 use super::task_object::ObjectContext;
-use crate::http::Addr;
+use crate::http::{Addr, Limits};
 use crate::http::tls::Tls;
 use crate::source::{consul, vault};
-use crate::{cluster, task, terraform};
+use crate::{audit, cluster, task, terraform};
 
 /// Port of the API.
 pub const HTTP_PORT: u16 = 8558;
@@ -31,6 +31,10 @@ pub struct Settings {
     pub http_addr: Addr,
     /// `None`: the API speaks plain HTTP.
     pub http_tls: Option<Tls>,
+    /// How many connections the API takes.
+    pub http_limits: Limits,
+    /// `None`: nobody writes down who changed what.
+    pub audit: Option<audit::Settings>,
     /// Where the promise and the replicated state live; absolute.
     pub data_dir: PathBuf,
     /// Parent of the tasks' directories; absolute.

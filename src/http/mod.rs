@@ -10,8 +10,8 @@
 //! A follower's forwarded requests come out of the control connection at the leader as [`Forwarded`] and end in the
 //! same [`answer`]: one function says what a task request means, whoever received it.
 //!
-//! The server has a thread and a worker of its own: a slow or hostile client costs a socket and a little memory, never
-//! time of the gossip. What a client may cost is in `limits`.
+//! The server has a thread of its own: a slow or hostile client costs a socket and a little memory, never time of the
+//! gossip. What a client may cost is in `limits`; who may connect, and who gives way, in `connections`.
 //!
 //! # Not here
 //!
@@ -21,6 +21,7 @@
 mod body;
 mod cancel;
 mod cluster;
+mod connections;
 mod create;
 mod duration;
 mod error;
@@ -34,19 +35,21 @@ mod reload;
 pub mod reply;
 mod routes;
 mod schema;
+mod server;
 mod stale;
 pub mod state;
+mod stream;
 mod tasks;
 pub mod tls;
 
 use std::io;
 
-use actix_web::rt::System;
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, web};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use self::forward::serve_forwarded;
+pub use self::limits::Limits;
 pub use self::listen::Addr;
 use self::listen::Listener;
 pub use self::tasks::answer;
@@ -73,6 +76,8 @@ pub struct Settings {
     pub follower_requests: FollowerRequests,
     /// `None`: plain HTTP.
     pub tls: Option<tls::Tls>,
+    /// How many connections it takes.
+    pub limits: Limits,
 }
 
 /// Why the API is not offered. Nothing was started.
@@ -140,6 +145,7 @@ pub fn serve(
     let tls = settings.tls.as_ref().map(tls::Tls::load).transpose()?;
     let bind = |source| ServeError::Bind { addr: settings.addr.clone(), source };
     let (listener, addr) = Listener::bind(&settings.addr).map_err(bind)?;
+    let door = server::Door { listener, tls, limits: settings.limits };
     let face = Face {
         handle,
         follower_requests: settings.follower_requests,
@@ -150,7 +156,7 @@ pub fn serve(
     std::thread::Builder::new()
         .name("http".to_owned())
         .spawn(move || {
-            let outcome = System::new().block_on(run(face, listener, tls, forwarded));
+            let outcome = server::system().block_on(run(face, door, forwarded));
             if let Err(error) = &outcome {
                 tracing::error!(%error, "the HTTP API stopped");
             }
@@ -161,45 +167,14 @@ pub fn serve(
     Ok(Server { addr, stopped })
 }
 
-async fn run(
-    face: Face,
-    listener: Listener,
-    tls: Option<rustls::ServerConfig>,
-    forwarded: mpsc::Receiver<Forwarded>,
-) -> io::Result<()> {
-    let shutdown = face.shutdown.clone();
-    let handle = face.handle.clone();
+async fn run(face: Face, door: server::Door, forwarded: mpsc::Receiver<Forwarded>) -> io::Result<()> {
+    let (shutdown, handle) = (face.shutdown.clone(), face.handle.clone());
     let shared = web::Data::new(face);
-    let server = HttpServer::new(move || App::new().app_data(shared.clone()).default_service(web::to(routes::respond)))
-        .workers(1)
-        .worker_max_blocking_threads(1)
-        .max_connections(limits::CONNECTIONS)
-        // A handshake that rests must not keep others from theirs.
-        .max_connection_rate(limits::CONNECTIONS)
-        .tls_handshake_timeout(limits::REQUEST_HEAD)
-        .backlog(limits::BACKLOG)
-        .keep_alive(limits::KEEP_ALIVE)
-        .client_request_timeout(limits::REQUEST_HEAD)
-        .client_disconnect_timeout(limits::DISCONNECT)
-        .shutdown_timeout(limits::DRAIN.as_secs())
-        .on_connect(|connection, _| limits::bound_silence(connection))
-        .disable_signals();
-    let server = match (listener, tls) {
-        (Listener::Tcp(listener), Some(tls)) => server.listen_rustls_0_23(listener, tls)?,
-        (Listener::Tcp(listener), None) => server.listen(listener)?,
-        (Listener::Unix(listener), _) => server.listen_uds(listener)?,
-    };
-    let server = server.run();
-    let control = server.handle();
-    let stop = async {
-        shutdown.cancelled().await;
-        control.stop(true).await;
-        std::future::pending::<()>().await;
-    };
+    let app = || App::new().app_data(shared.clone()).default_service(web::to(routes::respond));
+    let server = server::serve(vec![door], app, handle.metrics.clone(), shutdown);
     // Only the server itself ends this: after the stop, or because it cannot go on.
     tokio::select! {
         outcome = server => outcome,
-        () = stop => Ok(()),
         () = serve_forwarded(&handle, forwarded) => Ok(()),
     }
 }

@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::error::{Shape, error, json, text};
 use super::forward::{self, Answer};
 use super::reply::Left;
+use super::stream::{Busy, Place};
 use super::tasks::{handle_request, is_task_path};
 use super::{Face, body, cancel, cluster, limits, readiness, reload, schema, stale};
 use crate::runtime::handle::{ApiRequest, ApiResponse, Request};
@@ -15,15 +16,23 @@ use crate::runtime::{clock, metrics};
 
 /// Answers everything.
 pub(super) async fn respond(request: HttpRequest, payload: web::Payload, face: web::Data<Face>) -> HttpResponse {
+    let busy = request.conn_data::<Place>().map(Place::busy);
     let request_id = uuid::Uuid::new_v4().to_string();
     let path = request.path().to_owned();
-    let answer = dispatch(&request, payload, &face, &path, &request_id).await;
+    let answer = dispatch(&request, payload, &face, &path, &request_id, busy.as_ref()).await;
     face.handle.metrics.http_request(pattern(&path), answer.response.status);
     tracing::debug!(method = %request.method(), path, status = answer.response.status, request_id, "answered");
     write(answer)
 }
 
-async fn dispatch(request: &HttpRequest, payload: web::Payload, face: &Face, path: &str, request_id: &str) -> Answer {
+async fn dispatch(
+    request: &HttpRequest,
+    payload: web::Payload,
+    face: &Face,
+    path: &str,
+    request_id: &str,
+    busy: Option<&Busy>,
+) -> Answer {
     if let Err(why) = face.guard.check(request) {
         return error(StatusCode::FORBIDDEN, Shape::of(path), &why, request_id).into();
     }
@@ -38,6 +47,9 @@ async fn dispatch(request: &HttpRequest, payload: web::Payload, face: &Face, pat
             Ok(body) => body,
             Err((status, why)) => return error(status, Shape::of(path), &why, request_id).into(),
         };
+        if !reads(request.method()) {
+            busy.into_iter().for_each(Busy::changes);
+        }
         let target = request.uri().path_and_query().map_or(path, |target| target.as_str());
         let agent = face.handle.cluster().view.observer.to_string();
         let target = cancel::sign(target, request.peer_addr(), &agent);
@@ -45,13 +57,20 @@ async fn dispatch(request: &HttpRequest, payload: web::Payload, face: &Face, pat
         let request = ApiRequest { method: method.to_owned(), target, body, request_id: request_id.to_owned() };
         return forward::resolve(&face.handle, face.follower_requests, request).await;
     }
+    if !reads(request.method()) {
+        busy.into_iter().for_each(Busy::changes);
+    }
     own(request, face, path, request_id).await.into()
+}
+
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 /// What every agent answers for itself.
 async fn own(request: &HttpRequest, face: &Face, path: &str, request_id: &str) -> ApiResponse {
     let method = request.method();
-    let reads = matches!(*method, Method::GET | Method::HEAD);
+    let reads = reads(method);
     let allowed = match path {
         "/v1/status/cluster" | "/status/cluster" | "/v1/cluster" | "/v1/health" | "/livez" | "/readyz" | "/leader"
         | "/metrics" | "/openapi.json" => reads,

@@ -366,6 +366,32 @@ pub trait MetricsText: std::fmt::Debug + Send + Sync {
     fn http_request(&self, endpoint: &'static str, status: u16) {
         let _ = (endpoint, status);
     }
+
+    /// A line of the audit trail is written.
+    fn audit_written(&self) {}
+
+    /// A sink of the audit trail did not take a line.
+    fn audit_failed(&self, sink: &'static str) {
+        let _ = sink;
+    }
+
+    /// No sink of the audit trail took a line.
+    fn audit_lost(&self) {}
+
+    /// So many connections of the API more, or less.
+    fn http_connections(&self, more: i64) {
+        let _ = more;
+    }
+
+    /// A connection was not taken; `reason` is a short fixed word.
+    fn http_connection_refused(&self, reason: &'static str) {
+        let _ = reason;
+    }
+
+    /// A connection was ended by this agent before its client ended it; `reason` is a short fixed word.
+    fn http_connection_ended(&self, reason: &'static str) {
+        let _ = reason;
+    }
 }
 
 impl Handle {

@@ -29,6 +29,8 @@ raw! {
         consul: consul::RawConsul = "consul",
         vault: consul::RawVault = "vault",
         tls: RawApiTls = "tls",
+        limits: RawLimits = "limits",
+        audit: RawAudit = "audit",
         driver: Labelled = "driver",
         buffer_period: RawBuffer = "buffer_period",
         high_availability: cluster::RawHighAvailability = "high_availability",
@@ -55,6 +57,20 @@ raw! {
         verify_incoming: bool = "verify_incoming",
         ca_cert: String = "ca_cert",
         ca_path: String = "ca_path",
+    }
+    /// `audit`
+    RawAudit {
+        enabled: bool = "enabled",
+        file: String = "file",
+        rotate_bytes: u32 = "rotate_bytes",
+        rotate_max_files: u16 = "rotate_max_files",
+        syslog: bool = "syslog",
+        required: bool = "required",
+    }
+    /// `limits`
+    RawLimits {
+        http_max_conns: u16 = "http_max_conns",
+        http_max_conns_per_client: u16 = "http_max_conns_per_client",
     }
     /// `license`
     RawLicense { path: String = "path", auto_retrieval: RawEnabled = "auto_retrieval" }

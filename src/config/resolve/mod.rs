@@ -5,6 +5,7 @@
 
 mod address;
 mod api_tls;
+mod audit;
 mod buffer;
 mod cluster;
 mod condition;
@@ -12,6 +13,7 @@ mod consul;
 mod driver;
 mod http_addr;
 mod inert;
+mod limits;
 mod policy;
 mod provider;
 mod query;
@@ -99,6 +101,8 @@ pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems
         id: id(raw, world, problems)?,
         http_addr,
         http_tls,
+        http_limits: limits::limits(raw.limits.as_ref(), problems),
+        audit: audit::audit(raw.audit.as_ref(), world, problems),
         data_dir: world.path(raw.data_dir.as_ref().map_or("quorate-data", |dir| &dir.value)),
         working_dir,
         log: log(raw, world, problems),
