@@ -13,6 +13,9 @@ pub mod roster;
 // Floor 1 too: whom a connection trusts.
 pub mod tls;
 
+// Floor 1: who may do what.
+pub mod access;
+
 // Floor 2: effects, strangers to each other.
 pub mod audit;
 pub mod guardian;

@@ -13,8 +13,8 @@ use quorate::cluster::settings::LeadershipMode;
 use quorate::cluster::view::{MemberState, MemberView};
 use quorate::http::{self, FollowerRequests, Limits, Server, Settings};
 use quorate::runtime::handle::{
-    ApiRequest, ApiResponse, CancelledReport, ChangeError, Check, ClusterSnapshot, ForwardError, Forwarded, Handle,
-    Health, LastKnown, Plan, Request, RunMode, TaskObjects, TasksSnapshot,
+    ApiRequest, ApiResponse, Caller, CancelledReport, ChangeError, Check, ClusterSnapshot, ForwardError, Forwarded,
+    Handle, Health, LastKnown, Plan, Request, RunMode, TaskObjects, TasksSnapshot,
 };
 use quorate::runtime::metrics::Metrics;
 use quorate::task::TaskSpec;
@@ -960,6 +960,7 @@ impl Agent {
             target: target.to_owned(),
             body: body.to_vec(),
             request_id: "r".to_owned(),
+            caller: Caller::unknown(),
         };
         self.forward.blocking_send(Forwarded { request, reply }).unwrap();
         let answer = answer.blocking_recv().unwrap();

@@ -1,9 +1,4 @@
 //! Runs that are ended from outside: `POST /v1/tasks/{name}/cancel`, and `?cancel=true` where a task is disabled or deleted.
-//!
-//! Who asks is put into the request's query by the agent that receives it ([`sign`]): the leader, which may be another agent,
-//! sees only the request. Whatever a client writes there itself is taken out.
-
-use std::net::SocketAddr;
 
 use actix_web::http::StatusCode;
 use serde_json::{Value, json as object};
@@ -12,42 +7,8 @@ use super::cluster::form_pairs;
 use super::error::{Shape, json};
 use super::tasks::{Call, Silence, handle_request, name_in_path, nanos};
 use super::{create, duration, limits};
-use crate::runtime::handle::{ApiResponse, Caller, CancelledReport, ChangeError, Handle, Request, RunMode};
+use crate::runtime::handle::{ApiResponse, CancelledReport, ChangeError, Handle, Request, RunMode};
 use crate::task::report::ActiveRun;
-
-/// The parameter with who asks: JSON of a [`Caller`].
-const CALLER: &str = "caller";
-
-/// The target of a request, signed with where it came from if the leader wants to know.
-pub(super) fn sign(target: &str, peer: Option<SocketAddr>, agent: &str) -> String {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let pairs = form_pairs(query);
-    let cancels = path.ends_with("/cancel") || pairs.iter().any(|(key, _)| key == "cancel");
-    if !cancels {
-        return target.to_owned();
-    }
-    let address = peer.map_or_else(|| "a local socket".to_owned(), |peer| peer.to_string());
-    let caller = Caller { address, agent: agent.to_owned(), identity: None };
-    let caller = serde_json::to_string(&caller).unwrap_or_default();
-    let kept = pairs.into_iter().filter(|(key, _)| key != CALLER).chain([(CALLER.to_owned(), caller)]);
-    let kept: Vec<String> = kept.map(|(key, value)| format!("{}={}", encode(&key), encode(&value))).collect();
-    format!("{path}?{}", kept.join("&"))
-}
-
-fn encode(text: &str) -> String {
-    let part = |byte: u8| {
-        let literal = byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-        if literal { char::from(byte).to_string() } else { format!("%{byte:02X}") }
-    };
-    text.bytes().map(part).collect()
-}
-
-fn caller(call: &Call<'_>) -> Caller {
-    let signed = form_pairs(call.query).into_iter().find(|(key, _)| key == CALLER);
-    let caller = signed.and_then(|(_, value)| serde_json::from_str(&value).ok());
-    let unknown = || Caller { address: "an unknown address".to_owned(), agent: "an agent".to_owned(), identity: None };
-    caller.unwrap_or_else(unknown)
-}
 
 /// A parameter that is yes or no. `Err`: it is neither.
 pub(super) fn flag(call: &Call<'_>, name: &str) -> Result<bool, String> {
@@ -80,7 +41,7 @@ async fn ask(
     name: &str,
     force: bool,
 ) -> Result<Result<CancelledReport, ChangeError>, Silence> {
-    let by = caller(call);
+    let by = call.caller.clone();
     handle_request(handle, |reply| Request::Cancel { task: name.to_owned(), by, force, reply }).await
 }
 
@@ -159,24 +120,13 @@ pub(super) async fn and_end(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn requests_that_end_runs_are_signed_by_the_agent_alone() {
-        let peer = Some("127.0.0.1:7".parse().unwrap());
-        assert_eq!(sign("/v1/tasks/a?run=now", peer, "a1"), "/v1/tasks/a?run=now");
-        for target in ["/v1/tasks/a/cancel?force=true&caller=me", "/v1/tasks/a?cancel=true"] {
-            let signed = sign(target, peer, "a1");
-            let (path, query) = signed.split_once('?').unwrap();
-            assert_eq!(path, target.split('?').next().unwrap());
-            let call = Call { method: "POST", path, query, body: &[], request_id: "r" };
-            assert_eq!(caller(&call).to_string(), "127.0.0.1:7 through a1");
-            assert_eq!(flag(&call, "force"), Ok(target.contains("force")));
-        }
-    }
+    use crate::runtime::handle::Caller;
 
     #[test]
     fn a_flag_is_yes_or_no() {
-        let of = |query| flag(&Call { method: "POST", path: "/", query, body: &[], request_id: "r" }, "force");
+        let caller = Caller::unknown();
+        let call = |query| Call { method: "POST", path: "/", query, body: &[], request_id: "r", caller: &caller };
+        let of = |query| flag(&call(query), "force");
         assert_eq!((of(""), of("force"), of("force=true"), of("force=0")), (Ok(false), Ok(true), Ok(true), Ok(false)));
         assert!(of("force=perhaps").is_err());
     }

@@ -83,6 +83,9 @@ async fn send(handle: &Handle, request: ApiRequest) -> Answer {
             retry_after: Some(retry_after),
             stale: None,
         },
+        Ok(Err(error @ ForwardError::TooOld { .. })) => {
+            call.error(StatusCode::SERVICE_UNAVAILABLE, shape, &error.to_string()).into()
+        }
         Ok(Err(error @ ForwardError::NoAnswer { .. })) => {
             call.error(StatusCode::GATEWAY_TIMEOUT, shape, &error.to_string()).into()
         }

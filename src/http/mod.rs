@@ -15,10 +15,11 @@
 //!
 //! # Not here
 //!
-//! Tokens and roles, CORS (no header is ever sent, so pages of other origins read nothing). Creating, deleting,
+//! CORS (no header is ever sent, so pages of other origins read nothing). Creating, deleting,
 //! inspecting and running tasks: such requests are told so with 501.
 
 mod body;
+mod caller;
 mod cancel;
 mod cluster;
 mod connections;

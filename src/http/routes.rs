@@ -10,7 +10,7 @@ use super::forward::{self, Answer};
 use super::reply::Left;
 use super::stream::{Busy, Place};
 use super::tasks::{handle_request, is_task_path};
-use super::{Face, body, cancel, cluster, limits, readiness, reload, schema, stale};
+use super::{Face, body, caller, cluster, limits, readiness, reload, schema, stale};
 use crate::runtime::handle::{ApiRequest, ApiResponse, Request};
 use crate::runtime::{clock, metrics};
 
@@ -51,10 +51,10 @@ async fn dispatch(
             busy.into_iter().for_each(Busy::changes);
         }
         let target = request.uri().path_and_query().map_or(path, |target| target.as_str());
-        let agent = face.handle.cluster().view.observer.to_string();
-        let target = cancel::sign(target, request.peer_addr(), &agent);
         let method = if *request.method() == Method::HEAD { "GET" } else { request.method().as_str() };
-        let request = ApiRequest { method: method.to_owned(), target, body, request_id: request_id.to_owned() };
+        let (method, target, request_id) = (method.to_owned(), target.to_owned(), request_id.to_owned());
+        let caller = caller::of(request, face);
+        let request = ApiRequest { method, target, body, request_id, caller };
         return forward::resolve(&face.handle, face.follower_requests, request).await;
     }
     if !reads(request.method()) {

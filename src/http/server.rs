@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::caller;
 use super::connections::{Client, Ended, Id, Table};
 use super::limits::{self, Limits};
 use super::listen::Listener;
@@ -67,7 +68,10 @@ where
         .client_request_timeout(limits::REQUEST_HEAD)
         .client_disconnect_timeout(limits::DISCONNECT)
         .graceful_shutdown_signal(move || draining.clone().cancelled_owned())
-        .on_connect_ext(|connection: &Watched, data| drop(data.insert(connection.place().clone())))
+        .on_connect_ext(|connection: &Watched, data| {
+            data.insert(connection.place().clone());
+            data.insert(caller::Shown::on(connection.stream()));
+        })
         .h1(map_config(app(), |()| AppConfig::default()));
     let service = service.new_service(()).await.map_err(|()| io::Error::other("the HTTP service does not start"))?;
     let service = Rc::new(service);

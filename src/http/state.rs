@@ -120,6 +120,7 @@ mod tests {
             target: target.to_owned(),
             body: b"x".to_vec(),
             request_id: String::new(),
+            caller: crate::runtime::handle::Caller::unknown(),
         };
         parse(&Call::new(&request)).map(|call| (call.task, call.request)).map_err(|(status, _)| status.as_u16())
     }

@@ -105,6 +105,10 @@ impl Watched {
         Self { stream, place, head: Head::default() }
     }
 
+    pub(super) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
     pub(super) fn place(&self) -> &Place {
         &self.place
     }

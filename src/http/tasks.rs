@@ -19,7 +19,8 @@ use super::state::{self, is_state_path};
 use super::{cancel, create, duration, forward, limits, patch, reload, stale};
 use crate::runtime::agent::roster::DIFFERENCES_PATH;
 use crate::runtime::handle::{
-    ApiRequest, ApiResponse, ClusterSnapshot, ConsulFault, ConsulReport, Handle, Request, RunMode, TasksSnapshot,
+    ApiRequest, ApiResponse, Caller, ClusterSnapshot, ConsulFault, ConsulReport, Handle, Request, RunMode,
+    TasksSnapshot,
 };
 use crate::runtime::state::desk::PATH as STATE_PATH;
 use crate::task::report::{Activity, RunEvent, Status, TaskReport};
@@ -32,12 +33,14 @@ pub(super) struct Call<'a> {
     pub(super) query: &'a str,
     pub(super) body: &'a [u8],
     pub(super) request_id: &'a str,
+    pub(super) caller: &'a Caller,
 }
 
 impl<'a> Call<'a> {
     pub(super) fn new(request: &'a ApiRequest) -> Self {
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
-        Self { method: &request.method, path, query, body: &request.body, request_id: &request.request_id }
+        let ApiRequest { method, body, request_id, caller, .. } = request;
+        Self { method, path, query, body, request_id, caller }
     }
 
     pub(super) fn error(&self, status: StatusCode, shape: Shape, message: &str) -> ApiResponse {

@@ -15,12 +15,12 @@ use quorate_proto::seal::Key;
 use quorate_proto::{BlobHash, MemberId, codec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, OnceCell, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::core::Command;
-use super::handle::{ApiRequest, ApiResponse, Forwarded};
+use super::handle::{ApiRequest, ApiResponse, Caller, Forwarded};
 use crate::store;
 
 /// A peer that takes longer to connect or to prove itself is not there.
@@ -54,8 +54,8 @@ enum Frame {
     Hello(SocketAddr),
     /// A control message.
     Message(Vec<u8>),
-    /// A forwarded request.
-    Request(u64, ApiRequest),
+    /// A request without who asks: of an agent for itself, or of a client of an agent that controls no access.
+    Request(u64, Unsigned),
     /// Its answer.
     Answer(u64, ApiResponse),
     /// To the leader: this member leaves for good and wants to be no voter any more.
@@ -66,7 +66,41 @@ enum Frame {
     Chunk(Vec<u8>),
     /// They are not here.
     Gone,
+    /// A forwarded request with who asks. Only to agents that know this frame: see [`CALLERS_PATH`].
+    Forward(u64, ApiRequest),
 }
+
+/// Asked for on a control connection, an agent that knows [`Frame::Forward`] says so; an older one has no such path.
+const CALLERS_PATH: &str = "/internal/callers";
+/// How long that may take.
+const CALLERS: Duration = Duration::from_secs(5);
+
+/// A request as agents of all versions know it.
+#[derive(Debug, Encode, Decode)]
+#[bincode(crate = "quorate_proto::bincode_derive")]
+struct Unsigned {
+    method: String,
+    target: String,
+    body: Vec<u8>,
+    request_id: String,
+}
+
+impl Unsigned {
+    fn new(request: ApiRequest) -> Self {
+        let ApiRequest { method, target, body, request_id, caller: _ } = request;
+        Self { method, target, body, request_id }
+    }
+
+    /// As whoever answers sees it: nobody said who asks.
+    fn signed(self) -> ApiRequest {
+        let Self { method, target, body, request_id } = self;
+        ApiRequest { method, target, body, request_id, caller: Caller::unknown() }
+    }
+}
+
+/// The peer cannot be told who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooOld;
 
 /// An answer to [`Control::fetch`], piece by piece.
 pub struct Transfer {
@@ -101,6 +135,8 @@ type Waiting = Arc<Mutex<BTreeMap<u64, oneshot::Sender<ApiResponse>>>>;
 struct Link {
     frames: mpsc::Sender<Frame>,
     waiting: Waiting,
+    /// Whether the peer knows [`Frame::Forward`], when that is known.
+    knows_callers: Arc<OnceCell<bool>>,
 }
 
 /// The control plane of one agent. Cheap to clone.
@@ -178,11 +214,39 @@ impl Control {
 
     /// Asks a peer; `None` when no answer came in time: then the outcome is unknown.
     pub async fn ask(&self, to: SocketAddr, request: ApiRequest, limit: Duration) -> Option<ApiResponse> {
+        let link = self.link(to).await;
+        self.exchange(&link, |number| Frame::Request(number, Unsigned::new(request)), limit).await
+    }
+
+    /// Asks a peer for a client, and says who that is. `must`: it is not to be asked without.
+    pub async fn forward(
+        &self,
+        to: SocketAddr,
+        request: ApiRequest,
+        must: bool,
+        limit: Duration,
+    ) -> Result<Option<ApiResponse>, TooOld> {
+        let link = self.link(to).await;
+        let known = link.knows_callers.get_or_try_init(async || {
+            let (method, target) = ("GET".to_owned(), CALLERS_PATH.to_owned());
+            let probe = Unsigned { method, target, body: Vec::new(), request_id: String::new() };
+            let answer = self.exchange(&link, |number| Frame::Request(number, probe), CALLERS.min(limit)).await;
+            answer.map(|answer| answer.status == 200).ok_or(())
+        });
+        let frame: Box<dyn FnOnce(u64) -> Frame + Send> = match known.await {
+            Ok(true) => Box::new(move |number| Frame::Forward(number, request)),
+            Ok(false) if must => return Err(TooOld),
+            Ok(false) => Box::new(move |number| Frame::Request(number, Unsigned::new(request))),
+            Err(()) => return Ok(None),
+        };
+        Ok(self.exchange(&link, frame, limit).await)
+    }
+
+    async fn exchange(&self, link: &Link, frame: impl FnOnce(u64) -> Frame, limit: Duration) -> Option<ApiResponse> {
         let number = self.shared.next_request.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (reply, answer) = oneshot::channel();
-        let link = self.link(to).await;
         link.waiting.lock().await.insert(number, reply);
-        let sent = link.frames.send(Frame::Request(number, request)).await;
+        let sent = link.frames.send(frame(number)).await;
         let answer = match sent {
             Ok(()) => timeout(limit, answer).await.ok().and_then(Result::ok),
             Err(_) => None,
@@ -235,7 +299,7 @@ impl Control {
         // Members change their addresses: links that have ended do not pile up.
         links.retain(|_, link| !link.frames.is_closed());
         let (frames, queue) = mpsc::channel(QUEUE);
-        let link = Link { frames, waiting: Waiting::default() };
+        let link = Link { frames, waiting: Waiting::default(), knows_callers: Arc::default() };
         links.insert(to, link.clone());
         let (this, waiting) = (self.clone(), link.waiting.clone());
         tokio::spawn(async move {
@@ -310,18 +374,13 @@ impl Control {
                     drop(self.shared.commands.send(Command::Frame { from, bytes }).await);
                 }
             }
-            Frame::Request(number, request) => {
-                let (reply, answer) = oneshot::channel();
-                if self.shared.forwarded.send(Forwarded { request, reply }).await.is_err() {
-                    return;
-                }
-                let answers = answers.clone();
-                tokio::spawn(async move {
-                    if let Ok(response) = answer.await {
-                        drop(answers.send(Frame::Answer(number, response)).await);
-                    }
-                });
+            Frame::Request(number, request) if request.target == CALLERS_PATH => {
+                let response = ApiResponse { status: 200, content_type: String::new(), body: Vec::new() };
+                // Asked once a connection: there is room, or nobody waits for it.
+                drop(answers.try_send(Frame::Answer(number, response)));
             }
+            Frame::Request(number, request) => self.pass_on(number, request.signed(), answers).await,
+            Frame::Forward(number, request) => self.pass_on(number, request, answers).await,
             Frame::Remove(id) => {
                 let (reply, answer) = oneshot::channel();
                 drop(self.shared.commands.send(Command::RemoveVoter(id.clone(), reply)).await);
@@ -333,6 +392,20 @@ impl Control {
                 debug!("a frame that nobody asked for");
             }
         }
+    }
+
+    /// To whoever answers requests here, and the answer back.
+    async fn pass_on(&self, number: u64, request: ApiRequest, answers: &mpsc::Sender<Frame>) {
+        let (reply, answer) = oneshot::channel();
+        if self.shared.forwarded.send(Forwarded { request, reply }).await.is_err() {
+            return;
+        }
+        let answers = answers.clone();
+        tokio::spawn(async move {
+            if let Ok(response) = answer.await {
+                drop(answers.send(Frame::Answer(number, response)).await);
+            }
+        });
     }
 
     async fn handshake(&self, stream: &mut TcpStream, dialled: bool) -> std::io::Result<Channel> {

@@ -9,6 +9,7 @@ use quorate_proto::MemberId;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::state::desk::Desk;
+use crate::access::Identity;
 use crate::cluster::View;
 use crate::roster::{self, Differs};
 use crate::task::TaskSpec;
@@ -98,7 +99,7 @@ impl Health {
 }
 
 /// A request that only the leader can answer, as it came in.
-#[derive(Debug, Clone, PartialEq, Eq, quorate_proto::bincode_derive::Encode, quorate_proto::bincode_derive::Decode)]
+#[derive(Clone, PartialEq, Eq, quorate_proto::bincode_derive::Encode, quorate_proto::bincode_derive::Decode)]
 #[bincode(crate = "quorate_proto::bincode_derive")]
 pub struct ApiRequest {
     /// HTTP method, upper case.
@@ -109,10 +110,20 @@ pub struct ApiRequest {
     pub body: Vec<u8>,
     /// Id for logs and repeats.
     pub request_id: String,
+    /// Who asks, as the agent that received it knows.
+    pub caller: Caller,
+}
+
+/// Bodies may hold secrets: they are counted, not shown.
+impl std::fmt::Debug for ApiRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { method, target, body, request_id, caller } = self;
+        write!(f, "{method} {target} ({} bytes, {request_id}) of {caller}", body.len())
+    }
 }
 
 /// Its answer.
-#[derive(Debug, Clone, PartialEq, Eq, quorate_proto::bincode_derive::Encode, quorate_proto::bincode_derive::Decode)]
+#[derive(Clone, PartialEq, Eq, quorate_proto::bincode_derive::Encode, quorate_proto::bincode_derive::Decode)]
 #[bincode(crate = "quorate_proto::bincode_derive")]
 pub struct ApiResponse {
     /// HTTP status.
@@ -121,6 +132,13 @@ pub struct ApiResponse {
     pub content_type: String,
     /// Body.
     pub body: Vec<u8>,
+}
+
+/// As of [`ApiRequest`].
+impl std::fmt::Debug for ApiResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} ({} bytes)", self.status, self.content_type, self.body.len())
+    }
 }
 
 /// Why no leader answered.
@@ -141,6 +159,15 @@ pub enum ForwardError {
         leader: MemberId,
         /// How long was waited.
         waited: Duration,
+    },
+    /// The leader cannot be told who asks, and this agent controls access. Nothing changed.
+    #[error(
+        "the leader {leader} runs a version that knows no access control, so it cannot be told who asks: upgrade that agent, \
+         or ask one that may lead after `quorate step-down`"
+    )]
+    TooOld {
+        /// Who.
+        leader: MemberId,
     },
 }
 
@@ -207,22 +234,36 @@ pub enum ChangeError {
     Lost,
 }
 
-/// Who asked for something, as far as the agent that was asked knows.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// Who asked for something, as far as the agent that was asked knows. It travels with a request to the leader.
+#[derive(Debug, Clone, PartialEq, Eq, quorate_proto::bincode_derive::Encode, quorate_proto::bincode_derive::Decode)]
+#[bincode(crate = "quorate_proto::bincode_derive")]
 pub struct Caller {
-    /// Where the request came from.
+    /// Where the request came from: address and port, or `a local socket`.
     pub address: String,
     /// The agent that received it.
     pub agent: String,
-    /// Who that was; not known as long as the API knows no identities.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub identity: Option<String>,
+    /// Who that was: what was shown to that agent. Whoever decides by it looks it up again.
+    pub identity: Identity,
+}
+
+impl Caller {
+    /// An agent that asks for itself.
+    pub fn member(agent: &MemberId) -> Self {
+        let agent = agent.to_string();
+        Self { address: "itself".to_owned(), agent, identity: Identity::Member }
+    }
+
+    /// A client of an agent that does not say who asks.
+    pub fn unknown() -> Self {
+        let (address, agent) = ("an unknown address".to_owned(), "an agent of an older version".to_owned());
+        Self { address, agent, identity: Identity::Anonymous }
+    }
 }
 
 impl std::fmt::Display for Caller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some(identity) = &self.identity {
-            write!(f, "{identity} at ")?;
+        if !self.identity.is_anonymous() {
+            write!(f, "{} at ", self.identity)?;
         }
         write!(f, "{} through {}", self.address, self.agent)
     }

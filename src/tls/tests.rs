@@ -189,3 +189,19 @@ fn files_that_cannot_be_used_are_named() {
     let error = showing(dir, Client::default(), "none").config().unwrap_err().to_string();
     assert!(error.starts_with("`cert` "), "{error}");
 }
+
+#[test]
+fn the_names_of_a_certificate_are_read_in_their_order() {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "ops");
+    params.subject_alt_names = vec![
+        rcgen::SanType::DnsName("ops.example".try_into().unwrap()),
+        rcgen::SanType::URI("spiffe://edge/ops".try_into().unwrap()),
+        rcgen::SanType::IpAddress("10.0.0.1".parse().unwrap()),
+        rcgen::SanType::DnsName("ops".try_into().unwrap()),
+    ];
+    let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+    assert_eq!(super::names(certificate.der()), ["ops", "ops.example", "spiffe://edge/ops", "10.0.0.1"]);
+    assert!(super::names(b"no certificate").is_empty());
+}

@@ -10,7 +10,7 @@ use std::fs;
 
 use quorate::cluster::settings::LeadershipMode;
 use quorate::http::state::answer;
-use quorate::runtime::handle::ApiRequest;
+use quorate::runtime::handle::{ApiRequest, Caller};
 use quorate::state::{ALIVE_MODE, CONTENT_MAX, Caller, Content, Request, SetAside, StateAnswer};
 use quorate::terraform::backend_http;
 
@@ -296,6 +296,7 @@ fn people(cluster: &Cluster, method: &str, target: &str, body: &[u8]) -> (u16, V
         target: target.to_owned(),
         body: body.to_vec(),
         request_id: "r".to_owned(),
+        caller: Caller::unknown(),
     };
     let answer = support::block_on(answer(cluster, &request));
     (answer.status, answer.body)

@@ -37,12 +37,28 @@ pub(super) struct Record {
     began: i64,
     /// Likewise.
     at: i64,
-    by: Caller,
+    by: By,
     /// For people.
     text: String,
     /// [`CancelledRun::watched`]
     watched: [u8; 32],
     queued: bool,
+}
+
+/// Who asked, in the form in which all versions read it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct By {
+    address: String,
+    agent: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
+}
+
+impl From<Caller> for By {
+    fn from(caller: Caller) -> Self {
+        let identity = (!caller.identity.is_anonymous()).then(|| caller.identity.to_string());
+        Self { address: caller.address, agent: caller.agent, identity }
+    }
 }
 
 impl Record {
@@ -113,7 +129,7 @@ impl Loop {
             trigger: event.trigger.clone(),
             began: event.start_time.timestamp_micros(),
             at: event.end_time.timestamp_micros(),
-            by,
+            by: by.into(),
             text: text.clone(),
             watched,
             queued: queued.is_some(),
@@ -196,7 +212,7 @@ mod tests {
             trigger: "request".to_owned(),
             began: 1,
             at: 2,
-            by: Caller { address: "127.0.0.1:1".to_owned(), agent: "a1".to_owned(), identity: None },
+            by: By { address: "127.0.0.1:1".to_owned(), agent: "a1".to_owned(), identity: None },
             text: "cancelled by somebody".to_owned(),
             watched: [7; 32],
             queued: false,

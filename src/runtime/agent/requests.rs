@@ -11,6 +11,7 @@ use super::ending::Stopping;
 use crate::cluster::settings::LeadershipMode;
 use crate::cluster::view::{MemberState, MemberView};
 use crate::runtime::clock;
+use crate::runtime::control::TooOld;
 use crate::runtime::core::Command;
 use crate::runtime::handle::{ApiRequest, ApiResponse, ForwardError, Request};
 
@@ -80,11 +81,16 @@ impl Loop {
             return;
         };
         let control = self.control.clone();
+        let must = false;
         tokio::spawn(async move {
             let begun = clock::now().mono;
-            let answer = control.ask(leader.gossip_addr, request, FORWARD).await;
-            let waited = clock::now().mono.saturating_sub(begun);
-            let answer = answer.ok_or(ForwardError::NoAnswer { leader: leader.id, waited });
+            let answer = match control.forward(leader.gossip_addr, request, must, FORWARD).await {
+                Err(TooOld) => Err(ForwardError::TooOld { leader: leader.id }),
+                Ok(answer) => {
+                    let waited = clock::now().mono.saturating_sub(begun);
+                    answer.ok_or(ForwardError::NoAnswer { leader: leader.id, waited })
+                }
+            };
             drop(reply.send(answer));
         });
     }

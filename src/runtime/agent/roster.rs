@@ -19,7 +19,7 @@ use super::cycle::{Internal, Loop};
 use super::writer::Then;
 use crate::roster::{Difference, Differs, Record, Write};
 use crate::runtime::core::ProposeError;
-use crate::runtime::handle::{ApiRequest, ChangeError, ReloadReport};
+use crate::runtime::handle::{ApiRequest, Caller, ChangeError, ReloadReport};
 use crate::runtime::replica::Replica;
 use crate::runtime::settings::{Mode, Reloaded};
 use crate::runtime::{clock, history, journal};
@@ -243,6 +243,7 @@ impl Loop {
                 target: format!("{DIFFERENCES_PATH}?agent={me}"),
                 body,
                 request_id: String::new(),
+                caller: Caller::member(&me),
             };
             // Told again at the next comparison.
             drop(control.ask(leader, request, TELL).await);

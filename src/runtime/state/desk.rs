@@ -11,7 +11,7 @@ use crate::cluster::View;
 use crate::cluster::leadership::Lease;
 use crate::runtime::clock;
 use crate::runtime::control::Control;
-use crate::runtime::handle::{ApiRequest, ApiResponse};
+use crate::runtime::handle::{ApiRequest, ApiResponse, Caller};
 use crate::runtime::replica::Replica;
 use crate::state::{Answering, Leadership, StateAnswer, StateCall, StateService};
 
@@ -75,7 +75,8 @@ impl Desk {
             Err(error) => return StateAnswer::Invalid(error.to_string()),
         };
         let (method, target) = ("POST".to_owned(), PATH.to_owned());
-        let request = ApiRequest { method, target, body, request_id: String::new() };
+        let caller = Caller::member(&view.observer);
+        let request = ApiRequest { method, target, body, request_id: String::new(), caller };
         match self.control.ask(leader.gossip_addr, request, ASK).await {
             Some(answer) => codec::decode_frame(&answer.body)
                 .unwrap_or_else(|error| StateAnswer::Unknown(format!("{} answered oddly: {error}", leader.id))),
