@@ -906,7 +906,14 @@ fn handle(snapshot: ClusterSnapshot) -> (Handle, Ends) {
 }
 
 fn settings(addr: SocketAddr, follower_requests: FollowerRequests) -> Settings {
-    Settings { addr: addr.into(), allowed_hosts: vec!["allowed.example".to_owned()], follower_requests, tls: None, limits: Limits::default() }
+    Settings {
+        addr: addr.into(),
+        allowed_hosts: vec!["allowed.example".to_owned()],
+        follower_requests,
+        tls: None,
+        limits: Limits::default(),
+        audit: None,
+    }
 }
 
 impl Agent {

@@ -24,8 +24,18 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "access", "audit", "cluster", "source", "state", "task", "terraform", "runtime", "http", "config",
-            "guardian", "tls",
+            "access",
+            "audit",
+            "cluster",
+            "source",
+            "state",
+            "task",
+            "terraform",
+            "runtime",
+            "http",
+            "config",
+            "guardian",
+            "tls",
         ],
     ),
 ];

@@ -103,7 +103,8 @@ impl Line {
             ..self.clone()
         };
         // Plain data: this cannot fail; if it did, the line would say so.
-        serde_json::to_string(&line).unwrap_or_else(|error| format!("{{\"error\":\"cannot write this line: {error}\"}}"))
+        serde_json::to_string(&line)
+            .unwrap_or_else(|error| format!("{{\"error\":\"cannot write this line: {error}\"}}"))
     }
 
     #[cfg(test)]
@@ -164,7 +165,9 @@ mod tests {
     #[test]
     fn outcomes_follow_the_status() {
         use Outcome::{Failure, Refused, Success, Unknown};
-        for (status, outcome) in [(200, Success), (202, Success), (403, Refused), (429, Refused), (503, Failure), (504, Unknown)] {
+        for (status, outcome) in
+            [(200, Success), (202, Success), (403, Refused), (429, Refused), (503, Failure), (504, Unknown)]
+        {
             assert_eq!(Outcome::of(status), outcome, "{status}");
         }
     }

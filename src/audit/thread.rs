@@ -53,7 +53,10 @@ struct Trouble {
 }
 
 impl Trouble {
-    #[expect(clippy::disallowed_methods, reason = "a thread of its own, of which nothing but the pace of a log hangs on time")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a thread of its own, of which nothing but the pace of a log hangs on time"
+    )]
     fn tell(&mut self, why: &str, is_lost: bool) {
         *(if is_lost { &mut self.lost } else { &mut self.incomplete }) += 1;
         let now = Instant::now();

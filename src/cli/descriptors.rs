@@ -32,7 +32,8 @@ pub(super) fn make_room(wanted: http::Limits) -> http::Limits {
     let fits = fitting(wanted, reached);
     if fits != wanted {
         tracing::warn!(
-            open_files = reached, connections = fits.connections,
+            open_files = reached,
+            connections = fits.connections,
             "the limit of open files is too low for limits {{ http_max_conns = {} }}: raise it (LimitNOFILE, ulimit -n) to {needed}",
             wanted.connections
         );

@@ -14,13 +14,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::env::World;
 use super::exit::Exit;
-use super::{descriptors, logging};
 use super::objects::Objects;
 use super::output::{Failure, complain};
 use super::preflight::{self, Obstacle, Uses, chain};
 use super::providers;
 use super::registration;
 use super::reload::Files;
+use super::{descriptors, logging, trail};
+use crate::audit::Trail;
 use crate::cluster::settings::{LeadershipMode, LeaseTiming, Profile, Timing};
 use crate::config::{self, Overrides};
 use crate::runtime::agent::Seeds;
@@ -175,7 +176,17 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
             return Exit::Config;
         }
     };
-    let http = http::Settings { limits: descriptors::make_room(http.limits), ..http };
+    let open = |audit| trail::start(audit, before.log.syslog.as_ref(), agent.handle.metrics.clone());
+    let audit = match before.audit.as_ref().map(open).transpose() {
+        Ok(audit) => audit,
+        Err(error) => {
+            tracing::error!("failed to open the audit trail: {error}");
+            agent.shutdown.cancel();
+            drop(agent.done.await);
+            return Exit::Config;
+        }
+    };
+    let http = http::Settings { limits: descriptors::make_room(http.limits), audit: audit.clone(), ..http };
     let stop_http = CancellationToken::new();
     let server = match http::serve(&http, agent.handle.clone(), agent.forwarded, stop_http.clone()) {
         Ok(server) => server,
@@ -218,7 +229,7 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
         Err(error) => tracing::error!("Terraform state cannot be kept by the cluster: {}", chain(&error)),
     }
     let shutdown = agent.shutdown.clone();
-    let signals = tokio::spawn(wait_for_signal(shutdown, agent.reload.clone()));
+    let signals = tokio::spawn(wait_for_signal(shutdown, agent.reload.clone(), audit));
     let ended = agent.done.await;
     signals.abort();
     stop_runs.cancel();
@@ -233,7 +244,7 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
 }
 
 /// SIGTERM, SIGINT and SIGQUIT stop cleanly; a second one does not wait. SIGHUP reads the configuration again.
-async fn wait_for_signal(shutdown: CancellationToken, reload: mpsc::Sender<()>) {
+async fn wait_for_signal(shutdown: CancellationToken, reload: mpsc::Sender<()>, audit: Option<Trail>) {
     let open = |kind| signal(kind).inspect_err(|error| tracing::warn!(%error, "signals cannot be caught"));
     let (Ok(mut term), Ok(mut int), Ok(mut quit), Ok(mut hup)) = (
         open(SignalKind::terminate()),
@@ -250,6 +261,7 @@ async fn wait_for_signal(shutdown: CancellationToken, reload: mpsc::Sender<()>) 
             _ = int.recv() => {}
             _ = quit.recv() => {}
             _ = hup.recv() => {
+                audit.iter().for_each(Trail::reopen);
                 // One that is waiting already serves for this one as well.
                 let _waiting = reload.try_send(());
                 continue;
@@ -297,6 +309,7 @@ fn http_settings(settings: &config::Settings) -> http::Settings {
         follower_requests: if redirect { http::FollowerRequests::Redirect } else { http::FollowerRequests::Forward },
         tls: settings.http_tls.clone(),
         limits: settings.http_limits,
+        audit: None,
     }
 }
 
@@ -457,7 +470,7 @@ async fn sequence(mut settings: config::Settings, objects: Objects, mode: Mode) 
             return Exit::Config;
         }
     };
-    let signals = tokio::spawn(wait_for_signal(agent.shutdown.clone(), agent.reload.clone()));
+    let signals = tokio::spawn(wait_for_signal(agent.shutdown.clone(), agent.reload.clone(), None));
     let ended = agent.done.await;
     signals.abort();
     if let Err(error) = std::fs::remove_dir_all(&own) {

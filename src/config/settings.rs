@@ -8,8 +8,8 @@ use quorate_proto::MemberId;
 
 use super::diagnostic::Diagnostic;
 use super::task_object::ObjectContext;
-use crate::http::{Addr, Limits};
 use crate::http::tls::Tls;
+use crate::http::{Addr, Limits};
 use crate::source::{consul, vault};
 use crate::{audit, cluster, task, terraform};
 

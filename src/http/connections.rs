@@ -322,7 +322,11 @@ mod tests {
         assert_eq!(table.take_late(at(12)), [(ids[4], Ended::SlowHead)]);
         table.set(ids[2], Phase::Resting, at(30));
         table.set_blocked(ids[3], true, at(30));
-        assert_eq!(table.take_late(at(61)), [(ids[3], Ended::SlowReader)], "asked again, it is blocked since the first");
+        assert_eq!(
+            table.take_late(at(61)),
+            [(ids[3], Ended::SlowReader)],
+            "asked again, it is blocked since the first"
+        );
         assert_eq!(table.take_late(at(92)), [(ids[2], Ended::Idle)]);
         assert_eq!(table.take_late(at(9999)), [], "an answer takes as long as it takes");
         assert_eq!(table.len(), 1);

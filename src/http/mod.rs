@@ -18,6 +18,7 @@
 //! CORS (no header is ever sent, so pages of other origins read nothing). Creating, deleting,
 //! inspecting and running tasks: such requests are told so with 501.
 
+mod audited;
 mod body;
 mod caller;
 mod cancel;
@@ -54,6 +55,7 @@ pub use self::limits::Limits;
 pub use self::listen::Addr;
 use self::listen::Listener;
 pub use self::tasks::answer;
+use crate::audit::Trail;
 use crate::runtime::handle::{Forwarded, Handle};
 
 /// What a follower does with a request that only the leader can answer.
@@ -67,7 +69,7 @@ pub enum FollowerRequests {
 }
 
 /// How the API is offered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Where to listen; port 0 takes a free one.
     pub addr: Addr,
@@ -79,6 +81,8 @@ pub struct Settings {
     pub tls: Option<tls::Tls>,
     /// How many connections it takes.
     pub limits: Limits,
+    /// Where it is written down who changed what; `None`: nowhere.
+    pub audit: Option<Trail>,
 }
 
 /// Why the API is not offered. Nothing was started.
@@ -132,6 +136,7 @@ struct Face {
     handle: Handle,
     follower_requests: FollowerRequests,
     guard: guard::Guard,
+    audit: Option<Trail>,
     shutdown: CancellationToken,
 }
 
@@ -151,6 +156,7 @@ pub fn serve(
         handle,
         follower_requests: settings.follower_requests,
         guard: guard::Guard::new(addr.tcp(), &settings.allowed_hosts),
+        audit: settings.audit.clone(),
         shutdown,
     };
     let (report, stopped) = oneshot::channel();
@@ -169,13 +175,13 @@ pub fn serve(
 }
 
 async fn run(face: Face, door: server::Door, forwarded: mpsc::Receiver<Forwarded>) -> io::Result<()> {
-    let (shutdown, handle) = (face.shutdown.clone(), face.handle.clone());
+    let (shutdown, handle, audit) = (face.shutdown.clone(), face.handle.clone(), face.audit.clone());
     let shared = web::Data::new(face);
     let app = || App::new().app_data(shared.clone()).default_service(web::to(routes::respond));
     let server = server::serve(vec![door], app, handle.metrics.clone(), shutdown);
     // Only the server itself ends this: after the stop, or because it cannot go on.
     tokio::select! {
         outcome = server => outcome,
-        () = serve_forwarded(&handle, forwarded) => Ok(()),
+        () = serve_forwarded(&handle, audit.as_ref(), forwarded) => Ok(()),
     }
 }

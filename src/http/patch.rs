@@ -73,7 +73,7 @@ pub(super) fn run_mode(mut runs: impl Iterator<Item = String>) -> Result<RunMode
 }
 
 /// `{"enabled": bool}`, weakly typed as in CTS, and nothing else.
-fn enabled_in(body: &[u8]) -> Result<bool, String> {
+pub(super) fn enabled_in(body: &[u8]) -> Result<bool, String> {
     let body: Value =
         serde_json::from_slice(body).map_err(|error| format!("the request's body is not valid JSON: {error}"))?;
     let Value::Object(fields) = body else {

@@ -5,12 +5,14 @@ use std::time::Duration;
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use super::audited::Draft;
 use super::error::{Shape, error, json, text};
 use super::forward::{self, Answer};
 use super::reply::Left;
 use super::stream::{Busy, Place};
 use super::tasks::{handle_request, is_task_path};
 use super::{Face, body, caller, cluster, limits, readiness, reload, schema, stale};
+use crate::audit::Trail;
 use crate::runtime::handle::{ApiRequest, ApiResponse, Request};
 use crate::runtime::{clock, metrics};
 
@@ -19,7 +21,9 @@ pub(super) async fn respond(request: HttpRequest, payload: web::Payload, face: w
     let busy = request.conn_data::<Place>().map(Place::busy);
     let request_id = uuid::Uuid::new_v4().to_string();
     let path = request.path().to_owned();
-    let answer = dispatch(&request, payload, &face, &path, &request_id, busy.as_ref()).await;
+    let mut draft = Draft::new(&face, &request, &request_id);
+    let answer = dispatch(&request, payload, &face, &request_id, busy.as_ref(), &mut draft).await;
+    draft.finish(&answer.response).await;
     face.handle.metrics.http_request(pattern(&path), answer.response.status);
     tracing::debug!(method = %request.method(), path, status = answer.response.status, request_id, "answered");
     write(answer)
@@ -29,10 +33,11 @@ async fn dispatch(
     request: &HttpRequest,
     payload: web::Payload,
     face: &Face,
-    path: &str,
     request_id: &str,
     busy: Option<&Busy>,
+    draft: &mut Draft,
 ) -> Answer {
+    let path = request.path();
     if let Err(why) = face.guard.check(request) {
         return error(StatusCode::FORBIDDEN, Shape::of(path), &why, request_id).into();
     }
@@ -54,13 +59,37 @@ async fn dispatch(
         let method = if *request.method() == Method::HEAD { "GET" } else { request.method().as_str() };
         let (method, target, request_id) = (method.to_owned(), target.to_owned(), request_id.to_owned());
         let caller = caller::of(request, face);
+        if let Err(refused) = draft.begin(path, &body).await {
+            return refused.into();
+        }
+        let changes = !reads(request.method());
         let request = ApiRequest { method, target, body, request_id, caller };
+        if changes {
+            return to_its_end(face, request, draft.take()).await;
+        }
         return forward::resolve(&face.handle, face.follower_requests, request).await;
     }
     if !reads(request.method()) {
         busy.into_iter().for_each(Busy::changes);
+        if let Err(refused) = draft.begin(path, &[]).await {
+            return refused.into();
+        }
     }
     own(request, face, path, request_id).await.into()
+}
+
+/// A change is made and written down, whether or not the client waits for it.
+async fn to_its_end(face: &Face, request: ApiRequest, mut draft: Draft) -> Answer {
+    let (handle, mode, request_id) = (face.handle.clone(), face.follower_requests, request.request_id.clone());
+    let work = actix_web::rt::spawn(async move {
+        let answer = forward::resolve(&handle, mode, request).await;
+        draft.finish(&answer.response).await;
+        answer
+    });
+    work.await.unwrap_or_else(|_| {
+        // Not reached: a panic ends the process.
+        error(StatusCode::INTERNAL_SERVER_ERROR, Shape::WithId, "the request was given up", &request_id).into()
+    })
 }
 
 fn reads(method: &Method) -> bool {
@@ -85,7 +114,10 @@ async fn own(request: &HttpRequest, face: &Face, path: &str, request_id: &str) -
         "/v1/status/cluster" | "/status/cluster" => cluster::status(face, request.query_string(), request_id).await,
         "/v1/cluster" => cluster::overview(face, request.query_string(), request_id).await,
         "/v1/cluster/leave" => leave(face, request_id).await,
-        "/v1/cluster/reload" => reload::reload(face, request_id).await,
+        "/v1/cluster/reload" => {
+            face.audit.iter().for_each(Trail::reopen);
+            reload::reload(face, request_id).await
+        }
         "/v1/health" => match face.handle.health().not_ready {
             None => json(StatusCode::OK, &serde_json::json!({})),
             Some(why) => error(StatusCode::SERVICE_UNAVAILABLE, Shape::Plain, &why, request_id),
@@ -134,7 +166,7 @@ async fn leave(face: &Face, request_id: &str) -> ApiResponse {
 }
 
 /// The path as a label of metrics: a bounded set, whatever clients send.
-fn pattern(path: &str) -> &'static str {
+pub(super) fn pattern(path: &str) -> &'static str {
     match path {
         "/v1/status" => "/v1/status",
         "/v1/status/cluster" | "/status/cluster" => "/v1/status/cluster",

@@ -182,6 +182,11 @@ pub(super) fn name_in_path<'a>(call: &Call<'_>, raw: &'a str) -> Result<Cow<'a, 
     if name.contains('/') { Err(bad()) } else { Ok(name) }
 }
 
+/// A part of a path as text; `None`: it is none.
+pub(super) fn decoded(raw: &str) -> Option<Cow<'_, str>> {
+    percent_decode(raw)
+}
+
 fn percent_decode(raw: &str) -> Option<Cow<'_, str>> {
     if !raw.contains('%') {
         return Some(Cow::Borrowed(raw));

@@ -239,7 +239,11 @@ impl Metrics {
         r.register("http_connections_refused", "Connections that were not taken, by reason", self.http_refused.clone());
         r.register("http_connections_ended", "Connections ended from here, by reason", self.http_ended.clone());
         r.register("audit_lines", "Lines of the audit trail that were written", self.audit_written.clone());
-        r.register("audit_sink_failures", "Lines that a sink of the audit trail did not take", self.audit_failed.clone());
+        r.register(
+            "audit_sink_failures",
+            "Lines that a sink of the audit trail did not take",
+            self.audit_failed.clone(),
+        );
         r.register("audit_lines_lost", "Lines that no sink of the audit trail took", self.audit_lost.clone());
     }
 
