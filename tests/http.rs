@@ -272,7 +272,7 @@ fn a_task_is_made_inspected_and_deleted() {
         let mut agent = Agent::leading();
         let client = agent.spawn("POST", path, body);
         match agent.asked() {
-            Request::Create { spec, run, reply } => {
+            Request::Create { spec, run, reply, .. } => {
                 assert_eq!((spec.name.as_str(), run), ("more", mode));
                 reply.send(Ok(plan.clone())).unwrap();
             }
@@ -287,7 +287,7 @@ fn a_task_is_made_inspected_and_deleted() {
     let mut agent = Agent::leading();
     let client = agent.spawn("DELETE", "/v1/tasks/more", "");
     match agent.asked() {
-        Request::Delete { task, reply } => {
+        Request::Delete { task, reply, .. } => {
             assert_eq!(task, "more");
             reply.send(Ok(())).unwrap();
         }
@@ -1111,6 +1111,7 @@ fn tasks() -> Vec<Arc<TaskReport>> {
         epoch: 7,
         trigger: "schedule".to_owned(),
         cut_short: None,
+        asked_by: None,
     };
     let task = |name: &str, enabled, status, events, activity| {
         Arc::new(TaskReport {

@@ -12,11 +12,12 @@ use super::cluster::form_pairs;
 use super::error::{Shape, error, json};
 use super::reply::{
     Activity as ActivityBody, ConsulFaultNow, ConsulNow, EnabledCounts, Event, EventConfig, Message, Overall,
-    Progress as ProgressBody, RunNow, StatusCounts, SteppedDown, TaskNow, TaskStatus, TaskStatuses, TaskSummary,
-    TasksNow,
+    Progress as ProgressBody, RunNow, StatusCounts, SteppedDown, TaskChange, TaskNow, TaskStatus, TaskStatuses,
+    TaskSummary, TasksNow,
 };
 use super::state::{self, is_state_path};
 use super::{cancel, create, duration, forward, limits, patch, reload, stale};
+use crate::roster::Changed;
 use crate::runtime::agent::roster::DIFFERENCES_PATH;
 use crate::runtime::handle::{
     ApiRequest, ApiResponse, Caller, ClusterSnapshot, ConsulFault, ConsulReport, Handle, Request, RunMode,
@@ -154,7 +155,7 @@ pub(super) fn read(
             let body = TasksNow {
                 answered_by: cluster.view.observer.to_string(),
                 stale_since: stale.map(stale::rfc3339),
-                tasks: tasks.tasks.iter().map(|task| now_body(task)).collect(),
+                tasks: tasks.tasks.iter().map(|task| now_body(task, tasks.changed.get(&task.name))).collect(),
                 differences: tasks.differences.iter().map(|(agent, how)| (agent.to_string(), how.clone())).collect(),
                 consul: tasks.consul.as_ref().map(consul_body),
                 request_id: call.request_id.to_owned(),
@@ -325,7 +326,7 @@ fn event_body(task: &TaskReport, event: &RunEvent) -> Event {
     }
 }
 
-fn now_body(task: &TaskReport) -> TaskNow {
+fn now_body(task: &TaskReport, changed: Option<&Changed>) -> TaskNow {
     let (mut since, mut until, mut why) = (None, None, None);
     let state = match &task.activity {
         Activity::Idle => "idle",
@@ -366,6 +367,7 @@ fn now_body(task: &TaskReport) -> TaskNow {
         timeout: task.timeout.map(duration::show),
         grace: duration::show(task.grace),
         events: task.events.iter().map(run_body).collect(),
+        changed: changed.map(change_body),
     }
 }
 
@@ -379,7 +381,13 @@ fn run_body(event: &RunEvent) -> RunNow {
         error: event.error.clone(),
         epoch: event.epoch,
         trigger: event.trigger.clone(),
+        asked_by: event.asked_by.clone(),
     }
+}
+
+fn change_body(changed: &Changed) -> TaskChange {
+    let at = DateTime::from_timestamp(changed.at, 0).unwrap_or_default();
+    TaskChange { what: changed.what.clone(), by: changed.by.clone(), at: stale::rfc3339(at) }
 }
 
 pub(super) fn nanos(at: DateTime<Local>) -> String {

@@ -45,6 +45,8 @@ pub struct TasksSnapshot {
     pub differences: BTreeMap<MemberId, BTreeMap<String, Differs>>,
     /// How Consul is doing; `None`: no task asks it.
     pub consul: Option<ConsulReport>,
+    /// Who changed which task last at run time.
+    pub changed: BTreeMap<String, roster::Changed>,
 }
 
 /// How Consul is doing, as the leader sees it.
@@ -247,6 +249,13 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// For what is kept: the same as shown, cut where somebody has a very long name.
+    pub fn kept(&self) -> String {
+        /// Characters. What is kept of a run has to stay small.
+        const MAX: usize = 160;
+        self.to_string().chars().take(MAX).collect()
+    }
+
     /// An agent that asks for itself.
     pub fn member(agent: &MemberId) -> Self {
         let agent = agent.to_string();
@@ -309,6 +318,8 @@ pub enum Request {
     },
     /// Make a task (leader only). The plan is there for [`RunMode::Inspect`].
     Create {
+        /// Who asks.
+        by: Caller,
         /// What to make.
         spec: Box<TaskSpec>,
         /// And then.
@@ -318,6 +329,8 @@ pub enum Request {
     },
     /// Delete a task (leader only): it goes when nothing of it runs.
     Delete {
+        /// Who asks.
+        by: Caller,
         /// Which.
         task: String,
         /// Answered when it is marked on a majority.
@@ -325,6 +338,8 @@ pub enum Request {
     },
     /// Run a task now, by hand (leader only). Answers when the run is decided, not when it ends.
     Run {
+        /// Who asks.
+        by: Caller,
         /// Which.
         task: String,
         /// `Err`: it cannot run.
@@ -351,6 +366,8 @@ pub enum Request {
     Forward(ApiRequest, oneshot::Sender<Result<ApiResponse, ForwardError>>),
     /// Enable or disable a task (leader only).
     SetEnabled {
+        /// Who asks.
+        by: Caller,
         /// Which.
         task: String,
         /// To what.

@@ -88,7 +88,7 @@ fn ten_thousand_slow_connections_cost_neither_the_lease_nor_anybody_elses_answer
     if connections < WANTED {
         println!("the hard limit of open files is {limit}: {connections} connections at a time instead of {WANTED}");
     }
-    let mut site = Site::new(3, "lan", "1s", vec![Task::ticking("tick")]);
+    let mut site = Site::new(3, "lan", "10s", vec![Task::ticking("tick")]);
     site.found();
     let (addr, pid) = (site[0].addr, site[0].pid());
     let (epoch, before) = (site.view(0).unwrap().epoch, memory(pid));

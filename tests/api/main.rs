@@ -3,9 +3,10 @@
 #![expect(clippy::disallowed_methods, reason = "tests measure on the real clocks")]
 #![expect(clippy::print_stdout, reason = "what was measured is printed for reading")]
 
+mod audit;
 mod flood;
 #[path = "../cluster/harness/mod.rs"]
-#[expect(dead_code, reason = "the harness of the cluster tests, of which a part is needed")]
+#[allow(dead_code, reason = "the harness of the cluster tests, of which a part is needed")]
 mod harness;
 mod slow;
 mod sockets;

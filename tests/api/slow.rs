@@ -12,7 +12,7 @@ const HOME: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const LIMIT: Duration = Duration::from_mins(3);
 
 fn single(more: &str) -> Site {
-    let mut site = Site::new(1, "local", "1s", vec![Task::once("once")]);
+    let mut site = Site::new(1, "lan", "10s", vec![Task::once("once")]);
     site.shape.more = more.to_owned();
     site.found();
     site

@@ -378,6 +378,7 @@ impl Loop {
                 specs: roster::specs(self),
                 differences: self.differences.clone(),
                 consul: self.consul.as_ref().and_then(Watches::report),
+                changed: roster::changed(&self.roster),
             }
         } else {
             TasksSnapshot::default()
