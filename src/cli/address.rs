@@ -1,7 +1,7 @@
 //! Where an agent is and how it is trusted: CTS's flags and environment of everything that asks an agent
 //! (`reference/cts.md` 5.3). Flags beat the environment, and `QUORATE_*` beats `CTS_*` there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -9,6 +9,7 @@ use super::client::ClientError;
 use super::env;
 use super::output::complain;
 use super::tls::Trust;
+use super::token::Token;
 
 /// Where an agent is when nobody says.
 pub(super) const DEFAULT: &str = "http://localhost:8558";
@@ -37,6 +38,9 @@ pub(super) struct Address {
     /// Whether to check the agent's certificate [default: true] [env: QUORATE_SSL_VERIFY, CTS_SSL_VERIFY]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     ssl_verify: Option<String>,
+    /// File with a token to show [env: QUORATE_TOKEN (the token itself), QUORATE_TOKEN_FILE]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 impl Address {
@@ -49,6 +53,21 @@ impl Address {
         complain("==> Warning: the -port option is deprecated, use -http-addr instead");
         with_port(&url, port)
             .ok_or_else(|| ClientError::Setting(format!("-port {port} does not fit to the address {url}")))
+    }
+
+    /// Whether flags or the environment say where the agent is.
+    pub(super) fn is_given(&self) -> bool {
+        self.http_addr.is_some() || env::read("QUORATE_HTTP_ADDR").is_some() || env::read("CTS_ADDRESS").is_some()
+    }
+
+    /// The same at a socket.
+    pub(super) fn at_socket(&self, path: &Path) -> Self {
+        Self { http_addr: Some(format!("unix://{}", path.display())), port: None, ..self.clone() }
+    }
+
+    /// The token to show, if there is one.
+    pub(super) fn token(&self) -> Result<Option<Token>, ClientError> {
+        Token::find(self.token_file.as_deref(), &env::read).map_err(ClientError::Setting)
     }
 
     /// Whom to trust and what to show.

@@ -5,13 +5,15 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::address::Address;
-use super::paint::clean_lines;
+use super::paint::{clean, clean_lines};
 use super::tls::told;
+use super::token::Token;
 use crate::http::reply::Failure;
 use crate::tls::{self, Probe, Trouble, causes};
 
@@ -45,7 +47,7 @@ pub(super) enum ClientError {
     #[error("cannot talk to {0}: {why}", why = told(*.1))]
     Tls(String, Trouble),
     /// The agent said no.
-    #[error("request returned {} status code with error: {message}", .status.as_u16())]
+    #[error("request returned {} status code with error: {message}{hint}", .status.as_u16())]
     Refusal {
         /// HTTP status.
         status: StatusCode,
@@ -53,6 +55,8 @@ pub(super) enum ClientError {
         message: String,
         /// By which the agent's log names this request.
         request_id: Option<String>,
+        /// What would help, on a line of its own; empty: nothing that is known here.
+        hint: String,
     },
     /// Something else answers there.
     #[error("{0} does not answer as an agent does: {1}")]
@@ -62,9 +66,9 @@ pub(super) enum ClientError {
 impl ClientError {
     /// In the words in which CTS tells that a task was not created or deleted.
     pub(super) fn with_reason(&self) -> String {
-        let Self::Refusal { status, message, request_id } = self else { return self.to_string() };
+        let Self::Refusal { status, message, request_id, hint } = self else { return self.to_string() };
         let id = request_id.as_ref().map_or_else(String::new, |id| format!(" (Request ID: {})", clean_lines(id)));
-        format!("{status}: {message}, see logs for more details{id}")
+        format!("{status}: {message}, see logs for more details{id}{hint}")
     }
 }
 
@@ -79,6 +83,7 @@ pub(super) struct Client {
     probe: Option<Probe>,
     /// A certificate is shown.
     is_somebody: bool,
+    token: Option<Token>,
     patience: Option<Duration>,
 }
 
@@ -117,7 +122,8 @@ impl Client {
         let http = builder.build().map_err(|error| setting(&causes(&error)))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| setting(&error))?;
-        Ok(Self { shown: place.shown, base: place.base, http, runtime, probe, is_somebody, patience })
+        let token = address.token()?;
+        Ok(Self { shown: place.shown, base: place.base, http, runtime, probe, is_somebody, token, patience })
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Value, ClientError> {
@@ -156,7 +162,12 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.base));
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        let header = self.token.as_ref().and_then(|token| HeaderValue::try_from(token.bearer()).ok());
+        if let Some(mut header) = header {
+            header.set_sensitive(true);
+            request = request.header(AUTHORIZATION, header);
+        }
         match self.patience {
             Some(patience) => request.timeout(patience),
             None => request,
@@ -180,7 +191,23 @@ impl Client {
             Ok(failure) => (failure.error.message, failure.request_id),
             Err(_) => (super::table::cut(String::from_utf8_lossy(&body).trim(), 300), None),
         };
-        Err(ClientError::Refusal { status, message: clean_lines(message.trim()), request_id })
+        let (message, hint) = (clean_lines(message.trim()), self.hint(status));
+        Err(ClientError::Refusal { status, message, request_id, hint })
+    }
+
+    /// What to do about a refusal, for whoever is tired.
+    fn hint(&self, status: StatusCode) -> String {
+        match (status, &self.token) {
+            (StatusCode::UNAUTHORIZED, None) => {
+                "\nset QUORATE_TOKEN, or give -token-file FILE; on the agent's host its administrator needs no token: \
+                 -http-addr unix://DATA_DIR/admin.sock"
+                    .to_owned()
+            }
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(token)) => {
+                format!("\nthe token is that of {}", clean(&token.from))
+            }
+            _ => String::new(),
+        }
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> ClientError {
@@ -290,7 +317,8 @@ mod tests {
     #[test]
     fn a_refusal_has_its_reason_and_the_request() {
         let status = StatusCode::BAD_REQUEST;
-        let refusal = ClientError::Refusal { status, message: "no".to_owned(), request_id: Some("r-1".to_owned()) };
+        let (message, request_id) = ("no".to_owned(), Some("r-1".to_owned()));
+        let refusal = ClientError::Refusal { status, message, request_id, hint: String::new() };
         assert_eq!(refusal.with_reason(), "400 Bad Request: no, see logs for more details (Request ID: r-1)");
         assert_eq!(refusal.to_string(), "request returned 400 status code with error: no");
     }

@@ -38,6 +38,7 @@ mod table;
 mod task;
 mod time;
 mod tls;
+mod token;
 mod trail;
 mod watch;
 
@@ -84,6 +85,9 @@ enum Command {
     /// Look at the Terraform state that the cluster keeps, take it out, put it in
     #[command(subcommand)]
     State(state::StateCommand),
+    /// Who may use the API: make tokens, look at them, revoke them
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -130,6 +134,7 @@ fn dispatch(command: Command, program: Program) -> ExitCode {
         Command::Reload(args) => reload::run(&args),
         Command::Task(command) => task::run(command, program),
         Command::State(command) => state::run(command),
+        Command::Token(command) => token::run(command),
         Command::Keygen => keygen::run(),
         Command::Version => output::say(&program.version()),
         Command::Completion(args) => completion::run(&args, &mut Cli::command(), program),

@@ -92,6 +92,8 @@ fn changed(running: &Settings, now: &Settings) -> Vec<String> {
         ("tls", running.http_tls != now.http_tls),
         ("limits", running.http_limits != now.http_limits),
         ("audit", running.audit != now.audit),
+        ("access", running.access != now.access),
+        ("insecure", running.insecure != now.insecure),
         ("data_dir", running.data_dir != now.data_dir),
         ("working_dir", running.working_dir != now.working_dir),
         ("log_level", running.log != now.log),

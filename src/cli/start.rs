@@ -199,13 +199,14 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
     };
     tracing::info!(
         address = %server.addr(), tls = http.tls.is_some(),
-        "the HTTP API listens; change it with http_addr or -http-addr{}",
-        if http.tls.as_ref().is_some_and(|tls| tls.clients.is_some()) {
-            ", clients must show a certificate"
-        } else {
-            " (there are no credentials)"
-        }
+        "the HTTP API listens; change it with http_addr or -http-addr{}", credentials(&before, &http)
     );
+    if http.insecure {
+        tracing::warn!(
+            address = %server.addr(),
+            "INSECURE: whoever reaches the API may run and change everything, as the user of this agent (insecure = true)"
+        );
+    }
     let registered = match registration::register(
         &before,
         server.addr().tcp().map(|addr| addr.port()),
@@ -300,6 +301,23 @@ fn announce(settings: &config::Settings) {
     }
 }
 
+/// What the API asks of clients.
+fn credentials(settings: &config::Settings, http: &http::Settings) -> String {
+    let certificates = http.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
+    let shows = if certificates { ", clients must show a certificate" } else { "" };
+    match (&settings.access, &http.admin) {
+        (Some(rules), Some(admin)) => {
+            format!(
+                "{shows}; access is controlled, default {:?}, {} for the local administrator",
+                rules.default.as_str(),
+                admin.display()
+            )
+        }
+        _ if certificates => shows.to_owned(),
+        _ => " (there are no credentials)".to_owned(),
+    }
+}
+
 fn http_settings(settings: &config::Settings) -> http::Settings {
     let ha = settings.cluster.as_ref();
     let redirect = ha.is_some_and(|ha| ha.follower_requests == config::FollowerRequests::Redirect);
@@ -310,6 +328,8 @@ fn http_settings(settings: &config::Settings) -> http::Settings {
         tls: settings.http_tls.clone(),
         limits: settings.http_limits,
         audit: None,
+        admin: settings.access.is_some().then(|| settings.data_dir.join("admin.sock")),
+        insecure: settings.insecure,
     }
 }
 
@@ -348,6 +368,7 @@ fn runtime_settings(
         network,
         // Others are not told of a socket, which is of this machine only.
         api_addr: settings.http_addr.tcp().unwrap_or(std::net::SocketAddr::from(([127, 0, 0, 1], 0))),
+        access: settings.access,
         data_dir: settings.data_dir,
         tasks: settings.tasks,
         terraform: settings.terraform,

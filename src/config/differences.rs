@@ -43,7 +43,10 @@ fn api(raw: &RawRoot, settings: &Settings, found: &mut Vec<Diagnostic>) {
         let message = format!(
             "the API listens on {addr} only: CTS listens on all interfaces, and whoever reaches it controls every task"
         );
-        let help = format!("http_addr = \"0.0.0.0:{}\" is as in CTS", addr.port());
+        let help = format!(
+            "http_addr = \"0.0.0.0:{}\" with insecure = true is as in CTS; better with `tls` and verify_incoming, or `access`",
+            addr.port()
+        );
         found.push(different(raw.port.as_ref().map(|port| &port.key), message, help));
     }
 }

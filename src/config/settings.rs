@@ -11,7 +11,7 @@ use super::task_object::ObjectContext;
 use crate::http::tls::Tls;
 use crate::http::{Addr, Limits};
 use crate::source::{consul, vault};
-use crate::{audit, cluster, task, terraform};
+use crate::{access, audit, cluster, task, terraform};
 
 /// Port of the API.
 pub const HTTP_PORT: u16 = 8558;
@@ -35,6 +35,10 @@ pub struct Settings {
     pub http_limits: Limits,
     /// `None`: nobody writes down who changed what.
     pub audit: Option<audit::Settings>,
+    /// `None`: whoever reaches the API may do everything.
+    pub access: Option<access::Rules>,
+    /// Whoever reaches the API from elsewhere may change everything, and `insecure = true` says that this is meant.
+    pub insecure: bool,
     /// Where the promise and the replicated state live; absolute.
     pub data_dir: PathBuf,
     /// Parent of the tasks' directories; absolute.

@@ -10,7 +10,7 @@ use serde_json::{Value, json as object};
 use super::cluster::form_pairs;
 use super::error::{Shape, error};
 use super::routes::pattern;
-use super::tasks::{decoded, handle_request};
+use super::tasks::{handle_request, percent_decode};
 use super::{Face, caller, limits};
 use crate::access::Identity;
 use crate::audit::{Line, Outcome, Stage, Trail};
@@ -79,7 +79,7 @@ impl Draft {
             method: method.to_owned(),
             path: pattern(path).to_owned(),
             action: action.to_owned(),
-            task: task.map(|raw| decoded(raw).map_or_else(|| raw.to_owned(), |name| name.into_owned())),
+            task: task.map(|raw| percent_decode(raw).map_or_else(|| raw.to_owned(), |name| name.into_owned())),
             flags,
             before: None,
             after: None,
@@ -90,6 +90,14 @@ impl Draft {
         };
         let (trail, handle) = (trail.clone(), handle.clone());
         Self(Some(Box::new(Inner { trail, handle, line, change, after: None, begun: false })))
+    }
+
+    /// Who asks is known better now.
+    pub(super) fn set_caller(&mut self, caller: &Caller) {
+        if let Some(inner) = &mut self.0 {
+            inner.line.who = who(&caller.identity);
+            inner.line.from.clone_from(&caller.address);
+        }
     }
 
     /// Takes it over, to finish it elsewhere.

@@ -62,7 +62,7 @@ pub(super) fn of(request: &HttpRequest, face: &Face) -> Caller {
     let identity = match request.conn_data::<Shown>() {
         None | Some(Shown::Nothing) => Identity::Anonymous,
         Some(Shown::Certificate(names)) => Identity::Certificate(names.clone()),
-        Some(Shown::User(uid, user)) => Identity::Socket { uid: *uid, user: user.clone(), admin: false },
+        Some(Shown::User(uid, user)) => Identity::Socket { uid: *uid, user: user.clone(), admin: face.admin },
     };
     Caller { address, agent, identity }
 }

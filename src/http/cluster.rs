@@ -6,11 +6,11 @@ use actix_web::http::StatusCode;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::error::{Shape, error, json};
-use super::reply::{Cluster, Details, Member, Quorum};
+use super::reply::{AccessNow, Cluster, Details, Member, Quorum};
 use super::{Face, duration, limits};
 use crate::cluster::settings::LeadershipMode;
 use crate::cluster::view::{MemberState, MemberView};
-use crate::runtime::handle::{ApiResponse, ClusterSnapshot, Health};
+use crate::runtime::handle::{ApiResponse, ClusterSnapshot};
 
 /// `GET /v1/status/cluster`: 405 without high availability, as in CTS.
 pub(super) async fn status(face: &Face, query: &str, request_id: &str) -> ApiResponse {
@@ -23,10 +23,10 @@ pub(super) async fn status(face: &Face, query: &str, request_id: &str) -> ApiRes
 
 /// `GET /v1/cluster`: the same with details, also for a single agent.
 pub(super) async fn overview(face: &Face, query: &str, request_id: &str) -> ApiResponse {
-    poll(face, query, request_id, |snapshot, health| Some(details(snapshot, health))).await
+    poll(face, query, request_id, |face, snapshot| Some(details(face, snapshot))).await
 }
 
-type Detail = fn(&ClusterSnapshot, &Health) -> Option<Details>;
+type Detail = fn(&Face, &ClusterSnapshot) -> Option<Details>;
 
 async fn poll(face: &Face, query: &str, request_id: &str, detail: Detail) -> ApiResponse {
     let snapshot = match LongPoll::parse(query) {
@@ -38,7 +38,14 @@ async fn poll(face: &Face, query: &str, request_id: &str, detail: Detail) -> Api
         },
     };
     let mut answer = body(&snapshot, request_id);
-    answer.details = detail(&snapshot, &face.handle.health());
+    answer.details = detail(face, &snapshot);
+    if answer.details.is_some() && face.insecure {
+        answer.alarms.push(format!(
+            "whoever reaches the API of {} may run and change everything: it is not on the loopback, and asks nobody who \
+             they are (insecure = true)",
+            snapshot.view.observer
+        ));
+    }
     json(StatusCode::OK, &answer)
 }
 
@@ -76,14 +83,20 @@ pub(super) fn form_pairs(query: &str) -> Vec<(String, String)> {
         .map_or_else(|_| Vec::new(), actix_web::web::Query::into_inner)
 }
 
-fn details(snapshot: &ClusterSnapshot, health: &Health) -> Details {
+fn details(face: &Face, snapshot: &ClusterSnapshot) -> Details {
+    let rules = face.handle.gate.rules();
     Details {
         high_availability: snapshot.high_availability,
         formed: snapshot.view.formed,
         leading: snapshot.leading,
         leader_since: snapshot.leader_since.map(rfc3339),
         leader_why: snapshot.leader_why.clone(),
-        not_ready: health.not_ready.clone(),
+        not_ready: face.handle.health().not_ready,
+        access: Some(AccessNow {
+            enabled: rules.is_some(),
+            anonymous: rules.map_or("write", |rules| rules.default.as_str()).to_owned(),
+            insecure: face.insecure,
+        }),
     }
 }
 

@@ -7,7 +7,8 @@ use super::cluster::form_pairs;
 use super::error::{Shape, json};
 use super::schema::{self, Body};
 use super::tasks::{Call, ask_for_change, name_in_path, unknown_task};
-use super::{cancel, forward, patch};
+use super::{access, cancel, forward, patch};
+use crate::access::{Grants, Need, Role, Scope};
 use crate::runtime::handle::{ApiResponse, ChangeError, Handle, Request, RunMode, TasksSnapshot};
 
 /// `GET /v1/tasks` and `GET /v1/tasks/{name}`.
@@ -28,7 +29,7 @@ pub(super) fn get(handle: &Handle, call: &Call<'_>, tasks: &TasksSnapshot, raw_n
 }
 
 /// `POST /v1/tasks[?run=now|inspect]`.
-pub(super) async fn create(handle: &Handle, call: &Call<'_>) -> ApiResponse {
+pub(super) async fn create(handle: &Handle, call: &Call<'_>, grants: &Grants) -> ApiResponse {
     let refuse = |text: &str| call.error(StatusCode::BAD_REQUEST, Shape::WithId, text);
     let run = match run_mode(call.query) {
         Ok(run) => run,
@@ -43,6 +44,10 @@ pub(super) async fn create(handle: &Handle, call: &Call<'_>) -> ApiResponse {
         Ok(spec) => spec,
         Err(text) => return refuse(&format!("error with task configuration: {text}")),
     };
+    let need = Need::new(Role::Admin, Scope::Task(spec.name.clone()));
+    if let Err(refused) = access::allow(&call.caller.identity, grants, &need) {
+        return refused.response(call.path, call.request_id);
+    }
     let shown = handle.objects.show(&spec);
     let by = call.caller.clone();
     let make = |reply| Request::Create { by, spec: Box::new(spec), run, reply };

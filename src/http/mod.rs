@@ -18,6 +18,7 @@
 //! CORS (no header is ever sent, so pages of other origins read nothing). Creating, deleting,
 //! inspecting and running tasks: such requests are told so with 501.
 
+mod access;
 mod audited;
 mod body;
 mod caller;
@@ -32,6 +33,7 @@ mod guard;
 mod limits;
 pub mod listen;
 mod patch;
+mod permission;
 mod readiness;
 mod reload;
 pub mod reply;
@@ -43,8 +45,10 @@ pub mod state;
 mod stream;
 mod tasks;
 pub mod tls;
+mod tokens;
 
 use std::io;
+use std::path::PathBuf;
 
 use actix_web::{App, web};
 use tokio::sync::{mpsc, oneshot};
@@ -83,6 +87,10 @@ pub struct Settings {
     pub limits: Limits,
     /// Where it is written down who changed what; `None`: nowhere.
     pub audit: Option<Trail>,
+    /// The socket of the local administrator: whoever may connect to it may do everything. `None`: there is none.
+    pub admin: Option<PathBuf>,
+    /// Whoever reaches the API from elsewhere may change everything, and the operator said so.
+    pub insecure: bool,
 }
 
 /// Why the API is not offered. Nothing was started.
@@ -109,6 +117,7 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Server {
     addr: Addr,
+    admin: Option<PathBuf>,
     stopped: oneshot::Receiver<io::Result<()>>,
 }
 
@@ -122,7 +131,8 @@ impl Server {
     pub async fn stopped(self) -> io::Result<()> {
         let outcome =
             self.stopped.await.unwrap_or_else(|_| Err(io::Error::other("the HTTP thread ended without a word")));
-        if let Addr::Unix(path) = &self.addr {
+        let own = if let Addr::Unix(path) = &self.addr { Some(path) } else { None };
+        for path in own.into_iter().chain(&self.admin) {
             // Gone already when the server took it along.
             drop(std::fs::remove_file(path));
         }
@@ -137,6 +147,9 @@ struct Face {
     follower_requests: FollowerRequests,
     guard: guard::Guard,
     audit: Option<Trail>,
+    /// This is the face on the socket of the local administrator.
+    admin: bool,
+    insecure: bool,
     shutdown: CancellationToken,
 }
 
@@ -151,19 +164,27 @@ pub fn serve(
     let tls = settings.tls.as_ref().map(tls::Tls::load).transpose()?;
     let bind = |source| ServeError::Bind { addr: settings.addr.clone(), source };
     let (listener, addr) = Listener::bind(&settings.addr).map_err(bind)?;
-    let door = server::Door { listener, tls, limits: settings.limits };
+    let admin = settings.admin.as_ref().map(|path| {
+        let addr = Addr::Unix(path.clone());
+        let bound = Listener::bind(&addr);
+        bound.map(|(listener, _)| listener).map_err(|source| ServeError::Bind { addr, source })
+    });
+    let admin = admin.transpose()?;
     let face = Face {
         handle,
+        admin: false,
+        insecure: settings.insecure,
         follower_requests: settings.follower_requests,
         guard: guard::Guard::new(addr.tcp(), &settings.allowed_hosts),
         audit: settings.audit.clone(),
         shutdown,
     };
+    let limits = settings.limits;
     let (report, stopped) = oneshot::channel();
     std::thread::Builder::new()
         .name("http".to_owned())
         .spawn(move || {
-            let outcome = server::system().block_on(run(face, door, forwarded));
+            let outcome = server::system().block_on(run(face, listener, admin, tls, limits, forwarded));
             if let Err(error) = &outcome {
                 tracing::error!(%error, "the HTTP API stopped");
             }
@@ -171,17 +192,40 @@ pub fn serve(
             drop(report.send(outcome));
         })
         .map_err(ServeError::Thread)?;
-    Ok(Server { addr, stopped })
+    Ok(Server { addr, admin: settings.admin.clone(), stopped })
 }
 
-async fn run(face: Face, door: server::Door, forwarded: mpsc::Receiver<Forwarded>) -> io::Result<()> {
-    let (shutdown, handle, audit) = (face.shutdown.clone(), face.handle.clone(), face.audit.clone());
-    let shared = web::Data::new(face);
-    let app = || App::new().app_data(shared.clone()).default_service(web::to(routes::respond));
-    let server = server::serve(vec![door], app, handle.metrics.clone(), shutdown);
-    // Only the server itself ends this: after the stop, or because it cannot go on.
+async fn run(
+    face: Face,
+    listener: Listener,
+    admin: Option<Listener>,
+    tls: Option<rustls::ServerConfig>,
+    limits: Limits,
+    forwarded: mpsc::Receiver<Forwarded>,
+) -> io::Result<()> {
+    let (handle, audit) = (face.handle.clone(), face.audit.clone());
+    // A door of its own: whatever others do to the first one, the local administrator is heard.
+    let admin = admin.map(|listener| {
+        let face = Face { admin: true, guard: guard::Guard::new(None, &[]), ..face.clone() };
+        serve_on(face, server::Door { listener, tls: None, limits: Limits::default() })
+    });
+    let admin = async {
+        match admin {
+            Some(admin) => admin.await,
+            None => Ok(()),
+        }
+    };
+    let both = futures_util::future::try_join(serve_on(face, server::Door { listener, tls, limits }), admin);
+    // Only a server itself ends this: after the stop, or because it cannot go on.
     tokio::select! {
-        outcome = server => outcome,
+        outcome = both => outcome.map(drop),
         () = serve_forwarded(&handle, audit.as_ref(), forwarded) => Ok(()),
     }
+}
+
+async fn serve_on(face: Face, door: server::Door) -> io::Result<()> {
+    let (metrics, shutdown) = (face.handle.metrics.clone(), face.shutdown.clone());
+    let shared = web::Data::new(face);
+    let app = || App::new().app_data(shared.clone()).default_service(web::to(routes::respond));
+    server::serve(door, app, metrics, shutdown).await
 }

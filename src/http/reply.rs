@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+mod access;
+
+pub use self::access::{AccessNow, TokenGrant, TokenMade, TokenRevoked, TokenSelf, TokenShown, TokenText, Tokens};
 pub use crate::roster::Differs;
 use crate::state::Summary;
 
@@ -100,6 +103,9 @@ pub struct Details {
     pub leader_why: String,
     /// Why the observer is not ready.
     pub not_ready: Option<String>,
+    /// Who may use the API of the observer; an older agent does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<AccessNow>,
 }
 
 /// One task at `GET /v1/status/tasks`: CTS's fields, no others.

@@ -11,7 +11,7 @@ use super::forward::{self, Answer};
 use super::reply::Left;
 use super::stream::{Busy, Place};
 use super::tasks::{handle_request, is_task_path};
-use super::{Face, body, caller, cluster, limits, readiness, reload, schema, stale};
+use super::{Face, FollowerRequests, access, body, cluster, limits, readiness, reload, schema, stale};
 use crate::audit::Trail;
 use crate::runtime::handle::{ApiRequest, ApiResponse, Request};
 use crate::runtime::{clock, metrics};
@@ -44,6 +44,18 @@ async fn dispatch(
     if *request.method() == Method::OPTIONS {
         return ApiResponse { status: 200, content_type: String::new(), body: Vec::new() }.into();
     }
+    let cluster = face.handle.cluster();
+    let forwards = face.follower_requests == FollowerRequests::Forward;
+    let leads_to_another = is_task_path(path) && forwards && cluster.high_availability && !cluster.leading;
+    let asker = match access::look(request, face, path, leads_to_another) {
+        Ok(asker) => asker,
+        Err(stopped) => {
+            let (refused, caller) = *stopped;
+            draft.set_caller(&caller);
+            return refused.answer(path, request_id);
+        }
+    };
+    draft.set_caller(&asker.caller);
     if let Err(why) = body::is_json(request, path) {
         return error(StatusCode::BAD_REQUEST, Shape::WithId, &why, request_id).into();
     }
@@ -58,16 +70,19 @@ async fn dispatch(
         let target = request.uri().path_and_query().map_or(path, |target| target.as_str());
         let method = if *request.method() == Method::HEAD { "GET" } else { request.method().as_str() };
         let (method, target, request_id) = (method.to_owned(), target.to_owned(), request_id.to_owned());
-        let caller = caller::of(request, face);
+        let caller = asker.caller.clone();
         if let Err(refused) = draft.begin(path, &body).await {
             return refused.into();
         }
         let changes = !reads(request.method());
         let request = ApiRequest { method, target, body, request_id, caller };
-        if changes {
-            return to_its_end(face, request, draft.take()).await;
-        }
-        return forward::resolve(&face.handle, face.follower_requests, request).await;
+        let answer = if changes {
+            to_its_end(face, request, draft.take()).await
+        } else {
+            forward::resolve(&face.handle, face.follower_requests, request).await
+        };
+        asker.settle(face, &answer);
+        return answer;
     }
     if !reads(request.method()) {
         busy.into_iter().for_each(Busy::changes);
@@ -189,6 +204,11 @@ pub(super) fn pattern(path: &str) -> &'static str {
         _ if path.starts_with("/v1/tasks/") && path.ends_with("/cancel") => "/v1/tasks/{name}/cancel",
         _ if path.starts_with("/v1/cluster/state/") => "/v1/cluster/state/{name}",
         _ if path.starts_with("/v1/tasks/") => "/v1/tasks/{name}",
+        "/v1/tokens" => "/v1/tokens",
+        "/v1/tokens/self" => "/v1/tokens/self",
+        "/v1/tokens/bootstrap" => "/v1/tokens/bootstrap",
+        _ if path.starts_with("/v1/tokens/") && path.ends_with("/rotate") => "/v1/tokens/{accessor}/rotate",
+        _ if path.starts_with("/v1/tokens/") => "/v1/tokens/{accessor}",
         _ => "other",
     }
 }
@@ -202,6 +222,9 @@ fn write(answer: Answer) -> HttpResponse {
         && !response.content_type.is_empty()
     {
         builder.insert_header((header::CONTENT_TYPE, content_type));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        builder.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"quorate\""));
     }
     if let Some(after) = retry_after {
         builder.insert_header((header::RETRY_AFTER, whole_seconds(after).to_string()));
@@ -238,7 +261,7 @@ mod tests {
     fn every_path_of_the_document_has_its_label() {
         let document: serde_json::Value = serde_json::from_str(schema::DOCUMENT).unwrap();
         for path in document["paths"].as_object().unwrap().keys() {
-            assert_ne!(pattern(&path.replace("{name}", "x")), "other", "{path}");
+            assert_ne!(pattern(&path.replace("{name}", "x").replace("{accessor}", "x")), "other", "{path}");
         }
     }
 

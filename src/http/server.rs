@@ -48,9 +48,9 @@ pub(super) fn system() -> SystemRunner {
     })
 }
 
-/// Serves `app` at all doors until `shutdown` is cancelled: then what is under way has [`limits::DRAIN`] to end.
+/// Serves `app` at a door until `shutdown` is cancelled: then what is under way has [`limits::DRAIN`] to end.
 pub(super) async fn serve<I, S, B>(
-    doors: Vec<Door>,
+    door: Door,
     app: impl Fn() -> I,
     metrics: Arc<dyn MetricsText>,
     shutdown: CancellationToken,
@@ -74,54 +74,42 @@ where
         })
         .h1(map_config(app(), |()| AppConfig::default()));
     let service = service.new_service(()).await.map_err(|()| io::Error::other("the HTTP service does not start"))?;
-    let service = Rc::new(service);
-    let rooms: Vec<_> = doors.iter().map(|door| Rc::new(Room::new(door.limits, Arc::clone(&metrics)))).collect();
-    let acceptors = doors.into_iter().zip(&rooms).map(|(door, room)| {
-        let (service, room) = (Rc::clone(&service), Rc::clone(room));
-        let connect = move |stream: Watched, peer: Option<SocketAddr>| {
-            let service = Rc::clone(&service);
-            async move {
-                // The application is always ready: it waits in its requests.
-                if let Err(error) = service.call((stream, peer)).await {
-                    tracing::debug!(%error, "a connection ended");
-                }
+    let (service, room) = (Rc::new(service), Rc::new(Room::new(door.limits, metrics)));
+    let connect = move |stream: Watched, peer: Option<SocketAddr>| {
+        let service = Rc::clone(&service);
+        async move {
+            // The application is always ready: it waits in its requests.
+            if let Err(error) = service.call((stream, peer)).await {
+                tracing::debug!(%error, "a connection ended");
             }
-        };
-        accept(door, room, connect)
-    });
-    let acceptors = futures_util::future::try_join_all(acceptors);
+        }
+    };
     tokio::select! {
-        outcome = acceptors => drop(outcome?),
-        () = sweep(&rooms) => {}
+        outcome = accept(door, Rc::clone(&room), connect) => outcome?,
+        () = sweep(&room) => {}
         () = shutdown.cancelled() => {}
     }
-    drop(tokio::time::timeout(limits::DRAIN, drained(&rooms)).await);
-    Ok(())
-}
-
-async fn drained(rooms: &[Rc<Room>]) {
-    for room in rooms {
+    let drained = async {
         while room.table.borrow().len() > 0 {
             room.changed.notified().await;
         }
-    }
+    };
+    drop(tokio::time::timeout(limits::DRAIN, drained).await);
+    Ok(())
 }
 
 /// Ends what takes too long, as long as there are connections.
-async fn sweep(rooms: &[Rc<Room>]) {
-    let each = rooms.iter().map(async |room| {
-        loop {
-            while room.table.borrow().len() == 0 {
-                room.changed.notified().await;
-            }
-            tokio::time::sleep(limits::SWEEP).await;
-            let late = room.table.borrow_mut().take_late(clock::now().mono);
-            for (id, why) in late {
-                room.end(id, why);
-            }
+async fn sweep(room: &Room) {
+    loop {
+        while room.table.borrow().len() == 0 {
+            room.changed.notified().await;
         }
-    });
-    futures_util::future::join_all(each).await;
+        tokio::time::sleep(limits::SWEEP).await;
+        let late = room.table.borrow_mut().take_late(clock::now().mono);
+        for (id, why) in late {
+            room.end(id, why);
+        }
+    }
 }
 
 /// The connections of one door.

@@ -4,8 +4,8 @@ use actix_web::http::StatusCode;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::forward::Answer;
-use super::limits;
 use super::tasks::{self, Call, handle_request};
+use super::{access, limits};
 use crate::runtime::handle::{ApiRequest, Handle, LastKnown, Request};
 
 /// Says that the answer is not the leader's: `true`.
@@ -26,8 +26,12 @@ pub(super) fn is_read(request: &ApiRequest) -> bool {
 pub(super) async fn instead(handle: &Handle, request: &ApiRequest, otherwise: Answer) -> Answer {
     let known = tokio::time::timeout(limits::READ, handle_request(handle, Request::LastKnown)).await;
     let Ok(Ok(LastKnown { tasks, since })) = known else { return otherwise };
+    let mut request = request.clone();
+    // A token that is not known here may be known to the leader that does not answer: then nothing is shown.
+    let Ok(grants) = access::admit_request(handle, &mut request) else { return otherwise };
     let cluster = handle.cluster();
-    match tasks::read(handle, &Call::new(request), &cluster, &tasks, Some(since)) {
+    let tasks = access::visible(&tasks, &grants);
+    match tasks::read(handle, &Call::new(&request), &cluster, &tasks, Some(since)) {
         Some(response) => Answer { response, retry_after: None, stale: Some(since) },
         None => otherwise,
     }

@@ -19,6 +19,7 @@ use super::cluster::form_pairs;
 use super::error::{JSON, Shape, json};
 use super::reply::{StateChanged, States, TaskState};
 use super::tasks::{Call, name_in_path};
+use crate::access::{Grants, Role};
 use crate::runtime::handle::{ApiRequest, ApiResponse};
 use crate::state::{Caller, Request, StateAnswer, StateCall, StateService};
 
@@ -29,11 +30,17 @@ pub(super) fn is_state_path(path: &str) -> bool {
     path.strip_prefix(COLLECTION).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Answers a person's request on the leader; `service` is asked once.
-pub async fn answer(service: &dyn StateService, request: &ApiRequest) -> ApiResponse {
+/// Answers a person's request on the leader; `service` is asked once. A list is of what these grants let the person see.
+pub async fn answer(service: &dyn StateService, request: &ApiRequest, grants: &Grants) -> ApiResponse {
     let call = Call::new(request);
     match parse(&call) {
-        Ok(asked) => write(&call, service.handle(asked).await),
+        Ok(asked) => {
+            let mut answer = service.handle(asked).await;
+            if let StateAnswer::Listed(states) = &mut answer {
+                states.retain(|state| grants.allow_task(Role::Read, &state.task));
+            }
+            write(&call, answer)
+        }
         Err((status, why)) => call.error(status, Shape::WithId, &why),
     }
 }

@@ -16,8 +16,9 @@ use super::reply::{
     TaskSummary, TasksNow,
 };
 use super::state::{self, is_state_path};
-use super::{cancel, create, duration, forward, limits, patch, reload, stale};
+use super::{access, cancel, create, duration, forward, limits, patch, reload, stale, tokens};
 use crate::roster::Changed;
+use crate::runtime::access::USED_PATH;
 use crate::runtime::agent::roster::DIFFERENCES_PATH;
 use crate::runtime::handle::{
     ApiRequest, ApiResponse, Caller, ClusterSnapshot, ConsulFault, ConsulReport, Handle, Request, RunMode,
@@ -62,6 +63,7 @@ impl<'a> Call<'a> {
 pub(super) fn is_task_path(path: &str) -> bool {
     matches!(path, "/v1/status" | "/v1/status/tasks" | "/v1/tasks" | "/v1/cluster/tasks" | "/v1/cluster/step-down")
         || super::state::is_state_path(path)
+        || tokens::is_token_path(path)
         || path.starts_with("/v1/status/tasks/")
         || path.starts_with("/v1/tasks/")
 }
@@ -81,36 +83,38 @@ fn consul_body(report: &ConsulReport) -> ConsulNow {
 }
 
 /// Answers a task request as the leader. Never fails: what went wrong is in the answer.
-pub async fn answer(handle: &Handle, request: ApiRequest) -> ApiResponse {
+pub async fn answer(handle: &Handle, mut request: ApiRequest) -> ApiResponse {
     let call = Call::new(&request);
     let limit = limits::body_of(call.path).bytes;
     if request.body.len() > limit {
         let text = format!("the request's body may have {limit} bytes at most");
         return call.error(StatusCode::PAYLOAD_TOO_LARGE, Shape::of(call.path), &text);
     }
-    if call.path == STATE_PATH {
-        return match &handle.state {
-            Some(desk) => desk.as_leader(&request).await,
-            None => call.error(StatusCode::NOT_FOUND, Shape::WithId, "this agent keeps no state"),
-        };
+    if let Some(response) = internal(handle, &call, &request).await {
+        return response;
     }
+    let grants = match access::admit_request(handle, &mut request) {
+        Ok(grants) => grants,
+        Err(refused) => return refused,
+    };
+    let call = Call::new(&request);
     let cluster = handle.cluster();
     // Of one moment: the tasks themselves say whether they are those of a leader.
     let tasks = handle.tasks();
     if cluster.high_availability && !tasks.leading {
         return forward::no_leader(&call, &cluster);
     }
-    if let Some(response) = read(handle, &call, &cluster, &tasks, None) {
+    if let Some(response) = read(handle, &call, &cluster, &access::visible(&tasks, &grants), None) {
         return response;
     }
     match (call.method, call.path) {
         (_, "/v1/status") => call.unsupported("overallStatus", "GET"),
         ("POST", "/v1/cluster/step-down") => step_down(handle, &call).await,
         (_, path) if is_state_path(path) => match &handle.state {
-            Some(desk) => state::answer(&**desk, &request).await,
+            Some(desk) => state::answer(&**desk, &request, &grants).await,
             None => call.error(StatusCode::NOT_IMPLEMENTED, Shape::WithId, "this agent keeps no state"),
         },
-        ("PUT", DIFFERENCES_PATH) => reload::note_differences(handle, &call).await,
+        (_, path) if tokens::is_token_path(path) => tokens::answer(handle, &call, &grants).await,
         (_, "/v1/cluster/tasks" | "/v1/cluster/step-down") => {
             let text = format!("'{}' is not a method of {}", call.method, call.path);
             call.error(StatusCode::METHOD_NOT_ALLOWED, Shape::WithId, &text)
@@ -121,7 +125,7 @@ pub async fn answer(handle: &Handle, request: ApiRequest) -> ApiResponse {
             } else if let Some(name) = below(path, "/v1/tasks") {
                 match method {
                     "PATCH" => patch::patch(handle, &call, &tasks, name).await,
-                    "POST" if name.is_empty() => create::create(handle, &call).await,
+                    "POST" if name.is_empty() => create::create(handle, &call, &grants).await,
                     "POST" if name.ends_with("/run") => {
                         create::run(handle, &call, name.strip_suffix("/run").unwrap_or(name)).await
                     }
@@ -135,6 +139,28 @@ pub async fn answer(handle: &Handle, request: ApiRequest) -> ApiResponse {
                 call.error(StatusCode::NOT_FOUND, Shape::WithId, &format!("there is no {path}"))
             }
         }
+    }
+}
+
+/// What other agents ask for themselves. No client gets there: these paths are not passed on.
+async fn internal(handle: &Handle, call: &Call<'_>, request: &ApiRequest) -> Option<ApiResponse> {
+    match (call.method, call.path) {
+        (_, STATE_PATH) => Some(match &handle.state {
+            Some(desk) => desk.as_leader(request).await,
+            None => call.error(StatusCode::NOT_FOUND, Shape::WithId, "this agent keeps no state"),
+        }),
+        ("PUT", DIFFERENCES_PATH) => {
+            let cluster = handle.cluster();
+            if cluster.high_availability && !handle.tasks().leading {
+                return Some(forward::no_leader(call, &cluster));
+            }
+            Some(reload::note_differences(handle, call).await)
+        }
+        ("PUT", USED_PATH) => {
+            handle.gate.note_used(call.body);
+            Some(json(StatusCode::OK, &serde_json::json!({})))
+        }
+        _ => None,
     }
 }
 
@@ -183,12 +209,7 @@ pub(super) fn name_in_path<'a>(call: &Call<'_>, raw: &'a str) -> Result<Cow<'a, 
     if name.contains('/') { Err(bad()) } else { Ok(name) }
 }
 
-/// A part of a path as text; `None`: it is none.
-pub(super) fn decoded(raw: &str) -> Option<Cow<'_, str>> {
-    percent_decode(raw)
-}
-
-fn percent_decode(raw: &str) -> Option<Cow<'_, str>> {
+pub(super) fn percent_decode(raw: &str) -> Option<Cow<'_, str>> {
     if !raw.contains('%') {
         return Some(Cow::Borrowed(raw));
     }

@@ -32,6 +32,7 @@ use tracing::{info, warn};
 
 use self::consul::Watches;
 use self::cycle::{Loop, Queues};
+use super::access::Gate;
 use super::control::Control;
 use super::core::Core;
 use super::handle::{Forwarded, Handle, Health, MetricsText, TasksSnapshot};
@@ -231,6 +232,8 @@ impl Agent {
         let (requests, request_queue) = mpsc::channel(REQUESTS);
         let (lease_tx, lease_rx) = watch::channel(None);
         let exits = Arc::new(Exits::default());
+        let gate = Arc::new(Gate::new(settings.access, Replica::new(commands.clone()), lease_tx.subscribe()));
+        tokio::spawn(gate.clone().run(settings.id.clone(), views.clone(), control.clone()));
         let desk = Desk::new(Replica::new(commands.clone()), lease_tx.subscribe(), views.clone(), control.clone());
         let desk = Arc::new(desk);
         let credentials = RunCredentials::new(settings.id.clone());
@@ -273,6 +276,7 @@ impl Agent {
             roster: Roster::new(settings.tasks, BTreeMap::new()),
             writer: writer::Writer::new(Replica::new(commands.clone())),
             replica: Replica::new(commands.clone()),
+            gate: gate.clone(),
             internal,
             reload: settings.reload,
             recording: BTreeMap::new(),
@@ -338,6 +342,7 @@ impl Agent {
             state: Some(desk.clone()),
             objects: settings.objects,
             metrics,
+            gate,
         };
         Ok(Self {
             handle,

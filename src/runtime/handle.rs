@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use quorate_proto::MemberId;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::access::Gate;
 use super::state::desk::Desk;
 use crate::access::Identity;
 use crate::cluster::View;
@@ -405,6 +406,8 @@ pub struct Handle {
     pub objects: Arc<dyn TaskObjects>,
     /// Prometheus text, rendered at each call.
     pub metrics: Arc<dyn MetricsText>,
+    /// Who may do what.
+    pub gate: Arc<Gate>,
 }
 
 /// Reads and shows task objects as the API has them (`reference/cts.md` 4.5). Implemented where configuration is read.

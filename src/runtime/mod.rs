@@ -3,6 +3,7 @@
 //! [`Agent::start`] brings everything up: the gossip thread ([`core`]), the disk thread ([`persist`]), the control connections
 //! ([`control`]), the guardian, and the loop that gives leases to tasks and runs to the guardian ([`agent`]).
 
+pub mod access;
 pub mod address;
 pub mod agent;
 pub mod blobs;

@@ -13,7 +13,7 @@ use quorate_proto::seal::Key;
 use super::handle::TaskObjects;
 use crate::task::spec::TaskSpec;
 use crate::terraform;
-use crate::{cluster, source};
+use crate::{access, cluster, source};
 
 /// Reads the configuration again, for a reload. Implemented where files are read.
 pub trait Reload: std::fmt::Debug + Send + Sync {
@@ -64,6 +64,8 @@ pub struct Settings {
     pub api_addr: SocketAddr,
     /// What people are told about its API's host; may be empty.
     pub address: String,
+    /// Who may do what; `None`: everybody everything.
+    pub access: Option<access::Rules>,
     /// Its durable state.
     pub data_dir: PathBuf,
     /// The cluster it belongs to; a cluster of one without `network`.

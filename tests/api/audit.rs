@@ -47,7 +47,8 @@ fn every_change_of_the_api_leaves_exactly_one_line_and_a_read_none() {
     let (site, trail) = site(1, file);
     assert_eq!(trail.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let document: Value = site[0].get("/openapi.json").unwrap().json();
-    let state = json!({"version": 4, "serial": 1, "lineage": "l", "outputs": {"x": {"value": SECRET, "type": "string"}}});
+    let state =
+        json!({"version": 4, "serial": 1, "lineage": "l", "outputs": {"x": {"value": SECRET, "type": "string"}}});
     let task = json!({"task": {"name": "made", "command": ["echo", SECRET], "module": "", "condition": {}}});
     let (mut changes, mut last) = (0, Vec::new());
     for (path, methods) in document["paths"].as_object().unwrap() {
@@ -110,8 +111,9 @@ fn a_flag_is_told_before_and_after_and_who_was_refused_is_told_too() {
     // A page of another origin, and one that reads under a name that is not ours.
     let curl = |words: &[&str]| {
         let url = format!("http://{}/v1/tasks/once", site[0].addr);
-        let output = Command::new("curl").args(["-s", "-o", "/dev/null", "-w", "%{http_code}"]).args(words).arg(url);
-        String::from_utf8(output.output().unwrap().stdout).unwrap()
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "-o", "/dev/null", "-w", "%{http_code}"]).args(words).arg(url);
+        String::from_utf8(curl.output().unwrap().stdout).unwrap()
     };
     assert_eq!(curl(&["-X", "DELETE", "-H", "Origin: http://evil.example"]), "403");
     let line = newest();
@@ -148,7 +150,8 @@ fn a_forwarded_request_names_its_client_and_is_told_once() {
 
 #[test]
 fn a_trail_is_rotated_by_size_and_opened_again_when_asked() {
-    let (mut site, trail) = site(1, |trail| format!("\naudit {{ file = {trail:?} rotate_bytes = 4096 rotate_max_files = 2 }}\n"));
+    let (mut site, trail) =
+        site(1, |trail| format!("\naudit {{ file = {trail:?} rotate_bytes = 4096 rotate_max_files = 2 }}\n"));
     let change = |site: &Site| assert_eq!(site[0].send("DELETE", "/v1/tasks/nobody", None).unwrap().status, 404);
     let old = |number: u32| PathBuf::from(format!("{}.{number}", trail.display()));
     for _ in 0..60 {
@@ -183,7 +186,8 @@ fn what_cannot_be_written_down_does_not_happen_when_it_is_required() {
     assert_eq!(answer.status, 503, "{}", answer.body);
     assert!(answer.body.contains("nothing was done") && answer.body.contains("No space left"), "{}", answer.body);
     assert!(enabled(), "nothing has changed");
-    for (method, path) in [("DELETE", "/v1/tasks/once"), ("POST", "/v1/tasks/once/run"), ("POST", "/v1/cluster/leave")] {
+    for (method, path) in [("DELETE", "/v1/tasks/once"), ("POST", "/v1/tasks/once/run"), ("POST", "/v1/cluster/leave")]
+    {
         assert_eq!(site[0].send(method, path, None).unwrap().status, 503, "{method} {path}");
     }
     assert_eq!(site[0].get("/v1/tasks/once").unwrap().status, 200, "reads need no line");
@@ -221,8 +225,8 @@ fn a_trail_that_cannot_be_opened_stops_the_start_and_the_check() {
     site.configure(0);
     let config = site[0].config().display().to_string();
     let run = |words: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_quorate")).args(words).args(["-config-file", &config]);
-        let output = output.output().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
+        let output = command.args(words).args(["-config-file", &config]).output().unwrap();
         (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     };
     for words in [&["config", "check"][..], &["start"]] {

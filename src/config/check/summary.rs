@@ -19,6 +19,10 @@ pub struct Summary {
     pub http_addr: String,
     /// `off`, `on`, or `mutual`: clients show a certificate too.
     pub http_tls: &'static str,
+    /// What anonymous callers may do: `deny`, `read`, or `write`.
+    pub access: &'static str,
+    /// `access` is controlled.
+    pub tokens: bool,
     /// Absolute.
     pub data_dir: String,
     /// Absolute.
@@ -81,6 +85,8 @@ impl From<&Settings> for Summary {
                 Some(Tls { clients: None, .. }) => "on",
                 Some(_) => "mutual",
             },
+            access: settings.access.as_ref().map_or("write", |rules| rules.default.as_str()),
+            tokens: settings.access.is_some(),
             data_dir: settings.data_dir.display().to_string(),
             working_dir: settings.working_dir.display().to_string(),
             cluster: settings.cluster.as_ref().map(ClusterSummary::from),
@@ -144,6 +150,14 @@ impl Summary {
             _ => ("https://", " (clients show a certificate)"),
         };
         writeln!(out, "agent    {}, API on {scheme}{}{clients}", self.id, self.http_addr)?;
+        if self.tokens {
+            let anybody = match self.access {
+                "deny" => "anonymous callers may do nothing",
+                "read" => "anonymous callers may read",
+                _ => "anonymous callers may do everything but tokens",
+            };
+            writeln!(out, "         access is controlled, {anybody}")?;
+        }
         writeln!(out, "         data in {}", self.data_dir)?;
         writeln!(out, "         tasks in {}", self.working_dir)?;
         match &self.cluster {

@@ -3,6 +3,7 @@
 //! Every key of CTS is here, also of the parts that have no effect yet, so that each is typed and misspelt ones are
 //! found. Which key means what is in `default.hcl` and `docs/configuration.md`; what follows from them in `resolve/`.
 
+pub(super) mod access;
 pub(super) mod cluster;
 pub(super) mod consul;
 pub(super) mod task;
@@ -31,6 +32,8 @@ raw! {
         tls: RawApiTls = "tls",
         limits: RawLimits = "limits",
         audit: RawAudit = "audit",
+        access: access::RawAccess = "access",
+        insecure: bool = "insecure",
         driver: Labelled = "driver",
         buffer_period: RawBuffer = "buffer_period",
         high_availability: cluster::RawHighAvailability = "high_availability",

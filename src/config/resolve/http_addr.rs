@@ -11,7 +11,7 @@ use crate::http::Addr;
 use crate::http::tls::Tls;
 
 /// Longest path that the kernel takes for a socket.
-const SOCKET_MAX: usize = 107;
+pub(super) const SOCKET_MAX: usize = 107;
 
 /// The port alone moves only the port, as in CTS; an address with a port must agree with it.
 pub(super) fn http_addr(raw: &RawRoot, tls: Option<&Tls>, world: &World<'_>, problems: &mut Problems) -> Addr {
@@ -38,14 +38,6 @@ pub(super) fn http_addr(raw: &RawRoot, tls: Option<&Tls>, world: &World<'_>, pro
                 .at(&port.span, "one port here")
                 .at(&text.span, "another one here")
                 .help("keep one of the two"),
-        );
-    }
-    // Who shows a certificate is known.
-    if !addr.ip().is_loopback() && tls.is_none_or(|tls| tls.clients.is_none()) {
-        problems.add(
-            Diagnostic::warning(format!("the API listens on {addr} without credentials"))
-                .at(&text.span, "who reaches this address can control every task")
-                .help("followers forward requests to the leader, so 127.0.0.1 serves the whole cluster"),
         );
     }
     addr.into()

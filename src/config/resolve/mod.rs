@@ -3,6 +3,7 @@
 //! Every function here goes on after a mistake with some value, so that all mistakes are found in one go; whoever
 //! calls [`settings`] must throw the result away when there was an error.
 
+mod access;
 mod address;
 mod api_tls;
 mod audit;
@@ -72,6 +73,9 @@ pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems
     service::blocks(raw, problems);
     let http_tls = api_tls::api_tls(raw, world, problems);
     let http_addr = http_addr::http_addr(raw, http_tls.as_ref(), world, problems);
+    let data_dir = world.path(raw.data_dir.as_ref().map_or("quorate-data", |dir| &dir.value));
+    let access = access::access(raw, http_tls.as_ref(), &data_dir, problems);
+    let insecure = access::exposed(raw, &http_addr, http_tls.as_ref(), access.as_ref(), problems);
     let cluster = cluster::high_availability(raw, world, problems);
     let working_dir = world.path(raw.working_dir.as_ref().map_or("sync-tasks", |dir| &dir.value));
     let mut terraform = driver::terraform(raw, world, problems);
@@ -103,7 +107,9 @@ pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems
         http_tls,
         http_limits: limits::limits(raw.limits.as_ref(), problems),
         audit: audit::audit(raw.audit.as_ref(), world, problems),
-        data_dir: world.path(raw.data_dir.as_ref().map_or("quorate-data", |dir| &dir.value)),
+        access,
+        insecure,
+        data_dir,
         working_dir,
         log: log(raw, world, problems),
         cluster,

@@ -100,7 +100,7 @@ async fn run(desk: Desk, listener: TcpListener) -> io::Result<()> {
     let shared = web::Data::new(desk);
     let app = || App::new().app_data(shared.clone()).default_service(web::to(respond));
     let door = server::Door { listener: Listener::Tcp(listener), tls: None, limits: limits::RUNS };
-    server::serve(vec![door], app, Arc::new(Uncounted), shutdown).await
+    server::serve(door, app, Arc::new(Uncounted), shutdown).await
 }
 
 /// The connections of runs are not those of the API.

@@ -26,6 +26,7 @@ use crate::cluster::view::MemberState;
 use crate::cluster::{Event, View};
 use crate::guardian::{self, Datagram, Guardian, OnDeath};
 use crate::roster::{Differs, Roster};
+use crate::runtime::access::Gate;
 use crate::runtime::control::Control;
 use crate::runtime::core::{Command, Datagrams, LastWords, Notice};
 use crate::runtime::handle::{ChangeError, ClusterSnapshot, Health, Plan, ReloadReport, Request, TasksSnapshot};
@@ -94,6 +95,7 @@ pub(super) struct Loop {
     /// Which tasks there are.
     pub(super) roster: Roster,
     pub(super) replica: Replica,
+    pub(super) gate: Arc<Gate>,
     /// Takes changes of the tasks to a majority.
     pub(super) writer: Writer,
     pub(super) internal: mpsc::UnboundedSender<Internal>,

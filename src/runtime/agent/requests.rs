@@ -81,7 +81,7 @@ impl Loop {
             return;
         };
         let control = self.control.clone();
-        let must = false;
+        let must = self.gate.rules().is_some();
         tokio::spawn(async move {
             let begun = clock::now().mono;
             let answer = match control.forward(leader.gossip_addr, request, must, FORWARD).await {

@@ -86,7 +86,10 @@ impl Loop {
         newest: BTreeMap<String, Uuid>,
     ) {
         let (replica, internal) = (self.replica.clone(), self.internal.clone());
+        let gate = self.gate.clone();
         tokio::spawn(async move {
+            // What was revoked under the leader before is not taken by this one.
+            gate.refresh().await;
             let records = records(replica.list(TASK).await);
             let kept = kept(&replica).await;
             let asked = asked(&replica).await;

@@ -1,0 +1,281 @@
+//! Whether a request is answered at all, and how much of an answer its caller sees.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::http::header::AUTHORIZATION;
+
+use super::error::{Shape, error};
+use super::forward::Answer;
+use super::{Face, caller, permission};
+use crate::access::{Grants, Identity, Locked, Need, Role, Secret, TokenError, TokenIdentity, Unknown};
+use crate::runtime::handle::{ApiRequest, ApiResponse, Caller, Handle, TasksSnapshot};
+use crate::task::report::TaskReport;
+
+/// Consul's header for a token, for clients that know Consul.
+const CONSUL_TOKEN: &str = "x-consul-token";
+
+/// What stands in place of what a run said.
+const HIDDEN: &str = "(what a run says is shown to callers with the role operate)";
+
+/// Why a request is not answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// Nobody is known to ask.
+    Unauthenticated(String),
+    /// Whoever asks may not.
+    Forbidden(String),
+    /// Too many wrong tokens.
+    Locked(Duration),
+}
+
+impl Refused {
+    pub(super) fn response(&self, path: &str, request_id: &str) -> ApiResponse {
+        let (status, text) = match self {
+            Self::Unauthenticated(text) => (StatusCode::UNAUTHORIZED, text.clone()),
+            Self::Forbidden(text) => (StatusCode::FORBIDDEN, text.clone()),
+            Self::Locked(left) => {
+                let text = format!(
+                    "too many wrong tokens came from this address: its tokens are not looked at for another {} s",
+                    left.as_secs() + 1
+                );
+                (StatusCode::TOO_MANY_REQUESTS, text)
+            }
+        };
+        error(status, Shape::of(path), &text, request_id)
+    }
+
+    pub(super) fn answer(&self, path: &str, request_id: &str) -> Answer {
+        let retry_after = if let Self::Locked(left) = self { Some(*left) } else { None };
+        Answer { response: self.response(path, request_id), retry_after, stale: None }
+    }
+
+    fn wrong_token(why: &str) -> Self {
+        Self::Unauthenticated(format!("the token is refused: {why}"))
+    }
+}
+
+impl From<Unknown> for Refused {
+    fn from(_: Unknown) -> Self {
+        Self::Unauthenticated(Unknown.to_string())
+    }
+}
+
+/// Who asks and what that caller may do, if that is enough for this request. Every agent that answers asks this anew.
+pub(super) fn admit(handle: &Handle, identity: &Identity, need: &Need) -> Result<(Identity, Grants), Refused> {
+    let (identity, grants) = handle.gate.admit(identity)?;
+    allow(&identity, &grants, need)?;
+    Ok((identity, grants))
+}
+
+/// Whether these grants are enough.
+pub(super) fn allow(identity: &Identity, grants: &Grants, need: &Need) -> Result<(), Refused> {
+    if grants.allow(need) {
+        return Ok(());
+    }
+    if identity.is_anonymous() {
+        return Err(Refused::Unauthenticated(format!(
+            "this needs {need}, and no token was sent: send one as `Authorization: Bearer ..`"
+        )));
+    }
+    let named = if need.named { ", by a token, a certificate or admin.sock" } else { "" };
+    Err(Refused::Forbidden(format!("this needs {need}{named}; {identity} has {grants}")))
+}
+
+/// The same for a request that was passed on, or is answered here; the caller in it is then who this agent says.
+pub(super) fn admit_request(handle: &Handle, request: &mut ApiRequest) -> Result<Grants, ApiResponse> {
+    let path = request.target.split('?').next().unwrap_or_default();
+    let need = permission::needed(&request.method, path);
+    let refuse = |refused: Refused| refused.response(path, &request.request_id);
+    let (identity, grants) = admit(handle, &request.caller.identity, &need).map_err(refuse)?;
+    request.caller.identity = identity;
+    Ok(grants)
+}
+
+/// Who asks an agent, and what of it is not sure yet.
+#[derive(Debug)]
+pub(super) struct Asker {
+    pub(super) caller: Caller,
+    /// A token that this agent does not know; whoever answers in its place may. It counts as a try if not.
+    pub(super) unsure: Option<(IpAddr, u64)>,
+}
+
+/// Looks at a request before anything else of it is read. `leads_to_another`: the leader will answer it, not this agent.
+/// `Err`: also who asked, as far as that is known.
+pub(super) fn look(
+    request: &HttpRequest,
+    face: &Face,
+    path: &str,
+    leads_to_another: bool,
+) -> Result<Asker, Box<(Refused, Caller)>> {
+    let mut caller = caller::of(request, face);
+    match identify(request, face, path, leads_to_another, &mut caller) {
+        Ok(unsure) => Ok(Asker { caller, unsure }),
+        Err(refused) => Err(Box::new((refused, caller))),
+    }
+}
+
+/// The same, with what is found out of the caller; what is not sure of it.
+fn identify(
+    request: &HttpRequest,
+    face: &Face,
+    path: &str,
+    leads_to_another: bool,
+    caller: &mut Caller,
+) -> Result<Option<(IpAddr, u64)>, Refused> {
+    let gate = &face.handle.gate;
+    let Some(rules) = gate.rules() else { return Ok(None) };
+    let method = request.method().as_str();
+    if matches!(method, "GET" | "HEAD") && rules.open.contains(path) {
+        return Ok(None);
+    }
+    let address = request.peer_addr().map(|peer| peer.ip());
+    let mut shown = None;
+    // The local administrator needs none, and must not be kept out by one.
+    if !face.admin
+        && let Some(text) = token(request)?
+    {
+        if let Some(address) = address {
+            gate.listens_to(address).map_err(|Locked(left)| Refused::Locked(left))?;
+        }
+        let failed = |token| address.into_iter().for_each(|address| gate.failed(address, token));
+        let secret = Secret::parse(&text).map_err(|error| {
+            failed(short(&text));
+            match error {
+                TokenError::Foreign | TokenError::Mistyped => Refused::wrong_token(&error.to_string()),
+            }
+        })?;
+        let hash = secret.hash();
+        shown = address.map(|address| (address, hash.short()));
+        let (accessor, description) = (String::new(), String::new());
+        caller.identity = Identity::Token(TokenIdentity { hash, accessor, description });
+    }
+    match gate.admit(&caller.identity) {
+        Ok((identity, grants)) => {
+            caller.identity = identity;
+            allow(&caller.identity, &grants, &permission::needed(method, path))?;
+            Ok(None)
+        }
+        // It may have been made a moment ago.
+        Err(Unknown) if leads_to_another => Ok(shown),
+        Err(unknown) => {
+            if let Some((address, token)) = shown {
+                gate.failed(address, token);
+            }
+            Err(unknown.into())
+        }
+    }
+}
+
+impl Asker {
+    /// What came of it: a token that nobody knows counts as a try.
+    pub(super) fn settle(&self, face: &Face, answer: &Answer) {
+        if let Some((address, token)) = self.unsure
+            && answer.response.status == StatusCode::UNAUTHORIZED.as_u16()
+        {
+            face.handle.gate.failed(address, token);
+        }
+    }
+}
+
+/// The token that was sent, if one was. Another kind of `Authorization` is none of ours.
+fn token(request: &HttpRequest) -> Result<Option<String>, Refused> {
+    let read = |name: &str| -> Result<Option<String>, Refused> {
+        let Some(value) = request.headers().get(name) else { return Ok(None) };
+        let text = value.to_str().map_err(|_| Refused::wrong_token(&TokenError::Foreign.to_string()))?;
+        Ok(Some(text.trim().to_owned()))
+    };
+    let bearer = read(AUTHORIZATION.as_str())?.and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    });
+    let consul = read(CONSUL_TOKEN)?;
+    Ok(bearer.or(consul).filter(|token| !token.is_empty()))
+}
+
+/// Tells a text from others without keeping it.
+fn short(text: &str) -> u64 {
+    blake3::hash(text.as_bytes()).as_bytes().iter().take(8).fold(0, |all, byte| (all << 8) | u64::from(*byte))
+}
+
+/// The tasks that a caller may see, without what runs said where it may not see that.
+pub(super) fn visible<'a>(tasks: &'a TasksSnapshot, grants: &Grants) -> Cow<'a, TasksSnapshot> {
+    if grants.see_all() {
+        return Cow::Borrowed(tasks);
+    }
+    let sees = |task: &str| grants.allow_task(Role::Read, task);
+    let shown = |task: &Arc<TaskReport>| {
+        if grants.allow_task(Role::Operate, &task.name) { task.clone() } else { Arc::new(without_outputs(task)) }
+    };
+    let differences = tasks.differences.iter().map(|(agent, differs)| {
+        (
+            agent.clone(),
+            differs.iter().filter(|(task, _)| sees(task)).map(|(t, how)| (t.clone(), how.clone())).collect(),
+        )
+    });
+    Cow::Owned(TasksSnapshot {
+        leading: tasks.leading,
+        tasks: tasks.tasks.iter().filter(|task| sees(&task.name)).map(shown).collect(),
+        specs: tasks.specs.iter().filter(|spec| sees(&spec.name)).cloned().collect(),
+        differences: differences
+            .filter(|(_, differs): &(_, std::collections::BTreeMap<_, _>)| !differs.is_empty())
+            .collect(),
+        consul: tasks.consul.clone(),
+        changed: tasks.changed.iter().filter(|(task, _)| sees(task)).map(|(t, by)| (t.clone(), by.clone())).collect(),
+    })
+}
+
+fn without_outputs(task: &TaskReport) -> TaskReport {
+    let mut task = task.clone();
+    for event in &mut task.events {
+        if let Some(error) = &mut event.error {
+            HIDDEN.clone_into(error);
+        }
+    }
+    task
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn sent(headers: &[(&'static str, &str)]) -> Result<Option<String>, Refused> {
+        let request = headers.iter().fold(TestRequest::get(), |request, header| request.insert_header(*header));
+        token(&request.to_http_request())
+    }
+
+    #[test]
+    fn a_token_comes_in_either_header() {
+        assert_eq!(sent(&[]), Ok(None));
+        assert_eq!(sent(&[("authorization", "Bearer qrt_1")]), Ok(Some("qrt_1".to_owned())));
+        assert_eq!(sent(&[("authorization", "bearer  qrt_1 ")]), Ok(Some("qrt_1".to_owned())));
+        assert_eq!(sent(&[("x-consul-token", "qrt_2")]), Ok(Some("qrt_2".to_owned())));
+        assert_eq!(
+            sent(&[("authorization", "Bearer qrt_1"), ("x-consul-token", "qrt_2")]),
+            Ok(Some("qrt_1".to_owned()))
+        );
+        assert_eq!(
+            sent(&[("authorization", "Basic cm9vdDo="), ("x-consul-token", "qrt_2")]),
+            Ok(Some("qrt_2".to_owned()))
+        );
+        assert_eq!(sent(&[("authorization", "Basic cm9vdDo=")]), Ok(None));
+        assert_eq!(sent(&[("authorization", "Bearer ")]), Ok(None));
+        assert!(sent(&[("authorization", "Bearer \u{e9}")]).is_err());
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_missing_and_to_whom() {
+        let need = Need::new(Role::Operate, crate::access::Scope::Task("web".to_owned()));
+        let refused = |identity: &Identity| allow(identity, &Grants::default(), &need).unwrap_err();
+        let Refused::Unauthenticated(text) = refused(&Identity::Anonymous) else { panic!("401") };
+        assert!(text.starts_with("this needs the role operate for the task web, and no token was sent"), "{text}");
+        let Refused::Forbidden(text) = refused(&Identity::Certificate(vec!["ci".to_owned()])) else { panic!("403") };
+        assert_eq!(text, "this needs the role operate for the task web; certificate ci has no role");
+    }
+}
