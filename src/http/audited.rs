@@ -222,7 +222,16 @@ fn change<'a>(method: &str, path: &'a str, flags: &[&str]) -> (Change, &'static 
             _ => (Change::Unknown, "unknown", Some(name)),
         };
     }
+    if let Some((_, verb)) = part("/v1/tokens/").map(named) {
+        return match (method, verb) {
+            ("POST", "") if path == "/v1/tokens/bootstrap" => known("token.bootstrap", None),
+            ("POST", "rotate") => known("token.rotate", None),
+            ("DELETE", "") => known("token.revoke", None),
+            _ => (Change::Unknown, "unknown", None),
+        };
+    }
     match (method, path) {
+        ("POST", "/v1/tokens") => known("token.create", None),
         ("POST", "/v1/tasks") if inspects => known("task.inspect", None),
         ("POST", "/v1/tasks") => known("task.create", None),
         ("POST", "/v1/cluster/step-down") => known("cluster.step-down", None),
@@ -292,6 +301,7 @@ mod tests {
                 } else if !NOT_HERE.contains(&path.as_str()) {
                     assert_eq!(change, Change::Known, "{method} {path}");
                     assert_eq!(task.is_some(), path.contains("{name}"), "{method} {path}");
+                    assert!(action.contains('.'), "{method} {path}");
                 }
             }
         }
