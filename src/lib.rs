@@ -18,6 +18,7 @@ pub mod tls;
 pub mod access;
 
 // Floor 2: effects, strangers to each other.
+pub mod audit;
 pub mod guardian;
 pub mod source;
 pub mod store;

@@ -11,7 +11,7 @@ use chrono::{DateTime, Local, Utc};
 use quorate::cluster::View;
 use quorate::cluster::settings::LeadershipMode;
 use quorate::cluster::view::{MemberState, MemberView};
-use quorate::http::{self, FollowerRequests, Server, Settings};
+use quorate::http::{self, FollowerRequests, Limits, Server, Settings};
 use quorate::runtime::access::Gate;
 use quorate::runtime::handle::{
     ApiRequest, ApiResponse, Caller, CancelledReport, ChangeError, Check, ClusterSnapshot, ForwardError, Forwarded,
@@ -275,7 +275,7 @@ fn a_task_is_made_inspected_and_deleted() {
         let mut agent = Agent::leading();
         let client = agent.spawn("POST", path, body);
         match agent.asked() {
-            Request::Create { spec, run, reply } => {
+            Request::Create { spec, run, reply, .. } => {
                 assert_eq!((spec.name.as_str(), run), ("more", mode));
                 reply.send(Ok(plan.clone())).unwrap();
             }
@@ -290,7 +290,7 @@ fn a_task_is_made_inspected_and_deleted() {
     let mut agent = Agent::leading();
     let client = agent.spawn("DELETE", "/v1/tasks/more", "");
     match agent.asked() {
-        Request::Delete { task, reply } => {
+        Request::Delete { task, reply, .. } => {
             assert_eq!(task, "more");
             reply.send(Ok(())).unwrap();
         }
@@ -918,8 +918,16 @@ fn leader() -> ClusterSnapshot {
 }
 
 fn settings(addr: SocketAddr, follower_requests: FollowerRequests) -> Settings {
-    let allowed_hosts = vec!["allowed.example".to_owned()];
-    Settings { addr: addr.into(), allowed_hosts, follower_requests, tls: None, admin: None, insecure: false }
+    Settings {
+        addr: addr.into(),
+        allowed_hosts: vec!["allowed.example".to_owned()],
+        follower_requests,
+        tls: None,
+        admin: None,
+        insecure: false,
+        limits: Limits::default(),
+        audit: None,
+    }
 }
 
 impl Agent {
@@ -1119,6 +1127,7 @@ fn tasks() -> Vec<Arc<TaskReport>> {
         epoch: 7,
         trigger: "schedule".to_owned(),
         cut_short: None,
+        asked_by: None,
     };
     let task = |name: &str, enabled, status, events, activity| {
         Arc::new(TaskReport {

@@ -16,18 +16,20 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("access", &[]),
     ("store", &["cluster"]),
     ("guardian", &["cluster"]),
+    ("audit", &[]),
     ("terraform", &["task", "tls"]),
     ("source", &["cluster", "task", "tls"]),
     (
         "runtime",
         &["access", "cluster", "keyring", "state", "task", "roster", "store", "guardian", "terraform", "source"],
     ),
-    ("http", &["access", "runtime", "cluster", "keyring", "roster", "state", "task", "tls"]),
-    ("config", &["access", "cluster", "http", "keyring", "source", "task", "terraform", "tls"]),
+    ("http", &["access", "audit", "runtime", "cluster", "keyring", "roster", "state", "task", "tls"]),
+    ("config", &["access", "audit", "cluster", "http", "keyring", "source", "task", "terraform", "tls"]),
     (
         "cli",
         &[
             "access",
+            "audit",
             "cluster",
             "keyring",
             "source",

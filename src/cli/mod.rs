@@ -14,6 +14,7 @@ mod argv;
 mod client;
 mod completion;
 mod config;
+mod descriptors;
 mod env;
 pub mod exit;
 mod keygen;
@@ -39,6 +40,7 @@ mod task;
 mod time;
 mod tls;
 mod token;
+mod trail;
 mod watch;
 
 use std::ffi::{OsStr, OsString};

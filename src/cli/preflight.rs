@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::exit::Exit;
+use super::trail;
 use crate::config::{Finding, Settings};
 use crate::http;
 use crate::runtime::{StartError, check};
@@ -46,6 +47,9 @@ pub(super) fn obstacles(settings: &Settings, env: &BTreeMap<String, String>, use
         if let Some(ha) = &settings.cluster {
             add(check::network(ha.bind, ha.advertise).map_err(|error| Obstacle::of(&error)));
         }
+    }
+    if let Some(audit) = settings.audit.as_ref().filter(|_| uses.listens) {
+        add(trail::check(audit, settings.log.syslog.as_ref()));
     }
     if settings.tasks.iter().any(|task| matches!(task.work, Work::Terraform(_))) {
         let dir = &settings.working_dir;
@@ -123,7 +127,7 @@ fn api(settings: &Settings) -> Result<(), Obstacle> {
 }
 
 impl Obstacle {
-    fn error(text: String) -> Self {
+    pub(super) fn error(text: String) -> Self {
         Self { text, exit: Some(Exit::Config), is_met_again: false }
     }
 

@@ -90,6 +90,8 @@ fn changed(running: &Settings, now: &Settings) -> Vec<String> {
         ("id", running.id != now.id),
         ("http_addr", running.http_addr != now.http_addr),
         ("tls", running.http_tls != now.http_tls),
+        ("limits", running.http_limits != now.http_limits),
+        ("audit", running.audit != now.audit),
         ("access", running.access != now.access),
         ("insecure", running.insecure != now.insecure),
         ("data_dir", running.data_dir != now.data_dir),

@@ -16,13 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::env::{self, World};
 use super::exit::Exit;
-use super::logging;
 use super::objects::Objects;
 use super::output::{Failure, complain};
 use super::preflight::{self, Obstacle, Uses, chain};
 use super::providers::{self, Asked, AtRun};
 use super::registration;
 use super::reload::Files;
+use super::{descriptors, logging, trail};
+use crate::audit::Trail;
 use crate::cluster::settings::{LeadershipMode, LeaseTiming, Profile, Timing};
 use crate::config::{self, Overrides};
 use crate::runtime::agent::Seeds;
@@ -183,6 +184,17 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
             return Exit::Config;
         }
     };
+    let open = |audit| trail::start(audit, before.log.syslog.as_ref(), agent.handle.metrics.clone());
+    let audit = match before.audit.as_ref().map(open).transpose() {
+        Ok(audit) => audit,
+        Err(error) => {
+            tracing::error!("failed to open the audit trail: {error}");
+            agent.shutdown.cancel();
+            drop(agent.done.await);
+            return Exit::Config;
+        }
+    };
+    let http = http::Settings { limits: descriptors::make_room(http.limits), audit: audit.clone(), ..http };
     let stop_http = CancellationToken::new();
     let server = match http::serve(&http, agent.handle.clone(), agent.forwarded, stop_http.clone()) {
         Ok(server) => server,
@@ -226,7 +238,7 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
         Err(error) => tracing::error!("Terraform state cannot be kept by the cluster: {}", chain(&error)),
     }
     let shutdown = agent.shutdown.clone();
-    let signals = tokio::spawn(wait_for_signal(shutdown, agent.reload.clone()));
+    let signals = tokio::spawn(wait_for_signal(shutdown, agent.reload.clone(), audit));
     let ended = agent.done.await;
     signals.abort();
     stop_runs.cancel();
@@ -241,7 +253,7 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
 }
 
 /// SIGTERM, SIGINT and SIGQUIT stop cleanly; a second one does not wait. SIGHUP reads the configuration again.
-async fn wait_for_signal(shutdown: CancellationToken, reload: mpsc::Sender<()>) {
+async fn wait_for_signal(shutdown: CancellationToken, reload: mpsc::Sender<()>, audit: Option<Trail>) {
     let open = |kind| signal(kind).inspect_err(|error| tracing::warn!(%error, "signals cannot be caught"));
     let (Ok(mut term), Ok(mut int), Ok(mut quit), Ok(mut hup)) = (
         open(SignalKind::terminate()),
@@ -258,6 +270,7 @@ async fn wait_for_signal(shutdown: CancellationToken, reload: mpsc::Sender<()>) 
             _ = int.recv() => {}
             _ = quit.recv() => {}
             _ = hup.recv() => {
+                audit.iter().for_each(Trail::reopen);
                 // One that is waiting already serves for this one as well.
                 let _waiting = reload.try_send(());
                 continue;
@@ -308,6 +321,8 @@ fn http_settings(settings: &config::Settings) -> http::Settings {
         allowed_hosts: ha.map(|ha| ha.instance_address.clone()).filter(|host| !host.is_empty()).into_iter().collect(),
         follower_requests: if redirect { http::FollowerRequests::Redirect } else { http::FollowerRequests::Forward },
         tls: settings.http_tls.clone(),
+        limits: settings.http_limits,
+        audit: None,
         admin: settings.access.is_some().then(|| settings.data_dir.join("admin.sock")),
         insecure: settings.insecure,
     }
@@ -479,7 +494,7 @@ async fn sequence(mut settings: config::Settings, objects: Objects, mode: Mode) 
             return Exit::Config;
         }
     };
-    let signals = tokio::spawn(wait_for_signal(agent.shutdown.clone(), agent.reload.clone()));
+    let signals = tokio::spawn(wait_for_signal(agent.shutdown.clone(), agent.reload.clone(), None));
     let ended = agent.done.await;
     signals.abort();
     if let Err(error) = std::fs::remove_dir_all(&own) {

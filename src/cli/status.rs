@@ -419,6 +419,7 @@ pub(super) mod tests {
             error: error.map(str::to_owned),
             epoch: 7,
             trigger: "take-over".to_owned(),
+            asked_by: None,
         };
         let task = |name: &str, status: &str, enabled, state: &str, events| TaskNow {
             name: name.to_owned(),
@@ -437,6 +438,7 @@ pub(super) mod tests {
             timeout: Some("10m".to_owned()),
             grace: "10s".to_owned(),
             events,
+            changed: None,
         };
         let refused = "exit status 1\n\u{1b}[31mcannot reach the firewall";
         TasksNow {

@@ -119,7 +119,8 @@ impl Socket {
         outcome
     }
 
-    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+    /// Sends one message, connecting first if need be.
+    pub(super) fn send(&mut self, message: &[u8]) -> io::Result<()> {
         if self.connection.is_none() {
             self.connect()?;
         }

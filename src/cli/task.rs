@@ -20,7 +20,7 @@ use super::stale;
 use super::status::{activity, ended, run_took, status_style};
 use super::table::{Table, WIDTH, cell, cut, plain};
 use super::time;
-use crate::http::reply::{TaskNow, TasksNow};
+use crate::http::reply::{TaskChange, TaskNow, TasksNow};
 use crate::runtime::clock;
 
 /// Lines of an error: here one wants to read it to its end.
@@ -190,6 +190,7 @@ fn render_one(task: &TaskNow, now: DateTime<FixedOffset>, paint: Paint) -> Strin
         ("Providers", task.providers.join(", ")),
         ("Timeout", limits(task)),
         ("Next run", next.map_or_else(String::new, |at| time::moment(at, now))),
+        ("Changed", task.changed.as_ref().map_or_else(String::new, |change| changed(change, now))),
     ] {
         let shown = cut(&clean(&value), WIDTH - 11);
         if !shown.is_empty() {
@@ -217,6 +218,9 @@ fn render_one(task: &TaskNow, now: DateTime<FixedOffset>, paint: Paint) -> Strin
             plain(run.epoch.to_string()),
             cell(style, outcome),
         ]);
+        if let Some(by) = &run.asked_by {
+            runs.note(Style::Dim, &format!("asked for by {by}"), 1);
+        }
         if let Some(error) = &run.error {
             runs.note(style, error, ERROR_LINES);
         }
@@ -224,6 +228,12 @@ fn render_one(task: &TaskNow, now: DateTime<FixedOffset>, paint: Paint) -> Strin
     text.push('\n');
     text.push_str(&runs.render(paint));
     text
+}
+
+/// How, by whom and when.
+fn changed(change: &TaskChange, now: DateTime<FixedOffset>) -> String {
+    let at = time::parse(&change.at, &now).map_or_else(|| change.at.clone(), |at| time::moment(at, now));
+    format!("{} by {}, {at}", change.what, change.by)
 }
 
 /// How long a run may take, and how long it then has to end by itself.
@@ -262,6 +272,22 @@ dns   yes      unknown     never                 running for 12s         ./dns
 ";
         assert_eq!(render_list(&sample_tasks().tasks, now, NO_COLOUR), expected);
         assert_eq!(render_list(&[], now, NO_COLOUR), "no tasks configured\n");
+    }
+
+    #[test]
+    fn a_task_names_who_changed_it_and_who_asked_for_its_runs() {
+        let (_, now) = sample();
+        let mut task = sample_tasks().tasks[0].clone();
+        let by = "token 1f2e (deploy) at 10.0.0.9:4711 through a2";
+        task.changed = Some(TaskChange {
+            what: "disabled".to_owned(),
+            by: by.to_owned(),
+            at: "2026-11-23T04:02:00.000Z".to_owned(),
+        });
+        task.events[0].asked_by = Some(by.to_owned());
+        let text = render_one(&task, now, NO_COLOUR);
+        assert!(text.contains(&format!("\nChanged    disabled by {by}, 04:02:00\n")), "{text}");
+        assert!(text.contains(&format!("\n    asked for by {by}\n")), "{text}");
     }
 
     #[test]

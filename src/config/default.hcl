@@ -69,6 +69,26 @@ log_format = "text"
 #   by_certificate "ci-*"              { role = "operate" tasks = ["web-*"] }
 # }
 
+# How many connections the API takes at a time: all clients together, and each of them (an IPv4 address, a /64 of IPv6, a
+# user on a Unix socket). At a limit, connections that do nothing give way to new ones, first those of the client that has
+# most: a flood does not keep others out.
+limits {
+  http_max_conns            = 768
+  http_max_conns_per_client = 200
+}
+
+# One line of JSON for each request to this agent that changes something or is refused: to a file that only the agent's
+# user reads, to the syslog of the machine, or both. The file is rotated before it grows beyond rotate_bytes (0: never, for
+# those who rotate it themselves and send SIGHUP), and rotate_max_files old ones are kept. With required, a change that
+# cannot be written down is refused with 503; without, a lost line is counted and told in the log.
+#: audit {
+#:   file             = "/var/log/quorate/audit.log"
+#:   rotate_bytes     = 104857600
+#:   rotate_max_files = 10
+#:   syslog           = false
+#:   required         = false
+#: }
+
 # ---- when tasks run
 
 # Triggers of a task are gathered: it runs when none came for `min`, and at the latest `max` after the first. Short is

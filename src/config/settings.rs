@@ -10,10 +10,10 @@ use quorate_proto::at_rest::Keys;
 
 use super::diagnostic::Diagnostic;
 use super::task_object::ObjectContext;
-use crate::http::Addr;
 use crate::http::tls::Tls;
+use crate::http::{Addr, Limits};
 use crate::source::{consul, vault};
-use crate::{access, cluster, task, terraform};
+use crate::{access, audit, cluster, task, terraform};
 
 /// Port of the API.
 pub const HTTP_PORT: u16 = 8558;
@@ -33,6 +33,10 @@ pub struct Settings {
     pub http_addr: Addr,
     /// `None`: the API speaks plain HTTP.
     pub http_tls: Option<Tls>,
+    /// How many connections the API takes.
+    pub http_limits: Limits,
+    /// `None`: nobody writes down who changed what.
+    pub audit: Option<audit::Settings>,
     /// `None`: whoever reaches the API may do everything.
     pub access: Option<access::Rules>,
     /// Whoever reaches the API from elsewhere may change everything, and `insecure = true` says that this is meant.

@@ -105,18 +105,33 @@ pub(super) struct Asker {
 }
 
 /// Looks at a request before anything else of it is read. `leads_to_another`: the leader will answer it, not this agent.
+/// `Err`: also who asked, as far as that is known.
 pub(super) async fn look(
     request: &HttpRequest,
     face: &Face,
     path: &str,
     leads_to_another: bool,
-) -> Result<Asker, Refused> {
+) -> Result<Asker, Box<(Refused, Caller)>> {
     let mut caller = caller::of(request, face);
+    match identify(request, face, path, leads_to_another, &mut caller).await {
+        Ok(unsure) => Ok(Asker { caller, unsure }),
+        Err(refused) => Err(Box::new((refused, caller))),
+    }
+}
+
+/// The same, with what is found out of the caller; what is not sure of it.
+async fn identify(
+    request: &HttpRequest,
+    face: &Face,
+    path: &str,
+    leads_to_another: bool,
+    caller: &mut Caller,
+) -> Result<Option<(IpAddr, u64)>, Refused> {
     let gate = &face.handle.gate;
-    let Some(rules) = gate.rules() else { return Ok(Asker { caller, unsure: None }) };
+    let Some(rules) = gate.rules() else { return Ok(None) };
     let method = request.method().as_str();
     if matches!(method, "GET" | "HEAD") && rules.open.contains(path) {
-        return Ok(Asker { caller, unsure: None });
+        return Ok(None);
     }
     let address = request.peer_addr().map(|peer| peer.ip());
     let mut shown = None;
@@ -148,12 +163,12 @@ pub(super) async fn look(
     }
     match admitted {
         Ok((identity, grants)) => {
-            allow(&identity, &grants, &permission::needed(method, path))?;
             caller.identity = identity;
-            Ok(Asker { caller, unsure: None })
+            allow(&caller.identity, &grants, &permission::needed(method, path))?;
+            Ok(None)
         }
         // It may have been made a moment ago.
-        Err(Unknown) if leads_to_another => Ok(Asker { caller, unsure: shown }),
+        Err(Unknown) if leads_to_another => Ok(shown),
         Err(unknown) => {
             if let Some((address, token)) = shown {
                 gate.failed(address, token);
@@ -219,6 +234,7 @@ pub(super) fn visible<'a>(tasks: &'a TasksSnapshot, grants: &Grants) -> Cow<'a, 
         // It names what every task asks for.
         consul: tasks.consul.clone().filter(|_| grants.allow(&Need::new(Role::Read, Scope::Whole))),
         trials: tasks.trials.clone(),
+        changed: tasks.changed.iter().filter(|(task, _)| sees(task)).map(|(t, by)| (t.clone(), by.clone())).collect(),
     })
 }
 

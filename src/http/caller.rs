@@ -1,13 +1,11 @@
 //! Who asks: what a connection shows by itself, and what a request shows on it.
 
-use std::any::Any;
 use std::fs;
 
-use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::HttpRequest;
-use actix_web::rt::net::{TcpStream, UnixStream};
 
 use super::Face;
+use super::stream::Stream;
 use crate::access::{Identity, NAME_MAX, NAMES_MAX};
 use crate::runtime::handle::Caller;
 use crate::tls;
@@ -28,16 +26,18 @@ pub(super) enum Shown {
 
 impl Shown {
     /// On this connection of the server.
-    pub(super) fn on(connection: &dyn Any) -> Self {
-        if let Some(stream) = connection.downcast_ref::<UnixStream>() {
-            let Ok(peer) = stream.peer_cred() else { return Self::Nothing };
-            let users = fs::read_to_string(USERS).unwrap_or_default();
-            return Self::User(peer.uid(), user(&users, peer.uid()));
-        }
-        let sealed = connection.downcast_ref::<TlsStream<TcpStream>>();
-        match sealed.and_then(|stream| stream.get_ref().1.peer_certificates()?.first()) {
-            Some(certificate) => Self::Certificate(usable(tls::names(certificate))),
-            None => Self::Nothing,
+    pub(super) fn on(connection: &Stream) -> Self {
+        match connection {
+            Stream::Local(stream) => {
+                let Ok(peer) = stream.peer_cred() else { return Self::Nothing };
+                let users = fs::read_to_string(USERS).unwrap_or_default();
+                Self::User(peer.uid(), user(&users, peer.uid()))
+            }
+            Stream::Sealed(stream) => match stream.get_ref().1.peer_certificates().and_then(<[_]>::first) {
+                Some(certificate) => Self::Certificate(usable(tls::names(certificate))),
+                None => Self::Nothing,
+            },
+            Stream::Plain(_) => Self::Nothing,
         }
     }
 }

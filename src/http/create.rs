@@ -49,7 +49,8 @@ pub(super) async fn create(handle: &Handle, call: &Call<'_>, grants: &Grants) ->
         return refused.response(call.path, call.request_id);
     }
     let shown = handle.objects.show(&spec);
-    let make = |reply| Request::Create { spec: Box::new(spec), run, reply };
+    let by = call.caller.clone();
+    let make = |reply| Request::Create { by, spec: Box::new(spec), run, reply };
     let plan = match ask_for_change(handle, make, run).await {
         Ok(Ok(plan)) => plan,
         Ok(Err(error)) => return refusal(handle, call, &error, run),
@@ -75,7 +76,7 @@ pub(super) async fn delete(handle: &Handle, call: &Call<'_>, raw_name: &str) -> 
         Ok(cancels) => cancels,
         Err(text) => return call.error(StatusCode::BAD_REQUEST, Shape::WithId, &text),
     };
-    let make = |reply| Request::Delete { task: name.clone(), reply };
+    let make = |reply| Request::Delete { by: call.caller.clone(), task: name.clone(), reply };
     match ask_for_change(handle, make, RunMode::Later).await {
         Ok(Ok(())) => {
             let mut body = object!({"request_id": call.request_id});
@@ -95,7 +96,7 @@ pub(super) async fn run(handle: &Handle, call: &Call<'_>, raw_name: &str) -> Api
         Ok(name) => name.into_owned(),
         Err(text) => return call.error(StatusCode::BAD_REQUEST, Shape::WithId, &text),
     };
-    let make = |reply| Request::Run { task: name, reply };
+    let make = |reply| Request::Run { by: call.caller.clone(), task: name, reply };
     match ask_for_change(handle, make, RunMode::Later).await {
         Ok(Ok(())) => json(StatusCode::ACCEPTED, &object!({"request_id": call.request_id})),
         Ok(Err(error)) => refusal(handle, call, &error, RunMode::Later),

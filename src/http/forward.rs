@@ -8,9 +8,11 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::sync::{mpsc, oneshot};
 
+use super::audited::Draft;
 use super::error::Shape;
 use super::tasks::{self, Call, Silence};
 use super::{FollowerRequests, limits, stale};
+use crate::audit::Trail;
 use crate::runtime::handle::{ApiRequest, ApiResponse, ClusterSnapshot, ForwardError, Forwarded, Handle, Request};
 
 /// For `Retry-After` when nothing better is known: a failover takes about that long.
@@ -106,11 +108,17 @@ pub(super) fn no_leader(call: &Call<'_>, cluster: &ClusterSnapshot) -> ApiRespon
 }
 
 /// Answers what other agents forward to this one, until the channel is closed.
-pub async fn serve_forwarded(handle: &Handle, requests: mpsc::Receiver<Forwarded>) {
+pub async fn serve_forwarded(handle: &Handle, audit: Option<&Trail>, requests: mpsc::Receiver<Forwarded>) {
     let incoming = stream::unfold(requests, async |mut requests| Some((requests.recv().await?, requests)));
     incoming
         .for_each_concurrent(limits::FORWARDED, async |Forwarded { request, reply }| {
-            let response = tasks::answer(handle, request).await;
+            let mut draft = Draft::of_forwarded(audit, handle, &request);
+            let path = Call::new(&request).path.to_owned();
+            let response = match draft.begin(&path, &request.body).await {
+                Ok(()) => tasks::answer(handle, request).await,
+                Err(refused) => refused,
+            };
+            draft.finish(&response).await;
             // The other agent may have given up.
             drop(reply.send(response));
         })

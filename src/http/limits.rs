@@ -1,23 +1,59 @@
 //! What one client, and all of them together, may cost.
 
-use std::any::Any;
 use std::time::Duration;
 
-use actix_tls::accept::rustls_0_23::TlsStream;
-use actix_web::rt::net::TcpStream;
 use rustix::net::sockopt;
+use tokio::net::TcpStream;
 
-/// Connections at a time. A process usually has 1,024 descriptors; the rest is for gossip, store and runs.
-pub(super) const CONNECTIONS: usize = 768;
+/// How many connections the API takes at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// All clients together.
+    pub connections: usize,
+    /// One client: an IPv4 address, an IPv6 network of 64 bits, or a user on a Unix socket.
+    pub per_client: usize,
+}
 
-/// Connections that the kernel keeps waiting.
-pub(super) const BACKLOG: u32 = 256;
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 768, per_client: 200 }
+    }
+}
+
+/// Of runs: each step of a run has one or two, and tens of steps may be under way. Strangers on this machine may connect
+/// too; what gives way then are connections that do nothing, which is not what runs have.
+pub(super) const RUNS: Limits = Limits { connections: 512, per_client: 512 };
+
+/// Connections that the kernel keeps waiting; also its limit on most machines. They are taken or refused at once.
+pub(super) const BACKLOG: i32 = 1024;
+
+/// How often it is looked which connections take too long.
+pub(super) const SWEEP: Duration = Duration::from_secs(1);
+
+/// What is ended from outside gets this much more than the server itself gives, so that clients hear why.
+pub(super) const MARGIN: Duration = Duration::from_secs(1);
+
+/// Longest head of a request, in bytes: the largest real ones are tokens and cookies of some KiB.
+pub(super) const HEAD_BYTES: usize = 32 << 10;
+
+/// How long a client may take to read an answer that does not fit into the buffers of the kernel. As long as it may take to
+/// send a body of the same size.
+pub(super) const ANSWER: Duration = STATE_BODY.within;
+
+/// What the kernel keeps of an answer: small enough that a client that does not read is seen, large enough for a fast one.
+const SEND_BUFFER: usize = 256 << 10;
+
+/// How long no connection is accepted when the machine or the process has no descriptors left.
+pub(super) const BREATH: Duration = Duration::from_millis(50);
+
+/// How often the log tells that connections are refused or ended for others.
+pub(super) const TELL: Duration = Duration::from_secs(10);
 
 /// How long a connection may rest between requests.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_mins(1);
 
-/// How long a client may take to send the head of a request: five seconds, so that slow ones do not fill
-/// [`CONNECTIONS`] for long.
+/// How long a client may take to send the head of a request: five seconds, so that slow ones do not hold
+/// their places for long.
 pub(super) const REQUEST_HEAD: Duration = Duration::from_secs(5);
 
 /// What a body may cost.
@@ -43,9 +79,6 @@ pub(super) fn body_of(path: &str) -> Body {
     }
     if super::state::is_state_path(path) { STATE_BODY } else { BODY }
 }
-
-/// Connections of runs at a time: each step of a run has one or two, and tens of steps may be under way.
-pub(super) const RUN_CONNECTIONS: usize = 512;
 
 /// How long one request of a run may be tried again while nobody leads, whatever its grant says.
 pub(super) const PATIENCE_MAX: Duration = Duration::from_mins(10);
@@ -86,15 +119,13 @@ pub(super) const FORWARD: Duration = Duration::from_secs(65);
 /// Forwarded requests answered at a time; the others wait in the channel.
 pub(super) const FORWARDED: usize = 32;
 
-/// Lets the kernel close connections whose peer is gone or does not read: no timer of the server covers those.
-pub(super) fn bound_silence(connection: &dyn Any) {
-    let plain = connection.downcast_ref::<TcpStream>();
-    let sealed = || connection.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
-    let Some(stream) = plain.or_else(sealed) else { return };
+/// Lets the kernel close connections whose peer is gone or whose window stays closed, and keeps what it buffers small.
+pub(super) fn bound_silence(stream: &TcpStream) {
     let millis = u32::try_from(SILENCE.as_millis()).unwrap_or(u32::MAX);
     let outcome = sockopt::set_socket_keepalive(stream, true)
         .and_then(|()| sockopt::set_tcp_keepidle(stream, SILENCE))
-        .and_then(|()| sockopt::set_tcp_user_timeout(stream, millis));
+        .and_then(|()| sockopt::set_tcp_user_timeout(stream, millis))
+        .and_then(|()| sockopt::set_socket_send_buffer_size(stream, SEND_BUFFER));
     if let Err(error) = outcome {
         tracing::debug!(%error, "cannot bound the silence of a client");
     }

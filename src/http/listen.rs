@@ -74,6 +74,8 @@ impl Listener {
         match addr {
             Addr::Tcp(addr) => {
                 let listener = TcpListener::bind(addr)?;
+                // Again, with our own number of connections that wait.
+                rustix::net::listen(&listener, limits::BACKLOG)?;
                 let addr = listener.local_addr()?;
                 Ok((Self::Tcp(listener), Addr::Tcp(addr)))
             }
@@ -131,7 +133,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
-    rustix::net::listen(&socket, i32::try_from(limits::BACKLOG).unwrap_or(i32::MAX))?;
+    rustix::net::listen(&socket, limits::BACKLOG)?;
     Ok(UnixListener::from(socket))
 }
 

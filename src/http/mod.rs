@@ -10,8 +10,8 @@
 //! A follower's forwarded requests come out of the control connection at the leader as [`Forwarded`] and end in the
 //! same [`answer`]: one function says what a task request means, whoever received it.
 //!
-//! The server has a thread and a worker of its own: a slow or hostile client costs a socket and a little memory, never
-//! time of the gossip. What a client may cost is in `limits`.
+//! The server has a thread of its own: a slow or hostile client costs a socket and a little memory, never time of the
+//! gossip. What a client may cost is in `limits`; who may connect, and who gives way, in `connections`.
 //!
 //! # Not here
 //!
@@ -19,10 +19,12 @@
 //! inspecting and running tasks: such requests are told so with 501.
 
 mod access;
+mod audited;
 mod body;
 mod caller;
 mod cancel;
 mod cluster;
+mod connections;
 mod create;
 mod error;
 mod forward;
@@ -38,8 +40,10 @@ mod reload;
 pub mod reply;
 mod routes;
 mod schema;
+mod server;
 mod stale;
 pub mod state;
+mod stream;
 mod tasks;
 pub mod tls;
 mod tokens;
@@ -47,16 +51,17 @@ mod tokens;
 use std::io;
 use std::path::PathBuf;
 
-use actix_web::rt::System;
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, web};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use self::forward::serve_forwarded;
 pub use self::fuzzing::request as fuzz_request;
+pub use self::limits::Limits;
 pub use self::listen::Addr;
 use self::listen::Listener;
 pub use self::tasks::answer;
+use crate::audit::Trail;
 use crate::runtime::handle::{Forwarded, Handle};
 
 /// What a follower does with a request that only the leader can answer.
@@ -70,7 +75,7 @@ pub enum FollowerRequests {
 }
 
 /// How the API is offered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Where to listen; port 0 takes a free one.
     pub addr: Addr,
@@ -80,6 +85,10 @@ pub struct Settings {
     pub follower_requests: FollowerRequests,
     /// `None`: plain HTTP.
     pub tls: Option<tls::Tls>,
+    /// How many connections it takes.
+    pub limits: Limits,
+    /// Where it is written down who changed what; `None`: nowhere.
+    pub audit: Option<Trail>,
     /// The socket of the local administrator: whoever may connect to it may do everything. `None`: there is none.
     pub admin: Option<PathBuf>,
     /// Whoever reaches the API from elsewhere may change everything, and the operator said so.
@@ -139,6 +148,7 @@ struct Face {
     handle: Handle,
     follower_requests: FollowerRequests,
     guard: guard::Guard,
+    audit: Option<Trail>,
     /// This is the face on the socket of the local administrator.
     admin: bool,
     insecure: bool,
@@ -168,13 +178,15 @@ pub fn serve(
         insecure: settings.insecure,
         follower_requests: settings.follower_requests,
         guard: guard::Guard::new(addr.tcp(), &settings.allowed_hosts),
+        audit: settings.audit.clone(),
         shutdown,
     };
+    let limits = settings.limits;
     let (report, stopped) = oneshot::channel();
     std::thread::Builder::new()
         .name("http".to_owned())
         .spawn(move || {
-            let outcome = System::new().block_on(run(face, listener, admin, tls, forwarded));
+            let outcome = server::system().block_on(run(face, listener, admin, tls, limits, forwarded));
             if let Err(error) = &outcome {
                 tracing::error!(%error, "the HTTP API stopped");
             }
@@ -190,61 +202,32 @@ async fn run(
     listener: Listener,
     admin: Option<Listener>,
     tls: Option<rustls::ServerConfig>,
+    limits: Limits,
     forwarded: mpsc::Receiver<Forwarded>,
 ) -> io::Result<()> {
-    let shutdown = face.shutdown.clone();
-    let handle = face.handle.clone();
-    // A server of its own: whatever others do to the first one, the local administrator is heard.
+    let (handle, audit) = (face.handle.clone(), face.audit.clone());
+    // A door of its own: whatever others do to the first one, the local administrator is heard.
     let admin = admin.map(|listener| {
         let face = Face { admin: true, guard: guard::Guard::new(None, &[]), ..face.clone() };
-        serve_on(face, listener, None)
+        serve_on(face, server::Door { listener, tls: None, limits: Limits::default() })
     });
-    let admin = admin.transpose()?;
-    let server = serve_on(face, listener, tls)?;
-    let controls: Vec<_> = admin.iter().map(actix_web::dev::Server::handle).chain([server.handle()]).collect();
-    let stop = async {
-        shutdown.cancelled().await;
-        futures_util::future::join_all(controls.iter().map(|control| control.stop(true))).await;
-        std::future::pending::<()>().await;
-    };
-    let both = async {
+    let admin = async {
         match admin {
-            Some(admin) => futures_util::future::try_join(server, admin).await.map(drop),
-            None => server.await,
+            Some(admin) => admin.await,
+            None => Ok(()),
         }
     };
+    let both = futures_util::future::try_join(serve_on(face, server::Door { listener, tls, limits }), admin);
     // Only a server itself ends this: after the stop, or because it cannot go on.
     tokio::select! {
-        outcome = both => outcome,
-        () = stop => Ok(()),
-        () = serve_forwarded(&handle, forwarded) => Ok(()),
+        outcome = both => outcome.map(drop),
+        () = serve_forwarded(&handle, audit.as_ref(), forwarded) => Ok(()),
     }
 }
 
-/// One listener, with a worker of its own.
-fn serve_on(face: Face, listener: Listener, tls: Option<rustls::ServerConfig>) -> io::Result<actix_web::dev::Server> {
+async fn serve_on(face: Face, door: server::Door) -> io::Result<()> {
+    let (metrics, shutdown) = (face.handle.metrics.clone(), face.shutdown.clone());
     let shared = web::Data::new(face);
-    let server = HttpServer::new(move || App::new().app_data(shared.clone()).default_service(web::to(routes::respond)))
-        .workers(1)
-        .worker_max_blocking_threads(1)
-        .max_connections(limits::CONNECTIONS)
-        // A handshake that rests must not keep others from theirs.
-        .max_connection_rate(limits::CONNECTIONS)
-        .tls_handshake_timeout(limits::REQUEST_HEAD)
-        .backlog(limits::BACKLOG)
-        .keep_alive(limits::KEEP_ALIVE)
-        .client_request_timeout(limits::REQUEST_HEAD)
-        .client_disconnect_timeout(limits::DISCONNECT)
-        .shutdown_timeout(limits::DRAIN.as_secs())
-        .on_connect(|connection, kept| {
-            limits::bound_silence(connection);
-            kept.insert(caller::Shown::on(connection));
-        })
-        .disable_signals();
-    let server = match (listener, tls) {
-        (Listener::Tcp(listener), Some(tls)) => server.listen_rustls_0_23(listener, tls)?,
-        (Listener::Tcp(listener), None) => server.listen(listener)?,
-        (Listener::Unix(listener), _) => server.listen_uds(listener)?,
-    };
-    Ok(server.run())
+    let app = || App::new().app_data(shared.clone()).default_service(web::to(routes::respond));
+    server::serve(door, app, metrics, shutdown).await
 }

@@ -32,7 +32,8 @@ pub(super) async fn patch(handle: &Handle, call: &Call<'_>, tasks: &TasksSnapsho
     if !tasks.tasks.iter().any(|task| task.name == name) {
         return call.error(StatusCode::NOT_FOUND, Shape::WithId, &unknown_task(&name));
     }
-    let set = |reply| Request::SetEnabled { task: name.to_string(), enabled, run, reply };
+    let by = call.caller.clone();
+    let set = |reply| Request::SetEnabled { by, task: name.to_string(), enabled, run, reply };
     match ask_for_change(handle, set, run).await {
         Ok(Ok(None)) => {
             let mut body = serde_json::json!({});

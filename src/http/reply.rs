@@ -280,6 +280,20 @@ pub struct TaskNow {
     pub grace: String,
     /// Newest first.
     pub events: Vec<RunNow>,
+    /// Who changed it last at run time; absent: nobody, it is as the files say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<TaskChange>,
+}
+
+/// The last change of a task at run time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskChange {
+    /// `created`, `enabled` or `disabled`.
+    pub what: String,
+    /// Who, for people.
+    pub by: String,
+    /// RFC 3339 in UTC.
+    pub at: String,
 }
 
 /// How far a run of Terraform is.
@@ -332,6 +346,9 @@ pub struct RunNow {
     pub epoch: u64,
     /// What made it run.
     pub trigger: String,
+    /// Who asked for it by hand, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
 }
 
 /// `POST /v1/cluster/step-down`.

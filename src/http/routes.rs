@@ -5,25 +5,39 @@ use std::time::Duration;
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use super::audited::Draft;
 use super::error::{Shape, error, json, text};
 use super::forward::{self, Answer};
 use super::reply::Left;
+use super::stream::{Busy, Place};
 use super::tasks::{handle_request, is_task_path};
 use super::{Face, FollowerRequests, access, body, cluster, keyring, limits, readiness, reload, schema, stale};
+use crate::audit::Trail;
 use crate::runtime::handle::{ApiRequest, ApiResponse, Request};
 use crate::runtime::{clock, metrics};
 
 /// Answers everything.
 pub(super) async fn respond(request: HttpRequest, payload: web::Payload, face: web::Data<Face>) -> HttpResponse {
+    let busy = request.conn_data::<Place>().map(Place::busy);
     let request_id = uuid::Uuid::new_v4().to_string();
     let path = request.path().to_owned();
-    let answer = dispatch(&request, payload, &face, &path, &request_id).await;
+    let mut draft = Draft::new(&face, &request, &request_id);
+    let answer = dispatch(&request, payload, &face, &request_id, busy.as_ref(), &mut draft).await;
+    draft.finish(&answer.response).await;
     face.handle.metrics.http_request(pattern(&path), answer.response.status);
     tracing::debug!(method = %request.method(), path, status = answer.response.status, request_id, "answered");
     write(answer)
 }
 
-async fn dispatch(request: &HttpRequest, payload: web::Payload, face: &Face, path: &str, request_id: &str) -> Answer {
+async fn dispatch(
+    request: &HttpRequest,
+    payload: web::Payload,
+    face: &Face,
+    request_id: &str,
+    busy: Option<&Busy>,
+    draft: &mut Draft,
+) -> Answer {
+    let path = request.path();
     if let Err(why) = face.guard.check(request) {
         return error(StatusCode::FORBIDDEN, Shape::of(path), &why, request_id).into();
     }
@@ -35,8 +49,13 @@ async fn dispatch(request: &HttpRequest, payload: web::Payload, face: &Face, pat
     let leads_to_another = is_task_path(path) && forwards && cluster.high_availability && !cluster.leading;
     let asker = match access::look(request, face, path, leads_to_another).await {
         Ok(asker) => asker,
-        Err(refused) => return refused.answer(path, request_id),
+        Err(stopped) => {
+            let (refused, caller) = *stopped;
+            draft.set_caller(&caller);
+            return refused.answer(path, request_id);
+        }
     };
+    draft.set_caller(&asker.caller);
     if let Err(why) = body::is_json(request, path) {
         return error(StatusCode::BAD_REQUEST, Shape::WithId, &why, request_id).into();
     }
@@ -45,22 +64,57 @@ async fn dispatch(request: &HttpRequest, payload: web::Payload, face: &Face, pat
             Ok(body) => body,
             Err((status, why)) => return error(status, Shape::of(path), &why, request_id).into(),
         };
+        if !reads(request.method()) {
+            busy.into_iter().for_each(Busy::changes);
+        }
         let target = request.uri().path_and_query().map_or(path, |target| target.as_str());
         let method = if *request.method() == Method::HEAD { "GET" } else { request.method().as_str() };
         let (method, target, request_id) = (method.to_owned(), target.to_owned(), request_id.to_owned());
         let caller = asker.caller.clone();
+        if let Err(refused) = draft.begin(path, &body).await {
+            return refused.into();
+        }
+        let changes = !reads(request.method());
         let request = ApiRequest { method, target, body, request_id, caller };
-        let answer = forward::resolve(&face.handle, face.follower_requests, request).await;
+        let answer = if changes {
+            to_its_end(face, request, draft.take()).await
+        } else {
+            forward::resolve(&face.handle, face.follower_requests, request).await
+        };
         asker.settle(face, &answer);
         return answer;
     }
+    if !reads(request.method()) {
+        busy.into_iter().for_each(Busy::changes);
+        if let Err(refused) = draft.begin(path, &[]).await {
+            return refused.into();
+        }
+    }
     own(request, face, path, request_id).await.into()
+}
+
+/// A change is made and written down, whether or not the client waits for it.
+async fn to_its_end(face: &Face, request: ApiRequest, mut draft: Draft) -> Answer {
+    let (handle, mode, request_id) = (face.handle.clone(), face.follower_requests, request.request_id.clone());
+    let work = actix_web::rt::spawn(async move {
+        let answer = forward::resolve(&handle, mode, request).await;
+        draft.finish(&answer.response).await;
+        answer
+    });
+    work.await.unwrap_or_else(|_| {
+        // Not reached: a panic ends the process.
+        error(StatusCode::INTERNAL_SERVER_ERROR, Shape::WithId, "the request was given up", &request_id).into()
+    })
+}
+
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 /// What every agent answers for itself.
 async fn own(request: &HttpRequest, face: &Face, path: &str, request_id: &str) -> ApiResponse {
     let method = request.method();
-    let reads = matches!(*method, Method::GET | Method::HEAD);
+    let reads = reads(method);
     let allowed = match path {
         "/v1/status/cluster" | "/status/cluster" | "/v1/cluster" | "/v1/health" | "/livez" | "/readyz" | "/leader"
         | "/metrics" | "/openapi.json" | "/v1/keyring" => reads,
@@ -76,7 +130,10 @@ async fn own(request: &HttpRequest, face: &Face, path: &str, request_id: &str) -
         "/v1/cluster" => cluster::overview(face, request.query_string(), request_id).await,
         "/v1/keyring" => keyring::list(&face.handle, request_id).await,
         "/v1/cluster/leave" => leave(face, request_id).await,
-        "/v1/cluster/reload" => reload::reload(face, request_id).await,
+        "/v1/cluster/reload" => {
+            face.audit.iter().for_each(Trail::reopen);
+            reload::reload(face, request_id).await
+        }
         "/v1/health" => match face.handle.health().not_ready {
             None => json(StatusCode::OK, &serde_json::json!({})),
             Some(why) => error(StatusCode::SERVICE_UNAVAILABLE, Shape::Plain, &why, request_id),
@@ -125,7 +182,7 @@ async fn leave(face: &Face, request_id: &str) -> ApiResponse {
 }
 
 /// The path as a label of metrics: a bounded set, whatever clients send.
-fn pattern(path: &str) -> &'static str {
+pub(super) fn pattern(path: &str) -> &'static str {
     match path {
         "/v1/status" => "/v1/status",
         "/v1/status/cluster" | "/status/cluster" => "/v1/status/cluster",

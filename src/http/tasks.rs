@@ -13,11 +13,12 @@ use super::error::{Shape, error, json};
 use super::keyring::is_keyring_path;
 use super::reply::{
     Activity as ActivityBody, ConsulFaultNow, ConsulNow, EnabledCounts, Event, EventConfig, Message, Overall,
-    Progress as ProgressBody, RunNow, StatusCounts, SteppedDown, TaskNow, TaskStatus, TaskStatuses, TaskSummary,
-    TasksNow,
+    Progress as ProgressBody, RunNow, StatusCounts, SteppedDown, TaskChange, TaskNow, TaskStatus, TaskStatuses,
+    TaskSummary, TasksNow,
 };
 use super::state::{self, is_state_path};
 use super::{access, cancel, create, forward, keyring, limits, patch, reload, stale, tokens};
+use crate::roster::Changed;
 use crate::runtime::access::USED_PATH;
 use crate::runtime::agent::roster::DIFFERENCES_PATH;
 use crate::runtime::handle::{
@@ -189,7 +190,7 @@ pub(super) fn read(
             let body = TasksNow {
                 answered_by: cluster.view.observer.to_string(),
                 stale_since: stale.map(stale::rfc3339),
-                tasks: tasks.tasks.iter().map(|task| now_body(task)).collect(),
+                tasks: tasks.tasks.iter().map(|task| now_body(task, tasks.changed.get(&task.name))).collect(),
                 differences: tasks.differences.iter().map(|(agent, how)| (agent.to_string(), how.clone())).collect(),
                 consul: tasks.consul.as_ref().map(consul_body),
                 trials: tasks.trials.iter().map(ToString::to_string).collect(),
@@ -356,7 +357,7 @@ fn event_body(task: &TaskReport, event: &RunEvent) -> Event {
     }
 }
 
-fn now_body(task: &TaskReport) -> TaskNow {
+fn now_body(task: &TaskReport, changed: Option<&Changed>) -> TaskNow {
     let (mut since, mut until, mut why) = (None, None, None);
     let state = match &task.activity {
         Activity::Idle => "idle",
@@ -397,6 +398,7 @@ fn now_body(task: &TaskReport) -> TaskNow {
         timeout: task.timeout.map(duration::show),
         grace: duration::show(task.grace),
         events: task.events.iter().map(run_body).collect(),
+        changed: changed.map(change_body),
     }
 }
 
@@ -410,7 +412,13 @@ fn run_body(event: &RunEvent) -> RunNow {
         error: event.error.clone(),
         epoch: event.epoch,
         trigger: event.trigger.clone(),
+        asked_by: event.asked_by.clone(),
     }
+}
+
+fn change_body(changed: &Changed) -> TaskChange {
+    let at = DateTime::from_timestamp(changed.at, 0).unwrap_or_default();
+    TaskChange { what: changed.what.clone(), by: changed.by.clone(), at: stale::rfc3339(at) }
 }
 
 pub(super) fn nanos(at: DateTime<Local>) -> String {

@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::task::TaskSpec;
-pub use record::{Hash, Origin, Record, hash};
+pub use record::{Changed, Hash, Origin, Record, hash};
 
 /// One record to write; `None` deletes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,16 @@ pub struct Write {
     pub task: String,
     /// What is to be remembered of it.
     pub record: Option<Record>,
+}
+
+impl Write {
+    /// The same write, which remembers who made it.
+    pub fn noting(mut self, what: &str, by: &str, at: i64) -> Self {
+        if let Some(record) = &mut self.record {
+            record.changed = Some(Changed { what: what.to_owned(), by: by.to_owned(), at });
+        }
+        self
+    }
 }
 
 /// A change that is not possible. Nothing changed.
@@ -234,7 +244,7 @@ impl Roster {
         let shadow = self.files.iter().find(|file| file.name == name).map(hash);
         let order = self.records.values().filter_map(Record::order).max().map_or(0, |newest| newest + 1);
         let origin = Origin::Api { order, spec: Box::new(spec), shadow };
-        let record = Record { origin, enabled: None, enabled_at: None, deleted: false };
+        let record = Record { origin, enabled: None, enabled_at: None, deleted: false, changed: None };
         Ok(Write { task: name, record: Some(record) })
     }
 

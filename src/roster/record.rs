@@ -24,6 +24,20 @@ pub struct Record {
     /// Deleted at run time; kept so that the files do not bring it back.
     #[serde(default)]
     pub deleted: bool,
+    /// Who changed it last at run time, and how. Agents of before leave it alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Changed>,
+}
+
+/// The last change of a task at run time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// `created`, `enabled`, `disabled` or `deleted`.
+    pub what: String,
+    /// Who, for people.
+    pub by: String,
+    /// When, in seconds since 1970.
+    pub at: i64,
 }
 
 /// Who defined a task.
@@ -57,6 +71,7 @@ impl Record {
             enabled: None,
             enabled_at: None,
             deleted: false,
+            changed: None,
         }
     }
 
@@ -82,7 +97,8 @@ impl Record {
     pub(super) fn followed_by(&self, spec: &TaskSpec) -> Self {
         let stands = matches!(&self.origin, Origin::Files { enabled, .. } if *enabled == spec.enabled);
         let (enabled, enabled_at) = if stands { (self.enabled, self.enabled_at) } else { (None, None) };
-        Self { enabled, enabled_at, ..Self::of_files(spec) }
+        let changed = self.changed.clone().filter(|_| enabled.is_some());
+        Self { enabled, enabled_at, changed, ..Self::of_files(spec) }
     }
 
     pub(super) fn order(&self) -> Option<u64> {

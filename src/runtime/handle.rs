@@ -51,6 +51,8 @@ pub struct TasksSnapshot {
     pub consul: Option<ConsulReport>,
     /// Runs of what is tried out: an inspection, or the first run of a task that is being made. They are in no task's report.
     pub trials: BTreeSet<uuid::Uuid>,
+    /// Who changed which task last at run time.
+    pub changed: BTreeMap<String, roster::Changed>,
 }
 
 /// How Consul is doing, as the leader sees it.
@@ -253,6 +255,13 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// For what is kept: the same as shown, cut where somebody has a very long name.
+    pub fn kept(&self) -> String {
+        /// Characters. What is kept of a run has to stay small.
+        const MAX: usize = 160;
+        self.to_string().chars().take(MAX).collect()
+    }
+
     /// An agent that asks for itself.
     pub fn member(agent: &MemberId) -> Self {
         let agent = agent.to_string();
@@ -315,6 +324,8 @@ pub enum Request {
     },
     /// Make a task (leader only). The plan is there for [`RunMode::Inspect`].
     Create {
+        /// Who asks.
+        by: Caller,
         /// What to make.
         spec: Box<TaskSpec>,
         /// And then.
@@ -324,6 +335,8 @@ pub enum Request {
     },
     /// Delete a task (leader only): it goes when nothing of it runs.
     Delete {
+        /// Who asks.
+        by: Caller,
         /// Which.
         task: String,
         /// Answered when it is marked on a majority.
@@ -331,6 +344,8 @@ pub enum Request {
     },
     /// Run a task now, by hand (leader only). Answers when the run is decided, not when it ends.
     Run {
+        /// Who asks.
+        by: Caller,
         /// Which.
         task: String,
         /// `Err`: it cannot run.
@@ -357,6 +372,8 @@ pub enum Request {
     Forward(ApiRequest, oneshot::Sender<Result<ApiResponse, ForwardError>>),
     /// Enable or disable a task (leader only).
     SetEnabled {
+        /// Who asks.
+        by: Caller,
         /// Which.
         task: String,
         /// To what.
@@ -416,6 +433,32 @@ pub trait MetricsText: std::fmt::Debug + Send + Sync {
     /// Counts an answered request: `endpoint` is a pattern such as `/v1/status/tasks/{name}`, not what was sent.
     fn http_request(&self, endpoint: &'static str, status: u16) {
         let _ = (endpoint, status);
+    }
+
+    /// A line of the audit trail is written.
+    fn audit_written(&self) {}
+
+    /// A sink of the audit trail did not take a line.
+    fn audit_failed(&self, sink: &'static str) {
+        let _ = sink;
+    }
+
+    /// No sink of the audit trail took a line.
+    fn audit_lost(&self) {}
+
+    /// So many connections of the API more, or less.
+    fn http_connections(&self, more: i64) {
+        let _ = more;
+    }
+
+    /// A connection was not taken; `reason` is a short fixed word.
+    fn http_connection_refused(&self, reason: &'static str) {
+        let _ = reason;
+    }
+
+    /// A connection was ended by this agent before its client ended it; `reason` is a short fixed word.
+    fn http_connection_ended(&self, reason: &'static str) {
+        let _ = reason;
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) const APPLIED_PREFIX: &str = "applied/";
 pub(super) const ASKED_PREFIX: &str = "asked/";
 /// Register prefix of the run that was cancelled last.
 pub(super) const CANCELLED_PREFIX: &str = "cancelled/";
+/// Between what made a run start and who asked for it. Agents that do not know it show both as one text.
+const BY: &str = " by ";
 /// Events in the newest register at most, and in a block.
 const RECENT: u64 = 30;
 /// Blocks that are kept.
@@ -85,7 +87,10 @@ impl From<&RunEvent> for Stored {
             start: event.start_time.timestamp_micros(),
             end: event.end_time.timestamp_micros(),
             epoch: event.epoch,
-            trigger: event.trigger.clone(),
+            trigger: match &event.asked_by {
+                None => event.trigger.clone(),
+                Some(by) => format!("{}{BY}{by}", event.trigger),
+            },
             error: event.error.clone(),
         }
     }
@@ -93,6 +98,10 @@ impl From<&RunEvent> for Stored {
 
 impl From<Stored> for RunEvent {
     fn from(stored: Stored) -> Self {
+        let (trigger, asked_by) = match stored.trigger.split_once(BY) {
+            None => (stored.trigger, None),
+            Some((trigger, by)) => (trigger.to_owned(), Some(by.to_owned())),
+        };
         Self {
             id: uuid::Uuid::from_bytes(stored.id),
             success: stored.ending == Ending::Success,
@@ -100,12 +109,13 @@ impl From<Stored> for RunEvent {
             end_time: at(stored.end),
             error: stored.error,
             epoch: stored.epoch,
-            trigger: stored.trigger,
+            trigger,
             cut_short: match stored.ending {
                 Ending::Failure | Ending::Success => None,
                 Ending::Cancelled => Some(CutShort::Cancelled),
                 Ending::TimedOut => Some(CutShort::TimedOut),
             },
+            asked_by,
         }
     }
 }
@@ -187,6 +197,7 @@ mod tests {
             error: n.is_multiple_of(3).then(|| format!("error {n}")),
             epoch: n,
             trigger: "schedule".to_owned(),
+            asked_by: n.is_multiple_of(7).then(|| format!("token {n} at 127.0.0.1:7 through a1 by way of x")),
             cut_short: (n % 6 == 3).then_some(if n % 4 == 1 { CutShort::Cancelled } else { CutShort::TimedOut }),
         }
     }
@@ -246,7 +257,8 @@ mod tests {
             kept.count = n;
             let times = (at(1_800_000_000_000_000), at(1_800_000_000_000_000 + i64::try_from(n).unwrap()));
             let (start_time, end_time, trigger) = (times.0, times.1, "catalog-services".to_owned());
-            kept.events.push_front(RunEvent { error: None, epoch: 1 << 40, start_time, end_time, trigger, ..event(n) });
+            let (error, asked_by, epoch) = (None, None, 1 << 40);
+            kept.events.push_front(RunEvent { error, asked_by, epoch, start_time, end_time, trigger, ..event(n) });
             for Entry { key, value } in entries("t", &kept) {
                 let size = value.unwrap().len();
                 assert!(size <= INLINE_MAX, "{key} has {size} bytes");

@@ -64,6 +64,11 @@ struct ByReason {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BySink {
+    sink: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByKind {
     kind: Word,
 }
@@ -171,6 +176,12 @@ pub struct Metrics {
     run_seconds: Family<ByTask, Histogram, RunSeconds>,
     commit_seconds: Histogram,
     http_requests: Family<ByEndpointAndStatus, Counter>,
+    http_connections: Gauge,
+    http_refused: Family<ByReason, Counter>,
+    http_ended: Family<ByReason, Counter>,
+    audit_written: Counter,
+    audit_failed: Family<BySink, Counter>,
+    audit_lost: Counter,
 }
 
 impl Default for Metrics {
@@ -210,6 +221,12 @@ impl Metrics {
             // From a write that only touches the page cache to a disk in trouble.
             commit_seconds: Histogram::new([0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0]),
             http_requests: Family::default(),
+            http_connections: Gauge::default(),
+            http_refused: Family::default(),
+            http_ended: Family::default(),
+            audit_written: Counter::default(),
+            audit_failed: Family::default(),
+            audit_lost: Counter::default(),
         };
         metrics.register();
         for reason in Refused::ALL {
@@ -254,6 +271,16 @@ impl Metrics {
         r.register("run_duration_seconds", "How long runs took, by task", self.run_seconds.clone());
         r.register("store_commit_duration_seconds", "How long durable writes took", self.commit_seconds.clone());
         r.register("http_requests", "Requests answered, by endpoint and status", self.http_requests.clone());
+        r.register("http_connections", "Connections of the API that are open", self.http_connections.clone());
+        r.register("http_connections_refused", "Connections that were not taken, by reason", self.http_refused.clone());
+        r.register("http_connections_ended", "Connections ended from here, by reason", self.http_ended.clone());
+        r.register("audit_lines", "Lines of the audit trail that were written", self.audit_written.clone());
+        r.register(
+            "audit_sink_failures",
+            "Lines that a sink of the audit trail did not take",
+            self.audit_failed.clone(),
+        );
+        r.register("audit_lines_lost", "Lines that no sink of the audit trail took", self.audit_lost.clone());
     }
 
     /// Takes over members, epoch and leadership from a view. `leading`: the lease of this agent is live.
@@ -388,6 +415,30 @@ impl MetricsText for Metrics {
     fn http_request(&self, endpoint: &'static str, status: u16) {
         self.http_requests.get_or_create(&ByEndpointAndStatus { endpoint: Word(endpoint), status }).inc();
     }
+
+    fn audit_written(&self) {
+        self.audit_written.inc();
+    }
+
+    fn audit_failed(&self, sink: &'static str) {
+        self.audit_failed.get_or_create(&BySink { sink: Word(sink) }).inc();
+    }
+
+    fn audit_lost(&self) {
+        self.audit_lost.inc();
+    }
+
+    fn http_connections(&self, more: i64) {
+        self.http_connections.inc_by(more);
+    }
+
+    fn http_connection_refused(&self, reason: &'static str) {
+        self.http_refused.get_or_create(&ByReason { reason: Word(reason) }).inc();
+    }
+
+    fn http_connection_ended(&self, reason: &'static str) {
+        self.http_ended.get_or_create(&ByReason { reason: Word(reason) }).inc();
+    }
 }
 
 #[cfg(test)]
@@ -420,6 +471,13 @@ mod tests {
         metrics.run_finished("web", Outcome::Failure, Duration::from_secs(2));
         metrics.store_commit(Duration::from_millis(3));
         metrics.http_request("/livez", 200);
+        metrics.http_connections(2);
+        metrics.audit_written();
+        metrics.audit_failed("file");
+        metrics.audit_lost();
+        metrics.http_connections(-1);
+        metrics.http_connection_refused("total");
+        metrics.http_connection_ended("room");
         let text = metrics.text();
         has(&text, "quorate_elections_total 1");
         has(&text, "quorate_suspicions_total 1");
@@ -439,6 +497,12 @@ mod tests {
         has(&text, "quorate_store_commit_duration_seconds_bucket{le=\"0.0025\"} 0");
         has(&text, "quorate_store_commit_duration_seconds_bucket{le=\"0.005\"} 1");
         has(&text, "quorate_http_requests_total{endpoint=\"/livez\",status=\"200\"} 1");
+        has(&text, "quorate_http_connections 1");
+        has(&text, "quorate_audit_lines_total 1");
+        has(&text, "quorate_audit_sink_failures_total{sink=\"file\"} 1");
+        has(&text, "quorate_audit_lines_lost_total 1");
+        has(&text, "quorate_http_connections_refused_total{reason=\"total\"} 1");
+        has(&text, "quorate_http_connections_ended_total{reason=\"room\"} 1");
         assert!(text.ends_with("# EOF\n"));
     }
 

@@ -266,6 +266,7 @@ mod tests {
             epoch: 1,
             trigger: "take-over".to_owned(),
             cut_short: None,
+            asked_by: None,
         }
     }
 

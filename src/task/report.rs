@@ -21,6 +21,8 @@ pub struct RunEvent {
     pub trigger: String,
     /// What ended it before its own end, if that was decided here.
     pub cut_short: Option<CutShort>,
+    /// Who asked for it by hand, for people.
+    pub asked_by: Option<String>,
 }
 
 impl RunEvent {

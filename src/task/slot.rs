@@ -70,6 +70,8 @@ pub(super) struct Run {
     pub(super) basis: Basis,
     /// Who asked for it and waits for its end.
     pub(super) tickets: Vec<u64>,
+    /// Who asked for it, for people.
+    pub(super) asked_by: Option<String>,
     /// Who has cancelled it, for people.
     pub(super) cancelled: Option<String>,
     /// When its process ended, while that is on its way to a majority.
@@ -89,6 +91,7 @@ impl Run {
             epoch: self.epoch.0,
             trigger: self.trigger.as_str().to_owned(),
             cut_short,
+            asked_by: self.asked_by.clone(),
         }
     }
 }
@@ -124,6 +127,8 @@ pub(super) struct Slot {
     pub(super) by_hand: bool,
     /// Who asked for the run that comes next and waits for its end.
     pub(super) tickets: Vec<u64>,
+    /// Who asked for it last, for people.
+    pub(super) asked_by: Option<String>,
     /// Whose wait is over, and the error of their run; not told yet.
     pub(super) served: Vec<(u64, Option<String>)>,
     /// Data that it is fed has changed since its last start.
@@ -156,6 +161,7 @@ impl Slot {
             run: None,
             by_hand: false,
             tickets: Vec::new(),
+            asked_by: None,
             served: Vec::new(),
             stale: false,
             guard: None,
@@ -266,6 +272,7 @@ impl Slot {
         self.wish = None;
         self.by_hand = false;
         self.tickets.clear();
+        self.asked_by = None;
         self.guard = None;
         self.parked = None;
         self.next = None;
@@ -334,6 +341,7 @@ impl Slot {
             epoch: epoch.0,
             trigger: Trigger::Schedule.as_str().to_owned(),
             cut_short: None,
+            asked_by: None,
         });
         self.recorded = true;
     }

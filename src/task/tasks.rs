@@ -320,9 +320,21 @@ impl Tasks {
         Ok(())
     }
 
+    /// [`Tasks::trigger_by`] nobody in particular.
+    pub fn trigger(&mut self, task: &str, now: Now, wall: DateTime<Local>) -> Result<u64, TaskError> {
+        self.trigger_by(task, None, now, wall)
+    }
+
     /// Runs a task at once, by hand. While a process of it is under way: once more afterwards. Between two tries: the
     /// next try begins now. Returns a ticket: [`Output::Served`] says how the run ended. It is forgotten when the lease ends.
-    pub fn trigger(&mut self, task: &str, now: Now, wall: DateTime<Local>) -> Result<u64, TaskError> {
+    /// `by`: who asks, for people; the run's event says so.
+    pub fn trigger_by(
+        &mut self,
+        task: &str,
+        by: Option<String>,
+        now: Now,
+        wall: DateTime<Local>,
+    ) -> Result<u64, TaskError> {
         let at = Moment { mono: now.mono, wall };
         self.lease.ok_or(TaskError::NotLeading)?;
         if self.stopping {
@@ -335,6 +347,7 @@ impl Tasks {
         }
         self.tickets += 1;
         slot.tickets.push(self.tickets);
+        slot.asked_by = by.or(slot.asked_by.take());
         match &mut slot.run {
             Some(Run { step: step @ Step::Pausing(_), .. }) => *step = Step::Due(at.mono),
             Some(Run { step: Step::Due(_), .. }) => {}

@@ -31,6 +31,8 @@ raw! {
         consul: consul::RawConsul = "consul",
         vault: consul::RawVault = "vault",
         tls: RawApiTls = "tls",
+        limits: RawLimits = "limits",
+        audit: RawAudit = "audit",
         access: access::RawAccess = "access",
         insecure: bool = "insecure",
         driver: Labelled = "driver",
@@ -59,6 +61,20 @@ raw! {
         verify_incoming: bool = "verify_incoming",
         ca_cert: String = "ca_cert",
         ca_path: String = "ca_path",
+    }
+    /// `audit`
+    RawAudit {
+        enabled: bool = "enabled",
+        file: String = "file",
+        rotate_bytes: u32 = "rotate_bytes",
+        rotate_max_files: u16 = "rotate_max_files",
+        syslog: bool = "syslog",
+        required: bool = "required",
+    }
+    /// `limits`
+    RawLimits {
+        http_max_conns: u16 = "http_max_conns",
+        http_max_conns_per_client: u16 = "http_max_conns_per_client",
     }
     /// `license`
     RawLicense { path: String = "path", auto_retrieval: RawEnabled = "auto_retrieval" }

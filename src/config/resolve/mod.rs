@@ -7,6 +7,7 @@ mod access;
 mod address;
 mod api_tls;
 mod at_rest;
+mod audit;
 mod buffer;
 mod cluster;
 mod condition;
@@ -14,6 +15,7 @@ mod consul;
 mod driver;
 mod http_addr;
 mod inert;
+mod limits;
 mod policy;
 mod provider;
 mod query;
@@ -105,6 +107,8 @@ pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems
         id: id(raw, world, problems)?,
         http_addr,
         http_tls,
+        http_limits: limits::limits(raw.limits.as_ref(), problems),
+        audit: audit::audit(raw.audit.as_ref(), world, problems),
         access,
         insecure,
         data_dir,

@@ -13,8 +13,7 @@ use std::sync::Arc;
 use std::{fmt, io};
 
 use actix_web::http::{Method, StatusCode, header};
-use actix_web::rt::System;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
@@ -24,8 +23,11 @@ use tokio_util::sync::CancellationToken;
 use super::super::cluster::form_pairs;
 use super::super::error::JSON;
 use super::super::guard::Guard;
-use super::super::{ServeError, body, limits};
+use super::super::listen::Listener;
+use super::super::stream::{Busy, Place};
+use super::super::{ServeError, body, limits, server};
 use super::refusal;
+use crate::runtime::handle::MetricsText;
 use crate::runtime::state::RunCredentials;
 use crate::state::{Caller, Denied, Grant, Request, StateAnswer, StateCall, StateService, content_md5};
 
@@ -82,7 +84,7 @@ pub fn serve_runs(
     std::thread::Builder::new()
         .name("state".to_owned())
         .spawn(move || {
-            let outcome = System::new().block_on(run(desk, listener));
+            let outcome = server::system().block_on(run(desk, listener));
             if let Err(error) = &outcome {
                 tracing::error!(%error, "the state listener stopped");
             }
@@ -96,32 +98,23 @@ pub fn serve_runs(
 async fn run(desk: Desk, listener: TcpListener) -> io::Result<()> {
     let shutdown = desk.shutdown.clone();
     let shared = web::Data::new(desk);
-    let server = HttpServer::new(move || App::new().app_data(shared.clone()).default_service(web::to(respond)))
-        .workers(1)
-        .worker_max_blocking_threads(1)
-        .max_connections(limits::RUN_CONNECTIONS)
-        .backlog(limits::BACKLOG)
-        .keep_alive(limits::KEEP_ALIVE)
-        .client_request_timeout(limits::REQUEST_HEAD)
-        .client_disconnect_timeout(limits::DISCONNECT)
-        .shutdown_timeout(limits::DRAIN.as_secs())
-        .on_connect(|connection, _| limits::bound_silence(connection))
-        .disable_signals()
-        .listen(listener)?
-        .run();
-    let control = server.handle();
-    let stop = async {
-        shutdown.cancelled().await;
-        control.stop(true).await;
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        outcome = server => outcome,
-        () = stop => Ok(()),
+    let app = || App::new().app_data(shared.clone()).default_service(web::to(respond));
+    let door = server::Door { listener: Listener::Tcp(listener), tls: None, limits: limits::RUNS };
+    server::serve(door, app, Arc::new(Uncounted), shutdown).await
+}
+
+/// The connections of runs are not those of the API.
+#[derive(Debug)]
+struct Uncounted;
+
+impl MetricsText for Uncounted {
+    fn text(&self) -> String {
+        String::new()
     }
 }
 
 async fn respond(request: HttpRequest, payload: web::Payload, desk: web::Data<Desk>) -> HttpResponse {
+    let busy = request.conn_data::<Place>().map(Place::busy);
     let response = match admit(&request, &desk) {
         Err(refused) => *refused,
         Ok((task, grant)) => match ask(&request, payload).await {
@@ -129,6 +122,8 @@ async fn respond(request: HttpRequest, payload: web::Payload, desk: web::Data<De
             Ok(asked) => {
                 let caller = Caller::Run { token: grant.token, agent: desk.credentials.agent().clone() };
                 let call = StateCall { task, caller, request: asked };
+                // A read of a run is not to be ended either: Terraform would fail.
+                busy.iter().for_each(Busy::changes);
                 write(patiently(&desk, call, &grant).await)
             }
         },

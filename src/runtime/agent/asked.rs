@@ -10,6 +10,7 @@ use super::changes::Reply;
 use super::cycle::Loop;
 use super::roster::acknowledged;
 use crate::runtime::clock;
+use crate::runtime::handle::Caller;
 use crate::runtime::history::ASKED_PREFIX;
 use crate::runtime::replica::Replica;
 
@@ -24,9 +25,9 @@ pub(super) async fn asked(replica: &Replica) -> BTreeSet<String> {
 
 impl Loop {
     /// Answers when a majority knows that the task shall run.
-    pub(super) fn run_task(&mut self, task: &str, reply: Reply<()>) {
+    pub(super) fn run_task(&mut self, task: &str, by: &Caller, reply: Reply<()>) {
         let asked = self.may_change().and_then(|epoch| {
-            let ticket = self.tasks.trigger(task, clock::now(), clock::wall())?;
+            let ticket = self.tasks.trigger_by(task, Some(by.kept()), clock::now(), clock::wall())?;
             Ok((epoch, ticket))
         });
         let (epoch, ticket) = match asked {

@@ -73,6 +73,7 @@ impl Record {
                 epoch: self.epoch,
                 trigger: self.trigger,
                 cut_short: Some(CutShort::Cancelled),
+                asked_by: None,
             },
             watched: self.watched,
             queued: self.queued,

@@ -16,7 +16,7 @@ use super::consul::Watches;
 use super::cycle::{Internal, Loop};
 use super::roster::acknowledged;
 use crate::roster::{RosterError, Write};
-use crate::runtime::handle::{ChangeError, Plan, RunMode};
+use crate::runtime::handle::{Caller, ChangeError, Plan, RunMode};
 use crate::runtime::{clock, history};
 use crate::source::consul::Client;
 use crate::source::consul::hub::fetch_once;
@@ -44,9 +44,9 @@ enum Next {
     /// It was only asked what would change.
     Answer,
     /// Make the task.
-    Create(Box<TaskSpec>),
+    Create(Box<TaskSpec>, Caller),
     /// Enable it.
-    Enable,
+    Enable(Caller),
 }
 
 impl From<RosterError> for ChangeError {
@@ -70,7 +70,7 @@ impl From<TaskError> for ChangeError {
 }
 
 /// The event of a run that went well before its task was there.
-fn succeeded(start: &Start, began: DateTime<Local>) -> RunEvent {
+fn succeeded(start: &Start, began: DateTime<Local>, by: Option<String>) -> RunEvent {
     RunEvent {
         id: start.run.0,
         success: true,
@@ -80,6 +80,7 @@ fn succeeded(start: &Start, began: DateTime<Local>) -> RunEvent {
         epoch: start.epoch.0,
         trigger: start.trigger.as_str().to_owned(),
         cut_short: None,
+        asked_by: by,
     }
 }
 
@@ -106,7 +107,14 @@ impl Loop {
         self.leads().filter(|_| self.hand_over.is_none()).ok_or(ChangeError::NotLeading)
     }
 
-    pub(super) fn set_enabled(&mut self, task: &str, enabled: bool, run: RunMode, reply: Reply<Option<Plan>>) {
+    pub(super) fn set_enabled(
+        &mut self,
+        task: &str,
+        enabled: bool,
+        run: RunMode,
+        by: &Caller,
+        reply: Reply<Option<Plan>>,
+    ) {
         let checked = self.may_change().and_then(|epoch| {
             let spec = self.roster.tasks().into_iter().find(|spec| spec.name == task);
             let spec = spec.ok_or_else(|| ChangeError::Unknown(task.to_owned()))?;
@@ -121,19 +129,20 @@ impl Loop {
             RunMode::Inspect if !enabled => drop(reply.send(Ok(Some(Plan::default())))),
             RunMode::Inspect => self.try_out(epoch, TaskSpec { enabled, ..spec }, Next::Answer, run, reply),
             RunMode::Later if enabled && !spec.enabled && module => {
-                self.try_out(epoch, TaskSpec { enabled, ..spec }, Next::Enable, run, reply);
+                self.try_out(epoch, TaskSpec { enabled, ..spec }, Next::Enable(by.clone()), run, reply);
             }
-            RunMode::Later => self.switch(task, enabled, None, reply),
-            RunMode::Now => self.switch(task, enabled, enabled.then_some(()), reply),
+            RunMode::Later => self.switch(task, enabled, None, by, reply),
+            RunMode::Now => self.switch(task, enabled, enabled.then_some(()), by, reply),
         }
     }
 
     /// Sets the flag; with `run` the task runs at once, and the answer waits for that.
-    fn switch(&mut self, task: &str, enabled: bool, run: Option<()>, reply: Reply<Option<Plan>>) {
+    fn switch(&mut self, task: &str, enabled: bool, run: Option<()>, by: &Caller, reply: Reply<Option<Plan>>) {
         let change = |agent: &mut Self| -> Result<(Epoch, Write), ChangeError> {
             let epoch = agent.may_change()?;
             let wall = clock::wall();
-            let write = agent.roster.set_enabled(task, enabled, wall.timestamp())?;
+            let (what, at) = (if enabled { "enabled" } else { "disabled" }, wall.timestamp());
+            let write = agent.roster.set_enabled(task, enabled, at)?.noting(what, &by.kept(), at);
             agent.tasks.set_enabled(task, enabled, clock::now(), wall)?;
             agent.roster.apply(write.clone());
             Ok((epoch, write))
@@ -142,7 +151,7 @@ impl Loop {
             Err(error) => drop(reply.send(Err(error))),
             Ok((epoch, write)) => {
                 if run.is_some() {
-                    match self.tasks.trigger(task, clock::now(), clock::wall()) {
+                    match self.tasks.trigger_by(task, Some(by.kept()), clock::now(), clock::wall()) {
                         Ok(ticket) => drop(self.awaited.insert(ticket, reply)),
                         Err(error) => drop(reply.send(Err(error.into()))),
                     }
@@ -175,7 +184,7 @@ impl Loop {
         }
     }
 
-    pub(super) fn create(&mut self, spec: TaskSpec, run: RunMode, reply: Reply<Option<Plan>>) {
+    pub(super) fn create(&mut self, spec: TaskSpec, run: RunMode, by: Caller, reply: Reply<Option<Plan>>) {
         let checked = self.may_change().and_then(|epoch| {
             if self.tasks.ending().any(|ending| ending.name == spec.name) {
                 return Err(ChangeError::Exists(spec.name.clone()));
@@ -190,10 +199,10 @@ impl Loop {
         let module = matches!(spec.work, Work::Terraform(_));
         let tries = spec.enabled && run == RunMode::Now || run == RunMode::Inspect || module;
         if tries {
-            let next = if run == RunMode::Inspect { Next::Answer } else { Next::Create(Box::new(spec.clone())) };
+            let next = if run == RunMode::Inspect { Next::Answer } else { Next::Create(Box::new(spec.clone()), by) };
             self.try_out(epoch, spec, next, run, reply);
         } else {
-            self.add(spec, reply, None);
+            self.add(spec, &by, reply, None);
         }
     }
 
@@ -223,6 +232,10 @@ impl Loop {
             inputs,
             unless: None,
         };
+        let asked_by = match &next {
+            Next::Create(_, by) | Next::Enable(by) => Some(by.kept()),
+            Next::Answer => None,
+        };
         self.running.insert(start.run, start.spec.grace);
         self.interrupted.remove(&task);
         self.publish();
@@ -233,7 +246,7 @@ impl Loop {
                 _ if let Err(why) = complete => Err(why),
                 RunMode::Now if enabled => match runner.run(&start).await {
                     (Outcome::Success | Outcome::Unchanged, fingerprint) => {
-                        ran = Some((succeeded(&start, began), fingerprint));
+                        ran = Some((succeeded(&start, began, asked_by.clone()), fingerprint));
                         Ok(Plan::default())
                     }
                     (Outcome::Failure(why) | Outcome::TimedOut(why), _) => Err(ChangeError::Failed(why)),
@@ -260,22 +273,22 @@ impl Loop {
             (Err(error), _) => drop(reply.send(Err(error))),
             (Ok(plan), Next::Answer) => drop(reply.send(Ok(Some(plan)))),
             (Ok(_), _) if !led => drop(reply.send(Err(ChangeError::NotLeading))),
-            (Ok(_), Next::Create(spec)) => {
-                self.add(*spec, reply, None);
+            (Ok(_), Next::Create(spec, by)) => {
+                self.add(*spec, &by, reply, None);
                 if let Some((event, fingerprint)) = ran {
                     self.tasks.note_run(&task, event, fingerprint);
                 }
             }
-            (Ok(_), Next::Enable) => self.switch(&task, true, None, reply),
+            (Ok(_), Next::Enable(by)) => self.switch(&task, true, None, &by, reply),
         }
         self.publish();
     }
 
     /// The task is there from now on.
-    fn add(&mut self, spec: TaskSpec, reply: Reply<Option<Plan>>, answer: Option<Plan>) {
+    fn add(&mut self, spec: TaskSpec, by: &Caller, reply: Reply<Option<Plan>>, answer: Option<Plan>) {
         let change = |agent: &mut Self| -> Result<(Epoch, Write), ChangeError> {
             let epoch = agent.may_change()?;
-            let write = agent.roster.create(spec)?;
+            let write = agent.roster.create(spec)?.noting("created", &by.kept(), clock::wall().timestamp());
             agent.roster.apply(write.clone());
             agent.tasks.replace(agent.roster.tasks());
             agent.watch();
@@ -283,7 +296,7 @@ impl Loop {
         };
         match change(self) {
             Ok((epoch, write)) => {
-                info!(task = write.task, "task made by the API");
+                info!(task = write.task, by = by.kept(), "task made by the API");
                 self.keep_and_answer(epoch, &[write], reply, || answer);
             }
             Err(error) => drop(reply.send(Err(error))),
@@ -291,13 +304,13 @@ impl Loop {
         self.publish();
     }
 
-    pub(super) fn delete(&mut self, task: &str, reply: Reply<()>) {
+    pub(super) fn delete(&mut self, task: &str, by: &Caller, reply: Reply<()>) {
         let change = |agent: &mut Self| -> Result<(Epoch, Option<Write>), ChangeError> {
             let epoch = agent.may_change()?;
             if agent.tasks.ending().any(|ending| ending.name == task) {
                 return Ok((epoch, None));
             }
-            let write = agent.roster.delete(task)?;
+            let write = agent.roster.delete(task)?.noting("deleted", &by.kept(), clock::wall().timestamp());
             agent.roster.apply(write.clone());
             agent.tasks.replace(agent.roster.tasks());
             agent.watch();
@@ -305,7 +318,7 @@ impl Loop {
         };
         match change(self) {
             Ok((epoch, Some(write))) => {
-                info!(task, "task deleted by the API");
+                info!(task, by = by.kept(), "task deleted by the API");
                 self.keep_and_answer(epoch, &[write], reply, || ());
             }
             // Marked already. Whatever was marked before is on a majority when this is.

@@ -381,6 +381,7 @@ impl Loop {
                 differences: self.differences.clone(),
                 consul: self.consul.as_ref().and_then(Watches::report),
                 trials: self.trying.values().map(|run| run.0).collect(),
+                changed: roster::changed(&self.roster),
             }
         } else {
             TasksSnapshot::default()

@@ -37,14 +37,14 @@ async fn last_known(
     let kept = kept(replica).await;
     let since = current.unwrap_or_else(|| newest(&kept).map_or(began, |newest| newest.min(began)));
     let under_way = under_way(replica.list("run/").await);
-    let specs = roster.tasks();
+    let (specs, changed) = (roster.tasks(), super::roster::changed(&roster));
     // No run is decided here, so nothing is drawn from this seed.
     let mut tasks = Tasks::new(specs.clone(), task::Settings::default(), [0; 32]);
     tasks.restore(kept, &BTreeSet::new());
     let reports = tasks.reports(|_| None).into_iter();
     let reports = reports.map(|report| Arc::new(waiting(Arc::unwrap_or_clone(report), &under_way))).collect();
     let specs = specs.into_iter().map(Arc::new).collect();
-    LastKnown { tasks: TasksSnapshot { tasks: reports, specs, ..TasksSnapshot::default() }, since }
+    LastKnown { tasks: TasksSnapshot { tasks: reports, specs, changed, ..TasksSnapshot::default() }, since }
 }
 
 /// When the newest run ended that is known here: the registers were current then.

@@ -17,7 +17,7 @@ use super::asked::asked;
 use super::cancel::cancelled;
 use super::cycle::{Internal, Loop};
 use super::writer::Then;
-use crate::roster::{Difference, Differs, Record, Write};
+use crate::roster::{Changed, Difference, Differs, Record, Roster, Write};
 use crate::runtime::core::ProposeError;
 use crate::runtime::handle::{ApiRequest, Caller, ChangeError, ReloadReport};
 use crate::runtime::replica::Replica;
@@ -325,4 +325,10 @@ pub(super) fn specs(agent: &mut Loop) -> Vec<Arc<crate::task::TaskSpec>> {
         agent.shown_specs = (version, agent.roster.tasks().into_iter().map(Arc::new).collect());
     }
     agent.shown_specs.1.iter().chain(agent.tasks.ending()).cloned().collect()
+}
+
+/// Who changed which task last at run time.
+pub(super) fn changed(roster: &Roster) -> BTreeMap<String, Changed> {
+    let records = roster.records().iter();
+    records.filter_map(|(task, record)| Some((task.clone(), record.changed.clone()?))).collect()
 }

@@ -71,6 +71,7 @@ impl Tasks {
         let slot = &mut self.slots[index];
         let trigger = slot.run.take().map_or(Trigger::TakeOver, |run| {
             slot.tickets.extend(run.tickets);
+            slot.asked_by = run.asked_by.or(slot.asked_by.take());
             run.trigger
         });
         // What it did is not known: it runs again whatever has not changed.
@@ -212,6 +213,7 @@ impl Tasks {
             causes: Vec::new(),
             basis: Basis::default(),
             tickets: Vec::new(),
+            asked_by: None,
             cancelled: None,
             ended: None,
             step: Step::Started,
@@ -220,6 +222,7 @@ impl Tasks {
         let compares = slot.spec.guards.max_change_percent.is_some();
         run.basis = Basis { fingerprint: None, instances: compares.then(|| instances(&slot.spec, &self.data)) };
         run.tickets.append(&mut slot.tickets);
+        run.asked_by = slot.asked_by.take().or(run.asked_by.take());
         slot.stale = false;
         let (id, trigger, attempt) = (run.id, run.trigger, run.attempt);
         // A retry comes after a try that may have done half of its work.
