@@ -29,6 +29,7 @@ mod program;
 mod providers;
 mod registration;
 mod reload;
+mod signals;
 mod stale;
 pub mod start;
 mod state;
