@@ -12,6 +12,7 @@ use quorate::cluster::View;
 use quorate::cluster::settings::LeadershipMode;
 use quorate::cluster::view::{MemberState, MemberView};
 use quorate::http::{self, FollowerRequests, Limits, Server, Settings};
+use quorate::runtime::access::Gate;
 use quorate::runtime::handle::{
     ApiRequest, ApiResponse, Caller, CancelledReport, ChangeError, Check, ClusterSnapshot, ForwardError, Forwarded,
     Handle, Health, LastKnown, Plan, Request, RunMode, TaskObjects, TasksSnapshot,
@@ -25,6 +26,8 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+#[path = "http/access.rs"]
+mod access;
 #[path = "http/contract.rs"]
 mod contract;
 
@@ -830,7 +833,7 @@ fn five_hundred_slow_clients_do_not_delay_the_others() {
 #[test]
 fn a_taken_address_is_an_error_that_names_it() {
     let agent = Agent::following();
-    let (handle, _ends) = handle(follower());
+    let (handle, _ends) = handle(follower(), Gate::open());
     let settings = settings(agent.addr, FollowerRequests::Forward);
     let (_forward, forwarded) = mpsc::channel(1);
     let error = http::serve(&settings, handle, forwarded, CancellationToken::new()).unwrap_err();
@@ -889,7 +892,7 @@ fn spec(name: &str) -> TaskSpec {
     }
 }
 
-fn handle(snapshot: ClusterSnapshot) -> (Handle, Ends) {
+fn handle(snapshot: ClusterSnapshot, gate: Gate) -> (Handle, Ends) {
     let leading = snapshot.leading;
     let (cluster_sender, cluster) = watch::channel(Arc::new(snapshot));
     let (tasks_sender, tasks) = watch::channel(Arc::new(TasksSnapshot {
@@ -900,9 +903,16 @@ fn handle(snapshot: ClusterSnapshot) -> (Handle, Ends) {
     }));
     let (health_sender, health) = watch::channel(Health::default());
     let (requests, received) = mpsc::channel(8);
-    let metrics = Arc::new(Metrics::new());
-    let handle = Handle { cluster, tasks, health, requests, state: None, objects: Arc::new(Objects), metrics };
+    let (metrics, gate) = (Arc::new(Metrics::new()), Arc::new(gate));
+    let handle = Handle { cluster, tasks, health, requests, state: None, objects: Arc::new(Objects), metrics, gate };
     (handle, (cluster_sender, tasks_sender, health_sender, received))
+}
+
+fn leader() -> ClusterSnapshot {
+    let mut snapshot = follower();
+    snapshot.leading = true;
+    snapshot.view.leader = Some(id("cts-02"));
+    snapshot
 }
 
 fn settings(addr: SocketAddr, follower_requests: FollowerRequests) -> Settings {
@@ -913,12 +923,18 @@ fn settings(addr: SocketAddr, follower_requests: FollowerRequests) -> Settings {
         tls: None,
         limits: Limits::default(),
         audit: None,
+        admin: None,
+        insecure: false,
     }
 }
 
 impl Agent {
     fn start(snapshot: ClusterSnapshot, mode: FollowerRequests) -> Self {
-        let (handle, (cluster, tasks, health, requests)) = handle(snapshot);
+        Self::guarded(snapshot, mode, Gate::open())
+    }
+
+    fn guarded(snapshot: ClusterSnapshot, mode: FollowerRequests, gate: Gate) -> Self {
+        let (handle, (cluster, tasks, health, requests)) = handle(snapshot, gate);
         let (forward, forwarded) = mpsc::channel(8);
         let shutdown = CancellationToken::new();
         let settings = settings("127.0.0.1:0".parse().unwrap(), mode);
@@ -931,10 +947,7 @@ impl Agent {
     }
 
     fn leading() -> Self {
-        let mut snapshot = follower();
-        snapshot.leading = true;
-        snapshot.view.leader = Some(id("cts-02"));
-        Self::start(snapshot, FollowerRequests::Forward)
+        Self::start(leader(), FollowerRequests::Forward)
     }
 
     fn change(&self, change: impl FnOnce(&mut ClusterSnapshot)) {

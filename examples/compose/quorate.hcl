@@ -2,6 +2,9 @@
 
 # Inside a container the API must listen on more than loopback to be reached from the host.
 http_addr = "0.0.0.0:8558"
+# A playground: whoever reaches the ports below can run and change everything. docker-compose.yml publishes them on this
+# machine only. Elsewhere ask for tokens: access { default = "deny" }, and `quorate token bootstrap`.
+insecure  = true
 data_dir  = "/quorate/data"
 
 high_availability {

@@ -9,8 +9,8 @@ use super::pattern::matches;
 
 /// Paths that may be left open by name.
 pub const OPENABLE: [&str; 6] = ["/livez", "/readyz", "/leader", "/metrics", "/v1/health", "/openapi.json"];
-/// Those that are open when nothing is said: what orchestrators and load balancers ask.
-pub const OPEN_BY_DEFAULT: [&str; 3] = ["/livez", "/readyz", "/leader"];
+/// Those that are open when nothing is said: what orchestrators, load balancers and the check of a service in Consul ask.
+pub const OPEN_BY_DEFAULT: [&str; 4] = ["/livez", "/readyz", "/leader", "/v1/health"];
 
 /// What anonymous callers may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

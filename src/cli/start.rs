@@ -1,5 +1,7 @@
 //! `quorate start`: the flags of an agent.
 
+mod credentials;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -196,7 +198,7 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
     };
     tracing::info!(
         address = %server.addr(), tls = http.tls.is_some(),
-        "the HTTP API listens; change it with http_addr or -http-addr{}", credentials(&before, &http)
+        "the HTTP API listens; change it with http_addr or -http-addr{}", credentials::asked(&before, &http)
     );
     if http.insecure {
         tracing::warn!(
@@ -261,23 +263,6 @@ fn announce(settings: &config::Settings) {
     }
     if ha.key.is_none() {
         tracing::warn!("traffic between agents is not encrypted (encrypt = \"none\", or loopback without a key)");
-    }
-}
-
-/// What the API asks of clients.
-fn credentials(settings: &config::Settings, http: &http::Settings) -> String {
-    let certificates = http.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
-    let shows = if certificates { ", clients must show a certificate" } else { "" };
-    match (&settings.access, &http.admin) {
-        (Some(rules), Some(admin)) => {
-            format!(
-                "{shows}; access is controlled, default {:?}, {} for the local administrator",
-                rules.default.as_str(),
-                admin.display()
-            )
-        }
-        _ if certificates => shows.to_owned(),
-        _ => " (there are no credentials)".to_owned(),
     }
 }
 

@@ -395,6 +395,7 @@ pub(super) mod tests {
                 leader_since: Some("2026-11-23T04:00:01Z".to_owned()),
                 leader_why: "lowest id alive, after cts-03 went down".to_owned(),
                 not_ready: None,
+                access: None,
             }),
         };
         (cluster, DateTime::parse_from_rfc3339("2026-11-23T04:03:13Z").unwrap())

@@ -10,10 +10,14 @@
 # so the ids decide who usually leads. The default is "cts-" and the host name.
 # id = "cts-01"
 
-# Where the API listens. Loopback serves the whole cluster, because followers forward to the leader; anything wider is
-# open to whoever reaches it, unless `tls` below asks clients for certificates. Or a Unix socket for the agent's user
-# alone: "unix:///run/quorate/api.sock".
+# Where the API listens. Loopback serves the whole cluster, because followers forward to the leader; anything wider needs
+# `tls` below with certificates of clients, or `access`. Or a Unix socket for the agent's user alone:
+# "unix:///run/quorate/api.sock".
 http_addr = "127.0.0.1:8558"
+
+# Lets the API listen beyond the loopback although whoever reaches it can run and change everything, as the user of the
+# agent. Said loudly in the log and in `quorate status`.
+insecure = false
 
 # Only the port of the API, as in CTS. Need not be given with http_addr.
 port = 8558
@@ -65,6 +69,25 @@ limits {
 #:   syslog           = false
 #:   required         = false
 #: }
+
+# Who may use the API. Without this block, whoever reaches it may do everything: on the loopback, every local user. The same
+# on every agent. `quorate token bootstrap` on an agent's host makes the first token, `quorate token create` the others.
+# access {
+#   enabled = true
+#
+#   # What callers may do that show nothing: "deny" nothing, "read" what the role read may, "write" everything but tokens
+#   # (for the time in which clients get theirs).
+#   default = "deny"
+#
+#   # What anybody may ask. Possible are these, /metrics and /openapi.json.
+#   open = ["/livez", "/readyz", "/leader", "/v1/health"]
+#
+#   # A role for whoever shows a certificate (`tls` with verify_incoming) with such a common name or alternative name. `*` is
+#   # any text, `?` one character. `tasks` limits it to tasks whose names fit; left out: all, and what is about no task.
+#   # read looks, operate also runs, switches and cancels, admin does everything.
+#   by_certificate "*.ops.example.com" { role = "admin" }
+#   by_certificate "ci-*"              { role = "operate" tasks = ["web-*"] }
+# }
 
 # ---- when tasks run
 

@@ -300,6 +300,14 @@ fn what_is_wrong_is_named() {
             "http_addr = \"0.0.0.0\"\ntls { cert = \"a\" key = \"b\" }".to_owned(),
             "`cert` /srv/a: No such file or directory (os error 2)",
         ),
+        ("http_addr = \"0.0.0.0\"".to_owned(), "the API would listen on 0.0.0.0:8558 without credentials"),
+        (
+            "http_addr = \"[::]:1\"\naccess { default = \"write\" }".to_owned(),
+            "the API would listen on [::]:1 without credentials",
+        ),
+        ("access { default = \"allow\" }".to_owned(), "`default` has no \"allow\""),
+        ("access { open = [\"/v1/status\"] }".to_owned(), "\"/v1/status\" cannot be left open"),
+        ("access { by_certificates \"x\" {} }".to_owned(), "unknown key `by_certificates` in `access`"),
         ("syslog { facility = \"LOCAL8\" }".to_owned(), "`facility` has no \"LOCAL8\""),
         ("syslog { name = \"a b\" }".to_owned(), "`name` \"a b\" cannot name a sender of syslog"),
         (
@@ -375,7 +383,7 @@ fn what_has_no_effect_yet_is_said() {
             "test.hcl:1:39: warning: `storage \"consul\"` has no effect: state is replicated by the agents",
         ),
         (
-            "http_addr = \"0.0.0.0\"".to_owned(),
+            "http_addr = \"0.0.0.0\"\ninsecure = true".to_owned(),
             "test.hcl:1:13: warning: the API listens on 0.0.0.0:8558 without credentials",
         ),
         (

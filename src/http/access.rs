@@ -11,8 +11,8 @@ use actix_web::http::header::AUTHORIZATION;
 
 use super::error::{Shape, error};
 use super::forward::Answer;
-use super::{Face, caller, permission};
-use crate::access::{Grants, Identity, Locked, Need, Role, Secret, TokenError, TokenIdentity, Unknown};
+use super::{Face, caller, limits, permission};
+use crate::access::{Grants, Identity, Locked, Need, Role, Scope, Secret, TokenError, TokenIdentity, Unknown};
 use crate::runtime::handle::{ApiRequest, ApiResponse, Caller, Handle, TasksSnapshot};
 use crate::task::report::TaskReport;
 
@@ -106,21 +106,21 @@ pub(super) struct Asker {
 
 /// Looks at a request before anything else of it is read. `leads_to_another`: the leader will answer it, not this agent.
 /// `Err`: also who asked, as far as that is known.
-pub(super) fn look(
+pub(super) async fn look(
     request: &HttpRequest,
     face: &Face,
     path: &str,
     leads_to_another: bool,
 ) -> Result<Asker, Box<(Refused, Caller)>> {
     let mut caller = caller::of(request, face);
-    match identify(request, face, path, leads_to_another, &mut caller) {
+    match identify(request, face, path, leads_to_another, &mut caller).await {
         Ok(unsure) => Ok(Asker { caller, unsure }),
         Err(refused) => Err(Box::new((refused, caller))),
     }
 }
 
 /// The same, with what is found out of the caller; what is not sure of it.
-fn identify(
+async fn identify(
     request: &HttpRequest,
     face: &Face,
     path: &str,
@@ -154,7 +154,14 @@ fn identify(
         let (accessor, description) = (String::new(), String::new());
         caller.identity = Identity::Token(TokenIdentity { hash, accessor, description });
     }
-    match gate.admit(&caller.identity) {
+    let mut admitted = gate.admit(&caller.identity);
+    let cluster = face.handle.cluster();
+    if admitted.is_err() && !leads_to_another && cluster.high_availability && !cluster.leading {
+        // It may be on its way here from the leader.
+        tokio::time::sleep(limits::TOKEN_PATIENCE).await;
+        admitted = gate.admit(&caller.identity);
+    }
+    match admitted {
         Ok((identity, grants)) => {
             caller.identity = identity;
             allow(&caller.identity, &grants, &permission::needed(method, path))?;
@@ -224,7 +231,8 @@ pub(super) fn visible<'a>(tasks: &'a TasksSnapshot, grants: &Grants) -> Cow<'a, 
         differences: differences
             .filter(|(_, differs): &(_, std::collections::BTreeMap<_, _>)| !differs.is_empty())
             .collect(),
-        consul: tasks.consul.clone(),
+        // It names what every task asks for.
+        consul: tasks.consul.clone().filter(|_| grants.allow(&Need::new(Role::Read, Scope::Whole))),
         changed: tasks.changed.iter().filter(|(task, _)| sees(task)).map(|(t, by)| (t.clone(), by.clone())).collect(),
     })
 }
@@ -271,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_is_missing_and_to_whom() {
-        let need = Need::new(Role::Operate, crate::access::Scope::Task("web".to_owned()));
+        let need = Need::new(Role::Operate, Scope::Task("web".to_owned()));
         let refused = |identity: &Identity| allow(identity, &Grants::default(), &need).unwrap_err();
         let Refused::Unauthenticated(text) = refused(&Identity::Anonymous) else { panic!("401") };
         assert!(text.starts_with("this needs the role operate for the task web, and no token was sent"), "{text}");

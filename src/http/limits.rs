@@ -107,6 +107,9 @@ pub(super) const COMMAND: Duration = Duration::from_mins(1);
 /// How long a request that ends a run waits for that end: less than [`COMMAND`], so that it still says how far it is.
 pub(super) const END_OF_RUN: Duration = Duration::from_secs(40);
 
+/// How long an agent that does not lead waits for a token that it does not know: one that was made a moment ago arrives.
+pub(super) const TOKEN_PATIENCE: Duration = Duration::from_millis(500);
+
 /// How long a read waits for the leader, and for what this agent knows by itself.
 pub(super) const READ: Duration = Duration::from_secs(5);
 

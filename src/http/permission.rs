@@ -21,6 +21,10 @@ pub(super) fn needed(method: &str, path: &str) -> Need {
     if is_below(path, "/v1/tokens") {
         return Need::new(admin, Scope::Whole).named();
     }
+    // They name every task.
+    if path == "/metrics" && reads {
+        return Need::new(read, Scope::Whole);
+    }
     if path == "/v1/cluster/step-down" {
         return Need::new(operate, Scope::Whole);
     }
@@ -85,7 +89,7 @@ mod tests {
         ("GET", "/livez", "read any"),
         ("GET", "/readyz", "read any"),
         ("GET", "/leader", "read any"),
-        ("GET", "/metrics", "read any"),
+        ("GET", "/metrics", "read whole"),
         ("GET", "/openapi.json", "read any"),
         ("GET", "/v1/health", "read any"),
         ("GET", "/v1/status", "read any"),

@@ -47,7 +47,7 @@ async fn dispatch(
     let cluster = face.handle.cluster();
     let forwards = face.follower_requests == FollowerRequests::Forward;
     let leads_to_another = is_task_path(path) && forwards && cluster.high_availability && !cluster.leading;
-    let asker = match access::look(request, face, path, leads_to_another) {
+    let asker = match access::look(request, face, path, leads_to_another).await {
         Ok(asker) => asker,
         Err(stopped) => {
             let (refused, caller) = *stopped;

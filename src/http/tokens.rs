@@ -48,6 +48,10 @@ pub(super) async fn answer(handle: &Handle, call: &Call<'_>, grants: &Grants) ->
     let rest = call.path.strip_prefix(COLLECTION).unwrap_or_default().trim_start_matches('/');
     let outcome = match (call.method, rest.split_once('/').unwrap_or((rest, ""))) {
         ("GET", ("self", "")) => Ok(who(gate, call, grants)),
+        (method, ("bootstrap", "")) if method != "POST" => {
+            let text = format!("'{method}' is not a method of {}", call.path);
+            return call.error(StatusCode::METHOD_NOT_ALLOWED, Shape::WithId, &text);
+        }
         (_, _) if gate.rules().is_none() => Err(KeepError::Off),
         ("GET", ("", "")) => Ok(list(gate, call)),
         ("POST", ("", "")) => match wanted(call.body) {

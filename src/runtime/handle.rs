@@ -166,7 +166,7 @@ pub enum ForwardError {
     /// The leader cannot be told who asks, and this agent controls access. Nothing changed.
     #[error(
         "the leader {leader} runs a version that knows no access control, so it cannot be told who asks: upgrade that agent, \
-         or ask one that may lead after `quorate step-down`"
+         or let it step down"
     )]
     TooOld {
         /// Who.

@@ -146,7 +146,7 @@ high_availability {
   a.hcl:1:1
       the API listens on 127.0.0.1:8558 only: CTS listens on all interfaces, and whoever reaches it
       controls every task
-      -> http_addr = \"0.0.0.0:8558\" is as in CTS
+      -> http_addr = \"0.0.0.0:8558\" with insecure = true is as in CTS; better with `tls` and
 ";
     assert!(shown.contains(expected), "{shown}");
     assert!(shown.lines().all(|line| line.chars().count() <= 110), "{shown}");

@@ -23,7 +23,10 @@ pub(crate) fn check(method: &str, target: &str, status: u16, content_type: Optio
     };
     let Some(operation) = operations.get(&method.to_lowercase()) else {
         let head = method == "HEAD" && operations.contains_key("get");
-        assert!(matches!(status, 405 | 403 | 400 | 501 | 503) || method == "OPTIONS" || head, "no such method: {what}");
+        assert!(
+            matches!(status, 405 | 401 | 403 | 400 | 501 | 503) || method == "OPTIONS" || head,
+            "no such method: {what}"
+        );
         return;
     };
     let response = operation["responses"].get(status.to_string());
@@ -45,18 +48,30 @@ pub(crate) fn check_paths(status: impl Fn(&str) -> u16) {
     let paths: Vec<&String> = document()["paths"].as_object().unwrap().keys().collect();
     assert!(paths.len() > 20);
     for path in paths {
-        let concrete = path.replace("{name}", "web");
+        let concrete = path.replace("{name}", "web").replace("{accessor}", "1f2e3d4c5b6a");
         let answered = status(&concrete);
         // What only POST reaches is 405; no state is kept in these tests.
         assert_ne!((answered, path.contains("/state")), (404, false), "{path}");
     }
 }
 
+/// Every operation: method, and path with names filled in.
+pub(crate) fn operations_of_document() -> Vec<(String, String)> {
+    let paths = document()["paths"].as_object().unwrap();
+    let of = |(path, operations): (&String, &Value)| {
+        let path = path.replace("{name}", "web").replace("{accessor}", "1f2e3d4c5b6a");
+        let methods: Vec<String> = operations.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
+        methods.into_iter().map(|method| (method, path.clone())).collect::<Vec<_>>()
+    };
+    paths.iter().flat_map(of).collect()
+}
+
 /// The methods of the most exact template that fits.
 fn operations(path: &str) -> Option<&'static Map<String, Value>> {
     let fits = |template: &str| {
         let mut parts = path.split('/');
-        let all = template.split('/').all(|part| parts.next().is_some_and(|real| part == "{name}" || part == real));
+        let all =
+            template.split('/').all(|part| parts.next().is_some_and(|real| part.starts_with('{') || part == real));
         all && parts.next().is_none()
     };
     let paths = document()["paths"].as_object().unwrap();

@@ -114,7 +114,9 @@ pub(super) fn exposed(
 ) -> bool {
     let Some(addr) = addr.tcp().filter(|addr| !addr.ip().to_canonical().is_loopback()) else { return false };
     let Some(text) = &raw.http_addr else { return false };
-    if tls.is_some_and(|tls| tls.clients.is_some()) {
+    // A `tls` block with a mistake, which is told already, may be meant to ask for certificates.
+    let is_meant = tls.is_none() && raw.tls.is_some() && problems.any_error();
+    if is_meant || tls.is_some_and(|tls| tls.clients.is_some()) {
         return false;
     }
     match rules.map(|rules| rules.default) {
