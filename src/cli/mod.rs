@@ -30,6 +30,7 @@ mod program;
 mod providers;
 mod registration;
 mod reload;
+mod signals;
 mod stale;
 pub mod start;
 mod state;

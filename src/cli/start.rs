@@ -10,8 +10,6 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 use quorate_proto::seal::{Key, Ring};
 use quorate_proto::{BootNonce, Instance};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::env::{self, World};
@@ -22,8 +20,7 @@ use super::preflight::{self, Obstacle, Uses, chain};
 use super::providers::{self, Asked, AtRun};
 use super::registration;
 use super::reload::Files;
-use super::{descriptors, logging, trail};
-use crate::audit::Trail;
+use super::{descriptors, logging, signals, trail};
 use crate::cluster::settings::{LeadershipMode, LeaseTiming, Profile, Timing};
 use crate::config::{self, Overrides};
 use crate::runtime::agent::Seeds;
@@ -238,7 +235,7 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
         Err(error) => tracing::error!("Terraform state cannot be kept by the cluster: {}", chain(&error)),
     }
     let shutdown = agent.shutdown.clone();
-    let signals = tokio::spawn(wait_for_signal(shutdown, agent.reload.clone(), audit));
+    let signals = tokio::spawn(signals::wait(shutdown, agent.reload.clone(), audit));
     let ended = agent.done.await;
     signals.abort();
     stop_runs.cancel();
@@ -250,40 +247,6 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
         tracing::warn!(%error, "the HTTP API did not stop cleanly");
     }
     told(ended)
-}
-
-/// SIGTERM, SIGINT and SIGQUIT stop cleanly; a second one does not wait. SIGHUP reads the configuration again.
-async fn wait_for_signal(shutdown: CancellationToken, reload: mpsc::Sender<()>, audit: Option<Trail>) {
-    let open = |kind| signal(kind).inspect_err(|error| tracing::warn!(%error, "signals cannot be caught"));
-    let (Ok(mut term), Ok(mut int), Ok(mut quit), Ok(mut hup)) = (
-        open(SignalKind::terminate()),
-        open(SignalKind::interrupt()),
-        open(SignalKind::quit()),
-        open(SignalKind::hangup()),
-    ) else {
-        return;
-    };
-    let mut asked = false;
-    loop {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-            _ = quit.recv() => {}
-            _ = hup.recv() => {
-                audit.iter().for_each(Trail::reopen);
-                // One that is waiting already serves for this one as well.
-                let _waiting = reload.try_send(());
-                continue;
-            }
-        }
-        if asked {
-            tracing::warn!("second signal: stopping at once; the guardian ends what runs");
-            std::process::exit(i32::from(Exit::Shutdown as u8));
-        }
-        asked = true;
-        tracing::info!("signal received to initiate graceful shutdown");
-        shutdown.cancel();
-    }
 }
 
 /// What an operator wants to see first in the log.
@@ -494,7 +457,7 @@ async fn sequence(mut settings: config::Settings, objects: Objects, mode: Mode) 
             return Exit::Config;
         }
     };
-    let signals = tokio::spawn(wait_for_signal(agent.shutdown.clone(), agent.reload.clone(), None));
+    let signals = tokio::spawn(signals::wait(agent.shutdown.clone(), agent.reload.clone(), None));
     let ended = agent.done.await;
     signals.abort();
     if let Err(error) = std::fs::remove_dir_all(&own) {

@@ -50,25 +50,6 @@ log_format = "text"
 #   ca_cert         = "/etc/quorate/ca.pem"
 # }
 
-# Who may use the API. Without this block, whoever reaches it may do everything: on the loopback, every local user. The same
-# on every agent. `quorate token bootstrap` on an agent's host makes the first token, `quorate token create` the others.
-# access {
-#   enabled = true
-#
-#   # What callers may do that show nothing: "deny" nothing, "read" what the role read may, "write" everything but tokens
-#   # (for the time in which clients get theirs).
-#   default = "deny"
-#
-#   # What anybody may ask. Possible are these, /metrics and /openapi.json.
-#   open = ["/livez", "/readyz", "/leader", "/v1/health"]
-#
-#   # A role for whoever shows a certificate (`tls` with verify_incoming) with such a common name or alternative name. `*` is
-#   # any text, `?` one character. `tasks` limits it to tasks whose names fit; left out: all, and what is about no task.
-#   # read looks, operate also runs, switches and cancels, admin does everything.
-#   by_certificate "*.ops.example.com" { role = "admin" }
-#   by_certificate "ci-*"              { role = "operate" tasks = ["web-*"] }
-# }
-
 # How many connections the API takes at a time: all clients together, and each of them (an IPv4 address, a /64 of IPv6, a
 # user on a Unix socket). At a limit, connections that do nothing give way to new ones, first those of the client that has
 # most: a flood does not keep others out.
@@ -88,6 +69,25 @@ limits {
 #:   syslog           = false
 #:   required         = false
 #: }
+
+# Who may use the API. Without this block, whoever reaches it may do everything: on the loopback, every local user. The same
+# on every agent. `quorate token bootstrap` on an agent's host makes the first token, `quorate token create` the others.
+# access {
+#   enabled = true
+#
+#   # What callers may do that show nothing: "deny" nothing, "read" what the role read may, "write" everything but tokens
+#   # (for the time in which clients get theirs).
+#   default = "deny"
+#
+#   # What anybody may ask. Possible are these, /metrics and /openapi.json.
+#   open = ["/livez", "/readyz", "/leader", "/v1/health"]
+#
+#   # A role for whoever shows a certificate (`tls` with verify_incoming) with such a common name or alternative name. `*` is
+#   # any text, `?` one character. `tasks` limits it to tasks whose names fit; left out: all, and what is about no task.
+#   # read looks, operate also runs, switches and cancels, admin does everything.
+#   by_certificate "*.ops.example.com" { role = "admin" }
+#   by_certificate "ci-*"              { role = "operate" tasks = ["web-*"] }
+# }
 
 # ---- when tasks run
 

@@ -237,6 +237,9 @@ fn change<'a>(method: &str, path: &'a str, flags: &[&str]) -> (Change, &'static 
         ("POST", "/v1/cluster/step-down") => known("cluster.step-down", None),
         ("POST", "/v1/cluster/leave") => known("cluster.leave", None),
         ("POST", "/v1/cluster/reload") => known("cluster.reload", None),
+        ("POST", "/v1/keyring/install") => known("keyring.install", None),
+        ("POST", "/v1/keyring/use") => known("keyring.use", None),
+        ("POST", "/v1/keyring/remove") => known("keyring.remove", None),
         _ => (Change::Unknown, "unknown", None),
     }
 }

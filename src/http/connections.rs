@@ -3,7 +3,7 @@
 //! A client is an address; of IPv6 its /64, since whoever has one address there has all of them. It may hold so many
 //! connections, and all clients together so many. A newcomer is not turned away as long as somebody holds a connection that
 //! does nothing: at the limit of its client, the client's own gives way; at the limit of all, one of the client that holds
-//! most. So a flood costs those who flood. First the connection goes that has rested longest, then the read that has waited
+//! most, which may be the newcomer's. So a flood costs those who flood. First the connection goes that has rested longest, then the read that has waited
 //! longest for its answer; a request that changes something is never ended.
 //!
 //! # Not here
@@ -93,7 +93,7 @@ impl Ended {
 pub(super) enum Refused {
     /// The client holds as many as it may, and all of them are at work.
     Client,
-    /// All together hold as many as they may, and nobody holds more than this client would.
+    /// All together hold as many as they may, and nothing of this client or of those who hold more can give way.
     Total,
 }
 
@@ -168,7 +168,8 @@ impl Table {
         let instead = if held >= self.max_per_client {
             Some(self.idlest(client).ok_or(Refused::Client)?)
         } else if self.entries.len() >= self.max {
-            Some(self.idlest_of_the_greatest(held).ok_or(Refused::Total)?)
+            let other = self.idlest_of_the_greatest(held);
+            Some(other.or_else(|| self.idlest(client)).ok_or(Refused::Total)?)
         } else {
             None
         };
@@ -302,7 +303,7 @@ mod tests {
         }
         assert_eq!(table.admit(client("10.0.0.3"), at(5)).unwrap().1, Some(0), "the oldest of the greatest");
         assert_eq!(table.admit(client("10.0.0.3"), at(6)).unwrap().1, Some(1));
-        assert_eq!(table.admit(client("10.0.0.3"), at(7)), Err(Refused::Total), "nobody holds more than it does");
+        assert_eq!(table.admit(client("10.0.0.3"), at(7)).unwrap().1, Some(6), "nobody holds more: its own");
         assert_eq!(table.len(), 6);
         assert!(table.give_way().is_some());
         assert_eq!(table.len(), 5);
