@@ -927,8 +927,6 @@ fn settings(addr: SocketAddr, follower_requests: FollowerRequests) -> Settings {
         insecure: false,
         limits: Limits::default(),
         audit: None,
-        admin: None,
-        insecure: false,
     }
 }
 
