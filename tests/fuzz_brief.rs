@@ -24,6 +24,7 @@ const TARGETS: &[Target] = &[
     ("configuration", quorate::config::fuzzing::configuration, 5_000),
     ("http_request", quorate::http::fuzz_request, 200_000),
     ("task_object", quorate::config::fuzzing::task_object, 10_000),
+    ("token", quorate::access::fuzz_token, 100_000),
 ];
 
 #[test]
@@ -64,6 +65,11 @@ fn http_requests_hold_against_changed_bytes() {
 #[test]
 fn tasks_of_the_api_hold_against_changed_bytes() {
     run("task_object");
+}
+
+#[test]
+fn tokens_hold_against_changed_bytes() {
+    run("token");
 }
 
 #[test]

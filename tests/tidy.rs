@@ -140,6 +140,48 @@ fn what_scripts_test_may_leave_out_is_there() {
     assert!(wrong.is_empty(), "tests/needs.txt names what is not there: {wrong:#?}");
 }
 
+/// `binary: test` in backticks; `unit` stands for the tests beside the code, and those of the crate `proto`.
+#[test]
+fn the_proofs_of_the_security_page_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let proofs: Vec<(&str, &str)> =
+        page.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.split_once(": ")).collect();
+    let mut wrong = Vec::new();
+    for (binary, test) in &proofs {
+        let mut files = Vec::new();
+        if *binary == "unit" {
+            sources(&root.join("src"), &mut files);
+            sources(&root.join("proto/src"), &mut files);
+        } else {
+            let dir = root.join("tests").join(binary);
+            files.push(dir.with_extension("rs"));
+            if dir.is_dir() {
+                sources(&dir, &mut files);
+            }
+        }
+        let function = format!("fn {test}(");
+        let is_in = |file: &PathBuf| fs::read_to_string(file).is_ok_and(|text| text.contains(&function));
+        if !files.iter().any(is_in) {
+            wrong.push(format!("{binary}: {test}"));
+        }
+    }
+    assert!(proofs.len() > 30, "only {} proofs were found: has their form changed?", proofs.len());
+    assert!(wrong.is_empty(), "docs/security.md names tests that do not exist: {wrong:#?}");
+}
+
+/// Every source below a folder, tests included.
+fn sources(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, files);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            files.push(path);
+        }
+    }
+}
+
 /// The first segment of each `crate::x` in a line of code.
 fn rooms_named(text: &str) -> Vec<String> {
     let code = text.split("//").next().unwrap_or_default();

@@ -144,7 +144,8 @@ fn aad(header: &[u8], name: &str) -> Vec<u8> {
 }
 
 fn hex(id: [u8; ID]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
+    id.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

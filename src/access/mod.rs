@@ -29,5 +29,5 @@ pub use self::identity::{Identity, NAME_MAX, NAMES_MAX, TokenIdentity};
 pub use self::pattern::{PATTERN_MAX, check_pattern, matches};
 pub use self::record::{DESCRIPTION_MAX, PATTERNS_MAX, Record, RecordError};
 pub use self::rules::{Anonymous, CertificateRule, OPEN_BY_DEFAULT, OPENABLE, Rules, Unknown};
-pub use self::token::{PREFIX, Secret, TokenError, TokenHash};
+pub use self::token::{PREFIX, Secret, TokenError, TokenHash, fuzz_token};
 pub use self::tries::{Locked, Tries};

@@ -83,7 +83,6 @@ mod hex {
 
     use super::TokenHash;
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
     pub(super) fn serialize<S: Serializer>(hash: &TokenHash, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&hash.to_hex())
     }

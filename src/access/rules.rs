@@ -123,7 +123,9 @@ mod tests {
             ("root", Record { description: "the first".to_owned(), ..record(3, Role::Admin) }),
             ("over", Record { expires: Some(NOW), ..record(4, Role::Admin) }),
         ];
-        some.into_iter().for_each(|(accessor, record)| book.put(accessor.to_owned(), Some(record)));
+        for (accessor, record) in some {
+            book.put(accessor.to_owned(), Some(record));
+        }
         book
     }
 

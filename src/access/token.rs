@@ -110,8 +110,21 @@ impl Secret {
     }
 }
 
+/// Any bytes as a token, for the target in `fuzz/` and for `tests/fuzz_brief.rs`: what is read shows the same text again.
+pub fn fuzz_token(bytes: &[u8]) -> bool {
+    let Some(text) = std::str::from_utf8(bytes).ok() else { return false };
+    match Secret::parse(text) {
+        Ok(secret) => {
+            assert_eq!(secret.reveal(), text);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// 64 lower-case hex digits.

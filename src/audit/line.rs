@@ -131,7 +131,6 @@ impl Line {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
 fn micros<S: serde::Serializer>(time: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Micros, true))
 }

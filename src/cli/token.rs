@@ -152,7 +152,9 @@ fn failed(what: &str, error: &ClientError) -> Failure {
 
 fn bootstrap(args: &BootstrapArgs) -> Result<(), Failure> {
     let what = "make the first token";
-    let address = if args.address.is_given() { args.address.clone() } else { args.address.at_socket(&socket(args)?) };
+    // A directory that is named counts more than an address of the environment.
+    let is_elsewhere = args.data_dir.is_none() && args.config.is_empty() && args.address.is_given();
+    let address = if is_elsewhere { args.address.clone() } else { args.address.at_socket(&socket(args)?) };
     let client = Client::new(&address)?;
     let value = client.post("/v1/tokens/bootstrap").map_err(|error| match &error {
         ClientError::Refused(_) | ClientError::Unreachable(..) => Failure::new(format!(
@@ -239,20 +241,16 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
 fn show(args: &ShowArgs) -> Result<(), Failure> {
     let client = Client::new(&args.address)?;
     let now = clock::wall().fixed_offset();
-    match &args.accessor {
-        Some(accessor) => {
-            let what = format!("show the token {}", clean(accessor));
-            let value = client.get(&format!("/v1/tokens/{}", encode(accessor)));
-            let value = value.map_err(|error| failed(&what, &error))?;
-            let text: TokenText = client.typed(&value)?;
-            say(&if args.json { pretty(&value) } else { render(&text.token, now) })
-        }
-        None => {
-            let value = client.get("/v1/tokens/self").map_err(|error| failed("ask who you are", &error))?;
-            let who: TokenSelf = client.typed(&value)?;
-            say(&if args.json { pretty(&value) } else { render_self(&who) })
-        }
-    }
+    let Some(accessor) = &args.accessor else {
+        let value = client.get("/v1/tokens/self").map_err(|error| failed("ask who you are", &error))?;
+        let who: TokenSelf = client.typed(&value)?;
+        return say(&if args.json { pretty(&value) } else { render_self(&who) });
+    };
+    let what = format!("show the token {}", clean(accessor));
+    let value = client.get(&format!("/v1/tokens/{}", encode(accessor)));
+    let value = value.map_err(|error| failed(&what, &error))?;
+    let text: TokenText = client.typed(&value)?;
+    say(&if args.json { pretty(&value) } else { render(&text.token, now) })
 }
 
 fn revoke(args: &RevokeArgs) -> Result<(), Failure> {
@@ -298,7 +296,8 @@ fn render_list(tokens: &[TokenShown], now: DateTime<FixedOffset>, paint: Paint) 
 }
 
 fn lines(pairs: &[(&str, String)]) -> String {
-    pairs.iter().map(|(name, value)| format!("{name:12} {}\n", clean(value))).collect()
+    let lines: Vec<String> = pairs.iter().map(|(name, value)| format!("{name:12} {}\n", clean(value))).collect();
+    lines.concat()
 }
 
 fn render(token: &TokenShown, now: DateTime<FixedOffset>) -> String {

@@ -62,13 +62,13 @@ limits {
 # user reads, to the syslog of the machine, or both. The file is rotated before it grows beyond rotate_bytes (0: never, for
 # those who rotate it themselves and send SIGHUP), and rotate_max_files old ones are kept. With required, a change that
 # cannot be written down is refused with 503; without, a lost line is counted and told in the log.
-#: audit {
-#:   file             = "/var/log/quorate/audit.log"
-#:   rotate_bytes     = 104857600
-#:   rotate_max_files = 10
-#:   syslog           = false
-#:   required         = false
-#: }
+# audit {
+#   file             = "/var/log/quorate/audit.log"
+#   rotate_bytes     = 104857600
+#   rotate_max_files = 10
+#   syslog           = false
+#   required         = false
+# }
 
 # Who may use the API. Without this block, whoever reaches it may do everything: on the loopback, every local user. The same
 # on every agent. `quorate token bootstrap` on an agent's host makes the first token, `quorate token create` the others.

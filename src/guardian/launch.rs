@@ -74,7 +74,7 @@ fn become_program(mut words: impl Iterator<Item = OsString>) -> Result<std::conv
     }
     let program = words.next().unwrap_or_default();
     let error = Command::new(&program).args(words).exec();
-    Err(format!("start {program:?}: {error}"))
+    Err(format!("start {}: {error}", program.display()))
 }
 
 /// All three ids at once, groups first: nothing of the agent's is kept. There is one thread, so it is the whole process.

@@ -219,10 +219,7 @@ pub(super) fn visible<'a>(tasks: &'a TasksSnapshot, grants: &Grants) -> Cow<'a, 
         if grants.allow_task(Role::Operate, &task.name) { task.clone() } else { Arc::new(without_outputs(task)) }
     };
     let differences = tasks.differences.iter().map(|(agent, differs)| {
-        (
-            agent.clone(),
-            differs.iter().filter(|(task, _)| sees(task)).map(|(t, how)| (t.clone(), how.clone())).collect(),
-        )
+        (agent.clone(), differs.iter().filter(|(task, _)| sees(task)).map(|(t, how)| (t.clone(), *how)).collect())
     });
     Cow::Owned(TasksSnapshot {
         leading: tasks.leading,

@@ -79,7 +79,7 @@ impl Draft {
             method: method.to_owned(),
             path: pattern(path).to_owned(),
             action: action.to_owned(),
-            task: task.map(|raw| percent_decode(raw).map_or_else(|| raw.to_owned(), |name| name.into_owned())),
+            task: task.map(|raw| percent_decode(raw).map_or_else(|| raw.to_owned(), std::borrow::Cow::into_owned)),
             flags,
             before: None,
             after: None,
@@ -171,7 +171,7 @@ impl Inner {
             "task.update" => {
                 let Ok(enabled) = super::patch::enabled_in(body) else { return };
                 if !self.line.flags.contains(&"run=inspect") {
-                    self.line.action = if enabled { "task.enable" } else { "task.disable" }.to_owned();
+                    if enabled { "task.enable" } else { "task.disable" }.clone_into(&mut self.line.action);
                     self.after = Some(object!({"enabled": enabled}));
                     self.line.before = self.enabled().await.map(|enabled| object!({"enabled": enabled}));
                 }

@@ -179,12 +179,12 @@ mod tests {
         assert_eq!(wanted(body), Ok(expected));
         assert_eq!(wanted(br#"{"role": "read"}"#).map(|it| (it.ttl, it.tasks.len())), Ok((None, 0)));
         for (body, part) in [
-            (&br#"{}"#[..], "missing field `role`"),
+            (&br"{}"[..], "missing field `role`"),
             (br#"{"role": "god"}"#, "unknown variant `god`"),
             (br#"{"role": "read", "task": "x"}"#, "unknown field `task`"),
             (br#"{"role": "read", "ttl": "soon"}"#, "such as 720h, not \"soon\""),
             (br#"{"role": "read", "ttl": "-1h"}"#, "such as 720h"),
-            (br#""#, "the request's body must be like"),
+            (br"", "the request's body must be like"),
         ] {
             let text = wanted(body).unwrap_err();
             assert!(text.contains(part), "{text}");

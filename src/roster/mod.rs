@@ -40,6 +40,7 @@ pub struct Write {
 
 impl Write {
     /// The same write, which remembers who made it.
+    #[must_use]
     pub fn noting(mut self, what: &str, by: &str, at: i64) -> Self {
         if let Some(record) = &mut self.record {
             record.changed = Some(Changed { what: what.to_owned(), by: by.to_owned(), at });

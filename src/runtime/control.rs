@@ -354,7 +354,7 @@ impl Control {
                     None => is_used = false,
                 },
                 Ok(()) = rings.changed() => {
-                    self.still_ours(by, &mut rings)?;
+                    Self::still_ours(by, &mut rings)?;
                     // The next frame goes by the newest key.
                     self.retire(to, by).await;
                 }
@@ -410,7 +410,7 @@ impl Control {
     }
 
     /// Fails when the key of a connection is not in the ring any more.
-    fn still_ours(&self, by: Option<Fingerprint>, rings: &mut watch::Receiver<Option<Ring>>) -> std::io::Result<()> {
+    fn still_ours(by: Option<Fingerprint>, rings: &mut watch::Receiver<Option<Ring>>) -> std::io::Result<()> {
         let ring = rings.borrow_and_update();
         let gone = by.is_some_and(|by| !ring.as_ref().is_some_and(|ring| ring.contains(by)));
         if gone { Err(std::io::Error::other("its key was removed from the ring")) } else { Ok(()) }
@@ -437,7 +437,7 @@ impl Control {
             return Err(std::io::Error::other("members have too many connections"));
         };
         // The ring may have changed meanwhile.
-        self.still_ours(by, &mut rings)?;
+        Self::still_ours(by, &mut rings)?;
         let (answers, mut ready) = mpsc::channel::<Frame>(QUEUE);
         let mut buffer = vec![0; 16 * 1024];
         let mut peer: Option<SocketAddr> = None;
@@ -450,7 +450,7 @@ impl Control {
             }
             tokio::select! {
                 Some(frame) = ready.recv() => write(&mut stream, &mut channel, &frame).await?,
-                Ok(()) = rings.changed() => self.still_ours(by, &mut rings)?,
+                Ok(()) = rings.changed() => Self::still_ours(by, &mut rings)?,
                 read = timeout(IDLE, stream.read(&mut buffer)) => {
                     let size = read??;
                     if size == 0 {

@@ -258,7 +258,7 @@ mod tests {
             let times = (at(1_800_000_000_000_000), at(1_800_000_000_000_000 + i64::try_from(n).unwrap()));
             let (start_time, end_time, trigger) = (times.0, times.1, "catalog-services".to_owned());
             let (error, asked_by, epoch) = (None, None, 1 << 40);
-            kept.events.push_front(RunEvent { error, asked_by, epoch, start_time, end_time, trigger, ..event(n) });
+            kept.events.push_front(RunEvent { start_time, end_time, error, epoch, trigger, asked_by, ..event(n) });
             for Entry { key, value } in entries("t", &kept) {
                 let size = value.unwrap().len();
                 assert!(size <= INLINE_MAX, "{key} has {size} bytes");

@@ -43,9 +43,8 @@ pub(super) fn tell(event: &Event) {
             info!(successor, why, "handing leadership over");
         }
         Event::Released { epoch, by } => debug!(%epoch, %by, "nothing of that epoch runs there any more"),
-        Event::Committed(_) | Event::Unknown(_) => {}
+        Event::Committed(_) | Event::Unknown(_) | Event::Odd { text: None, .. } => {}
         Event::Odd { from, number, text: Some(text) } => warn!(member = %from, number, "{text}"),
-        Event::Odd { text: None, .. } => {}
         Event::Forgot { keys } => info!(keys, "the names of deleted keys are forgotten"),
         Event::DiskFull { why } => error!("{why}: this agent neither votes nor leads until there is room"),
         Event::DiskOk => info!("there is room on the disk again: this agent takes part again"),

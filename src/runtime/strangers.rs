@@ -24,14 +24,13 @@ impl Strangers {
     /// not told.
     pub fn note(&mut self, from: IpAddr, now: Duration) -> Option<u64> {
         let is_old = |at: &Duration| now.saturating_sub(*at) >= INTERVAL;
-        let tells = match self.named.get(&from) {
-            Some(at) => is_old(at),
-            None => {
-                if self.named.len() >= NAMED_MAX {
-                    self.named.retain(|_, at| !is_old(at));
-                }
-                self.named.len() < NAMED_MAX
+        let tells = if let Some(at) = self.named.get(&from) {
+            is_old(at)
+        } else {
+            if self.named.len() >= NAMED_MAX {
+                self.named.retain(|_, at| !is_old(at));
             }
+            self.named.len() < NAMED_MAX
         };
         if !tells {
             self.silent += 1;

@@ -250,9 +250,9 @@ fn foreign_cut_off_and_newer_files_are_refused_and_left_as_they_are() {
     });
     assert!(matches!(refused(&foreign), OpenError::Foreign { .. }));
 
-    let newer = made_by_hand(|db| write(db, &[Record::Format(FORMAT + 1)]).unwrap());
+    let newer = made_by_hand(|db| write(db, &[Record::Format(FORMAT_FORGETS + 1)]).unwrap());
     let error = refused(&newer);
-    assert!(matches!(error, OpenError::Newer { found, .. } if found == FORMAT + 1), "{error}");
+    assert!(matches!(error, OpenError::Newer { found, .. } if found == FORMAT_FORGETS + 1), "{error}");
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn what_has_expired_goes_and_the_last_use_is_known_by_the_hour() {
         let output = site.admin(0, &["token", "list", "-json"]);
         let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let tokens = list["tokens"].as_array().unwrap();
-        let used = tokens.iter().filter_map(|token| token["last_used"].as_str()).next();
+        let used = tokens.iter().find_map(|token| token["last_used"].as_str());
         let is_hour = used.is_some_and(|at| at.ends_with(":00:00Z"));
         is_hour && tokens.iter().all(|token| token["accessor"] != brief.as_str())
     });

@@ -6,7 +6,7 @@
 mod audit;
 mod flood;
 #[path = "../cluster/harness/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "the harness of the cluster tests, of which a part is needed")]
+#[expect(dead_code, unused_imports, reason = "the harness of the cluster tests, of which a part is needed")]
 mod harness;
 mod slow;
 mod sockets;

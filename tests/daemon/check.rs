@@ -73,7 +73,7 @@ fn every_obstacle_of_a_start_is_one_of_the_check() {
             11,
             "terraform_provider \"fw\"",
         ),
-        ("http_addr = \"192.0.2.1:8558\"\n".to_owned(), 15, "listen for HTTP on 192.0.2.1:8558"),
+        ("insecure = true\nhttp_addr = \"192.0.2.1:8558\"\n".to_owned(), 15, "listen for HTTP on 192.0.2.1:8558"),
         ("http_addr = \"unix://none/api.sock\"\n".to_owned(), 15, "there is no directory"),
         ("http_addr = \"unix://taken.sock\"\n".to_owned(), 15, "it is a file that is no socket"),
         ("data_dir = \"file\"\n".to_owned(), 15, "Not a directory (os error 20)"),

@@ -17,12 +17,11 @@ impl Sealers {
     /// `seed`: random, drawn anew at every process start and for every socket, never stored. `ring`: `None` does not encrypt.
     pub fn new(cluster_name: &str, ring: Option<&Ring>, seed: [u8; 32]) -> Self {
         let mut this = Self { name: cluster_name.to_owned(), seed, begun: 0, all: Vec::new() };
-        match ring {
-            Some(ring) => this.set_ring(ring),
-            None => {
-                let sealer = this.begin(None);
-                this.all.push((None, sealer));
-            }
+        if let Some(ring) = ring {
+            this.set_ring(ring);
+        } else {
+            let sealer = this.begin(None);
+            this.all.push((None, sealer));
         }
         this
     }

@@ -40,7 +40,7 @@ pub(super) fn at_rest(
         let help = "make one with `quorate keygen > FILE`, write key_file = \"FILE\", the same on every agent";
         problems.add(Diagnostic::error(message).at(&raw.key, "no `key_file` here, and no `encrypt_file`").help(help));
         return None;
-    };
+    }
     let keys = cluster.iter().map(|key| blake3::derive_key(FROM_CLUSTER, key.bytes())).collect();
     Some(AtRestKeys::new(keys, seals))
 }

@@ -256,8 +256,8 @@ fn done_before(register: &[u8]) -> String {
 /// 12 hex digits that no token has.
 fn free_accessor(tokens: &BTreeMap<String, Record>) -> String {
     loop {
-        let [a, b, c, d, e, f, ..] = random();
-        let accessor = format!("{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}");
+        let number = random().iter().take(6).fold(0_u64, |all, byte| (all << 8) | u64::from(*byte));
+        let accessor = format!("{number:012x}");
         if !tokens.contains_key(&accessor) {
             return accessor;
         }

@@ -153,6 +153,6 @@ mod tests {
         let leash = Leash::default();
         leash.begin(Some(Duration::ZERO));
         assert!(matches!(leash.check(), Err(Stopped::TimedOut(_))));
-        assert!(matches!(leash.pulled().await, Stopped::TimedOut(text) if text.contains("`timeout` of 0ns")));
+        assert!(matches!(leash.pulled().await, Stopped::TimedOut(text) if text.contains("`timeout` of 0s")));
     }
 }
