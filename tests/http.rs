@@ -925,7 +925,8 @@ fn settings(addr: SocketAddr, follower_requests: FollowerRequests) -> Settings {
         tls: None,
         admin: None,
         insecure: false,
-        limits: Limits::default(),
+        // All clients of these tests have one address.
+        limits: Limits { per_client: 600, ..Limits::default() },
         audit: None,
     }
 }

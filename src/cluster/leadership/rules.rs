@@ -111,6 +111,7 @@ impl Rules {
     }
 
     /// Whether this agent knows what a horizon is: `true` in every build that users get.
+    #[cfg_attr(not(feature = "mutations"), expect(clippy::unused_self, reason = "the rules of the simulator differ"))]
     pub(crate) fn knows_horizon(self) -> bool {
         #[cfg(feature = "mutations")]
         return !self.older;
@@ -119,6 +120,7 @@ impl Rules {
     }
 
     /// How many deletions are kept before they are forgotten.
+    #[cfg_attr(not(feature = "mutations"), expect(clippy::unused_self, reason = "the rules of the simulator differ"))]
     pub(crate) fn forget_above(self) -> usize {
         #[cfg(feature = "mutations")]
         if self.small {
@@ -128,6 +130,7 @@ impl Rules {
     }
 
     /// How many bytes of registers go into one batch; a register that is larger goes alone.
+    #[cfg_attr(not(feature = "mutations"), expect(clippy::unused_self, reason = "the rules of the simulator differ"))]
     pub(crate) fn batch_bytes(self) -> usize {
         #[cfg(feature = "mutations")]
         if self.small {
