@@ -333,7 +333,11 @@ fn what_is_wrong_is_named() {
             "`cron` \"* * *\" is not a timetable: missing field(s): a timetable has at least 5 (minute hour day-of-month month day-of-week), this one has 3",
         ),
         (task("module = \"{{ key \\\"x\\\" }}\""), "a template has no meaning here"),
-        ("consul { token = \"{{ env \\\"T\\\" }}\" }".to_owned(), "a template has no meaning here"),
+        (
+            "consul { token = \"{{ env \\\"T\\\" }}\" }".to_owned(),
+            "consul, `token`: the environment of the agent has no variable T",
+        ),
+        ("port = \"{{ env \\\"T\\\" }}\"".to_owned(), "a template has no meaning here"),
         (
             gossip("") + "\ndriver \"terraform\" { backend \"local\" {} }",
             "backend \"local\" keeps the state on the agent that ran: the next leader would start without it and make \
