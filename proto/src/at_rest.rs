@@ -144,7 +144,7 @@ fn aad(header: &[u8], name: &str) -> Vec<u8> {
 }
 
 fn hex(id: [u8; ID]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:016x}", u64::from_be_bytes(id))
 }
 
 #[cfg(test)]

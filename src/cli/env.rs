@@ -4,7 +4,6 @@
 //! can read for as long as it lives (`/proc/PID/environ` shows what a program was started with, whatever it does later).
 //! So `quorate start` starts itself once more, in the same process: without these variables, and with their values on its
 //! standard input, in memory that has no name. From there they are read, and the input is closed.
-#![expect(clippy::disallowed_methods, reason = "this is the home of the environment")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};

@@ -76,14 +76,11 @@ impl Bounded {
         let mut made = Self { dirs: Vec::new(), whole: None, kills: None };
         let mut second = Vec::new();
         for setting in settings(bounds) {
-            let result = match first_version(&mounts, &own, setting.controller) {
-                Some(parent) => made.limit_first(&parent, &name, &setting),
-                None => {
-                    second.push(setting);
-                    continue;
-                }
+            let Some(parent) = first_version(&mounts, &own, setting.controller) else {
+                second.push(setting);
+                continue;
             };
-            if let Err(why) = result {
+            if let Err(why) = made.limit_first(&parent, &name, &setting) {
                 made.remove();
                 return Err(why);
             }

@@ -74,7 +74,7 @@ fn become_program(mut words: impl Iterator<Item = OsString>) -> Result<std::conv
     }
     let program = words.next().unwrap_or_default();
     let error = Command::new(&program).args(words).exec();
-    Err(format!("start {program:?}: {error}"))
+    Err(format!("start {}: {error}", program.display()))
 }
 
 /// All three ids at once, groups first: nothing of the agent's is kept. There is one thread, so it is the whole process.
@@ -120,6 +120,6 @@ mod tests {
         assert!(run(&["--cgroup", "/no/such", "--", "true"]).starts_with("the run cannot enter its cgroup /no/such"));
         assert!(run(&["--user", "x", "--", "true"]).contains("no user"));
         assert!(run(&["--what"]).contains("does not know --what"));
-        assert!(run(&["--", "/no/such/program"]).starts_with("start \"/no/such/program\": No such file"));
+        assert!(run(&["--", "/no/such/program"]).starts_with("start /no/such/program: No such file"));
     }
 }

@@ -97,7 +97,7 @@ fn limits(raw: &RawLimits, problems: &mut Problems) -> Limits {
         match text(&cpu.value).as_deref().and_then(percent) {
             Some(percent) => limits.cpu_percent = Some(percent),
             None => {
-                wrong("cpu", &cpu.span, "a share of one core like \"50%\", or a number of cores like 1.5", problems)
+                wrong("cpu", &cpu.span, "a share of one core like \"50%\", or a number of cores like 1.5", problems);
             }
         }
     }
