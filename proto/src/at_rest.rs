@@ -144,8 +144,7 @@ fn aad(header: &[u8], name: &str) -> Vec<u8> {
 }
 
 fn hex(id: [u8; ID]) -> String {
-    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
-    id.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    format!("{:016x}", u64::from_be_bytes(id))
 }
 
 #[cfg(test)]

@@ -345,6 +345,7 @@ fn what_is_wrong_is_named() {
             "consul { token = \"{{ env \\\"T\\\" }}\" }".to_owned(),
             "consul, `token`: the environment of the agent has no variable T",
         ),
+        ("port = \"{{ env \\\"T\\\" }}\"".to_owned(), "a template has no meaning here"),
         (
             gossip("") + "\ndriver \"terraform\" { backend \"local\" {} }",
             "backend \"local\" keeps the state on the agent that ran: the next leader would start without it and make \

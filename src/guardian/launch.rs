@@ -120,6 +120,6 @@ mod tests {
         assert!(run(&["--cgroup", "/no/such", "--", "true"]).starts_with("the run cannot enter its cgroup /no/such"));
         assert!(run(&["--user", "x", "--", "true"]).contains("no user"));
         assert!(run(&["--what"]).contains("does not know --what"));
-        assert!(run(&["--", "/no/such/program"]).starts_with("start \"/no/such/program\": No such file"));
+        assert!(run(&["--", "/no/such/program"]).starts_with("start /no/such/program: No such file"));
     }
 }
