@@ -47,12 +47,17 @@ struct Wanted {
 pub(super) async fn answer(handle: &Handle, call: &Call<'_>, grants: &Grants) -> ApiResponse {
     let gate = &handle.gate;
     let rest = call.path.strip_prefix(COLLECTION).unwrap_or_default().trim_start_matches('/');
-    let outcome = match (call.method, rest.split_once('/').unwrap_or((rest, ""))) {
+    let place = rest.split_once('/').unwrap_or((rest, ""));
+    // Whether access is on or off, a path has the same methods.
+    let Some(methods) = methods_of(place) else {
+        return call.error(StatusCode::NOT_FOUND, Shape::WithId, &format!("there is no {}", call.path));
+    };
+    if !methods.contains(&call.method) {
+        let text = format!("'{}' is not a method of {}", call.method, call.path);
+        return call.error(StatusCode::METHOD_NOT_ALLOWED, Shape::WithId, &text);
+    }
+    let outcome = match (call.method, place) {
         ("GET", ("self", "")) => Ok(who(gate, call, grants)),
-        (method, ("bootstrap", "")) if method != "POST" => {
-            let text = format!("'{method}' is not a method of {}", call.path);
-            return call.error(StatusCode::METHOD_NOT_ALLOWED, Shape::WithId, &text);
-        }
         (_, _) if gate.rules().is_none() => Err(KeepError::Off),
         ("GET", ("", "")) => Ok(list(gate, call)),
         ("POST", ("", "")) => match wanted(call.body) {
@@ -63,20 +68,25 @@ pub(super) async fn answer(handle: &Handle, call: &Call<'_>, grants: &Grants) ->
             gate.bootstrap(call.caller).await.map(|made| told(call, StatusCode::CREATED, &made))
         }
         ("GET", (accessor, "")) => show(gate, call, accessor),
-        ("DELETE", (accessor, "")) if !accessor.is_empty() => gate.revoke(accessor, call.caller).await.map(|()| {
+        ("DELETE", (accessor, _)) => gate.revoke(accessor, call.caller).await.map(|()| {
             let (revoked, request_id) = (accessor.to_owned(), call.request_id.to_owned());
             json(StatusCode::OK, &TokenRevoked { revoked, request_id })
         }),
-        ("POST", (accessor, "rotate")) => {
-            gate.rotate(accessor, call.caller).await.map(|made| told(call, StatusCode::OK, &made))
-        }
-        (_, (_, "" | "rotate")) => {
-            let text = format!("'{}' is not a method of {}", call.method, call.path);
-            return call.error(StatusCode::METHOD_NOT_ALLOWED, Shape::WithId, &text);
-        }
-        _ => return call.error(StatusCode::NOT_FOUND, Shape::WithId, &format!("there is no {}", call.path)),
+        (_, (accessor, _)) => gate.rotate(accessor, call.caller).await.map(|made| told(call, StatusCode::OK, &made)),
     };
     outcome.unwrap_or_else(|error| refusal(handle, call, &error))
+}
+
+/// The methods of what follows [`COLLECTION`], in two parts; `None`: there is no such path.
+fn methods_of(place: (&str, &str)) -> Option<&'static [&'static str]> {
+    match place {
+        ("", "") => Some(&["GET", "POST"]),
+        ("self", "") => Some(&["GET"]),
+        ("bootstrap", "") => Some(&["POST"]),
+        (_, "") => Some(&["GET", "DELETE"]),
+        (_, "rotate") => Some(&["POST"]),
+        _ => None,
+    }
 }
 
 fn refusal(handle: &Handle, call: &Call<'_>, error: &KeepError) -> ApiResponse {
