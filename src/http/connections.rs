@@ -115,6 +115,8 @@ struct Entry {
     since: Duration,
     /// Since when it does not take what is written.
     blocked: Option<Duration>,
+    /// The kernel has given it up meanwhile.
+    given_up: bool,
 }
 
 impl Entry {
@@ -128,8 +130,9 @@ impl Entry {
     }
 
     fn late(&self, now: Duration) -> Option<Ended> {
-        if self.blocked.is_some_and(|since| now.saturating_sub(since) > limits::ANSWER) {
-            return Some(Ended::SlowReader);
+        // While an answer cannot be written, the server reads no further request: their heads are not late.
+        if let Some(since) = self.blocked {
+            return (now.saturating_sub(since) > limits::ANSWER).then_some(Ended::SlowReader);
         }
         let (limit, ended) = match self.phase {
             // The server itself says 408 to the first request; what is ended here, it does not see.
@@ -178,7 +181,7 @@ impl Table {
         }
         let id = self.next;
         self.next += 1;
-        self.entries.insert(id, Entry { client, phase: Phase::New, since: now, blocked: None });
+        self.entries.insert(id, Entry { client, phase: Phase::New, since: now, blocked: None, given_up: false });
         self.clients.entry(client).or_default().insert(id);
         Ok((id, instead))
     }
@@ -219,19 +222,31 @@ impl Table {
     /// It takes nothing of what is written to it, or takes it again.
     pub(super) fn set_blocked(&mut self, id: Id, blocked: bool, now: Duration) {
         if let Some(entry) = self.entries.get_mut(&id) {
-            entry.blocked = if blocked { entry.blocked.or(Some(now)) } else { None };
+            if blocked {
+                entry.blocked = entry.blocked.or(Some(now));
+            } else if entry.blocked.take().is_some() {
+                entry.since = now;
+            }
         }
     }
 
-    /// It has ended.
-    pub(super) fn remove(&mut self, id: Id) {
-        let Some(entry) = self.entries.remove(&id) else { return };
+    /// The kernel gives it up: for long, it has not acknowledged anything or not had any room.
+    pub(super) fn give_up(&mut self, id: Id) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.given_up = entry.blocked.is_some();
+        }
+    }
+
+    /// It has ended; why, when that was from here and nobody knows yet.
+    pub(super) fn remove(&mut self, id: Id) -> Option<Ended> {
+        let entry = self.entries.remove(&id)?;
         if let Some(ids) = self.clients.get_mut(&entry.client) {
             ids.remove(&id);
             if ids.is_empty() {
                 self.clients.remove(&entry.client);
             }
         }
+        entry.given_up.then_some(Ended::SlowReader)
     }
 
     /// Those whose time is up, and why. They are forgotten.
@@ -317,6 +332,7 @@ mod tests {
         table.set(ids[2], Phase::Resting, at(0));
         table.set(ids[3], Phase::Resting, at(0));
         table.set_blocked(ids[3], true, at(0));
+        table.set(ids[3], Phase::Head, at(1));
         table.set(ids[4], Phase::Head, at(5));
         assert_eq!(table.take_late(at(5)), []);
         assert_eq!(table.take_late(at(8)), [(ids[0], Ended::SlowHead)]);
@@ -331,5 +347,33 @@ mod tests {
         assert_eq!(table.take_late(at(92)), [(ids[2], Ended::Idle)]);
         assert_eq!(table.take_late(at(9999)), [], "an answer takes as long as it takes");
         assert_eq!(table.len(), 1);
+    }
+    #[test]
+    fn a_client_that_the_kernel_gives_up_was_a_slow_reader_if_an_answer_waited() {
+        let mut table = Table::new(10, 10);
+        let (waits, _) = table.admit(client("10.0.0.1"), at(0)).unwrap();
+        let (rests, _) = table.admit(client("10.0.0.1"), at(0)).unwrap();
+        let (reads_again, _) = table.admit(client("10.0.0.1"), at(0)).unwrap();
+        table.set_blocked(waits, true, at(1));
+        table.set_blocked(reads_again, true, at(1));
+        table.set_blocked(reads_again, false, at(2));
+        for id in [waits, rests, reads_again] {
+            table.give_up(id);
+        }
+        assert_eq!(table.remove(waits), Some(Ended::SlowReader));
+        assert_eq!((table.remove(rests), table.remove(reads_again)), (None, None));
+        assert_eq!(table.remove(waits), None, "once");
+    }
+
+    #[test]
+    fn a_head_is_not_late_while_an_answer_before_it_waits() {
+        let mut table = Table::new(10, 10);
+        let (id, _) = table.admit(client("10.0.0.1"), at(0)).unwrap();
+        table.set(id, Phase::Head, at(1));
+        table.set_blocked(id, true, at(1));
+        assert_eq!(table.take_late(at(40)), []);
+        table.set_blocked(id, false, at(40));
+        assert_eq!(table.take_late(at(44)), [], "its time begins now");
+        assert_eq!(table.take_late(at(50)), [(id, Ended::SlowHead)]);
     }
 }

@@ -206,7 +206,9 @@ struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.room.table.borrow_mut().remove(self.id);
+        if let Some(why) = self.room.table.borrow_mut().remove(self.id) {
+            self.room.metrics.http_connection_ended(why.as_str());
+        }
         self.room.ends.borrow_mut().remove(&self.id);
         self.room.metrics.http_connections(-1);
         self.room.changed.notify_one();
@@ -249,6 +251,8 @@ where
             end.run_until_cancelled(work).await;
             drop(held);
         });
+        // What gave way is closed before the next one is taken: so there are never more sockets than the limit allows.
+        tokio::task::yield_now().await;
     }
 }
 

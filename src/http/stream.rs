@@ -129,11 +129,19 @@ impl Watched {
         if self.head.bytes > limits::HEAD_BYTES { Err(()) } else { Ok(()) }
     }
 
+    /// [`limits::bound_silence`] lets the kernel time a client out.
+    fn failed(&self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::TimedOut {
+            self.place.table.borrow_mut().give_up(self.place.id);
+        }
+    }
+
     fn wrote(&self, outcome: &Poll<io::Result<usize>>, offered: usize) {
         let blocked = match outcome {
             Poll::Pending => true,
             Poll::Ready(Ok(taken)) if *taken == offered => false,
-            Poll::Ready(_) => return,
+            Poll::Ready(Ok(_)) => return,
+            Poll::Ready(Err(error)) => return self.failed(error),
         };
         self.place.table.borrow_mut().set_blocked(self.place.id, blocked, Place::now());
     }
@@ -181,6 +189,9 @@ impl AsyncRead for Watched {
             Stream::Sealed(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Local(stream) => Pin::new(stream).poll_read(cx, buf),
         };
+        if let Poll::Ready(Err(error)) = &outcome {
+            self.failed(error);
+        }
         let new = buf.filled().get(before..).unwrap_or_default();
         if !new.is_empty() && self.came(new).is_err() {
             buf.set_filled(before);
