@@ -18,6 +18,8 @@ use std::fmt;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 
+use crate::hex;
+
 /// What every envelope starts with. No JSON does, and no other value of a register.
 const MAGIC: [u8; 4] = [b'Q', b'r', b'R', 1];
 const ID: usize = 8;
@@ -48,7 +50,7 @@ pub struct Keys {
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids: Vec<String> = self.keys.iter().map(|key| hex(key.id)).collect();
+        let ids: Vec<String> = self.keys.iter().map(|key| hex(&key.id)).collect();
         f.debug_struct("Keys").field("ids", &ids).field("seals", &self.seals).finish_non_exhaustive()
     }
 }
@@ -117,7 +119,7 @@ impl Keys {
         let Some(key) = self.keys.iter().find(|key| key.id == id) else {
             let mut shown = [0; ID];
             shown.copy_from_slice(id);
-            return Err(OpenError::NoKey(hex(shown)));
+            return Err(OpenError::NoKey(hex(&shown)));
         };
         let cipher = XChaCha20Poly1305::new(&key.seal.into());
         let payload = Payload { msg: sealed, aad: &aad(header, name) };
@@ -141,10 +143,6 @@ pub fn is_sealed(kept: &[u8]) -> bool {
 /// What is authenticated besides: all of the header, then the name, which ends it.
 fn aad(header: &[u8], name: &str) -> Vec<u8> {
     [header, name.as_bytes()].concat()
-}
-
-fn hex(id: [u8; ID]) -> String {
-    format!("{:016x}", u64::from_be_bytes(id))
 }
 
 #[cfg(test)]

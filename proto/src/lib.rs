@@ -10,6 +10,7 @@
 pub mod at_rest;
 pub mod codec;
 pub mod fuzzing;
+mod hex;
 pub mod identity;
 pub mod ids;
 pub mod message;
@@ -17,6 +18,7 @@ pub mod noise;
 pub mod renewal;
 pub mod seal;
 
+pub use hex::hex;
 pub use identity::Identity;
 pub use ids::{BlobHash, BootNonce, ClusterId, Epoch, Generation, Instance, MemberId, Seq, Stamp};
 

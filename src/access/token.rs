@@ -10,6 +10,7 @@
 use std::fmt;
 
 use quorate_proto::bincode_derive::{Decode, Encode};
+use quorate_proto::hex;
 
 /// What every token begins with.
 pub const PREFIX: &str = "qrt_";
@@ -120,11 +121,6 @@ pub fn fuzz_token(bytes: &[u8]) -> bool {
         }
         Err(_) => false,
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// 64 lower-case hex digits.

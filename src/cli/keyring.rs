@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::address::Address;
 use super::client::Client;
 use super::keygen;
+use super::list_args::ListArgs;
 use super::output::{Failure, pretty, say};
 use super::paint::{Paint, Style, clean};
 use super::table::{Table, cell, plain};
@@ -36,16 +37,6 @@ pub(super) enum KeyringCommand {
     /// Take a key out of the ring: nobody opens with it any more
     #[command(override_usage = "quorate keyring remove [-help] [options] <fingerprint>")]
     Remove(NamedArgs),
-}
-
-/// Flags of `keyring list`.
-#[derive(Debug, Args)]
-pub(super) struct ListArgs {
-    #[command(flatten)]
-    address: Address,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Flags of `keyring install`.

@@ -20,6 +20,7 @@ pub mod exit;
 mod keygen;
 mod keyring;
 mod leave;
+mod list_args;
 mod logging;
 mod members;
 mod objects;

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 
 use super::address::Address;
 use super::client::Client;
+use super::list_args::ListArgs;
 use super::output::{Failure, pretty, say};
 use super::paint::{Paint, Style, clean};
 use super::table::{Table, cell, plain};
@@ -42,16 +43,6 @@ pub(super) enum StateCommand {
     /// Forget what runs could not save, after having looked at it
     #[command(override_usage = "quorate state dismiss [-help] [options] <task name>")]
     Dismiss(DismissArgs),
-}
-
-/// Flags of `state list`.
-#[derive(Debug, Args)]
-pub(super) struct ListArgs {
-    #[command(flatten)]
-    address: Address,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Flags of `state pull`.

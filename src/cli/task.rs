@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::address::Address;
 use super::client::Client;
 use super::exit::Exit;
+use super::list_args::ListArgs;
 use super::members::yes;
 use super::output::{Failure, pretty, say};
 use super::paint::{Paint, Style, clean};
@@ -53,16 +54,6 @@ pub(super) enum TaskCommand {
     /// End the run of a task that is under way; what was triggered behind it still runs
     #[command(override_usage = "quorate task cancel [-help] [options] <task name>")]
     Cancel(cancel::CancelArgs),
-}
-
-/// Flags of `task list`.
-#[derive(Debug, Args)]
-pub(super) struct ListArgs {
-    #[command(flatten)]
-    address: Address,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Flags of `task show`.

@@ -16,6 +16,7 @@ use super::address::Address;
 use super::client::{Client, ClientError};
 use super::env::World;
 use super::exit::Exit;
+use super::list_args::ListArgs;
 use super::output::{Failure, complain, pretty, say};
 use super::paint::{Paint, Style, clean};
 use super::table::{Table, cell, plain};
@@ -84,16 +85,6 @@ pub(super) struct CreateArgs {
     /// How long it lives, such as 12h or 90d [default: until it is revoked]
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-/// Flags of `token list`.
-#[derive(Debug, Args)]
-pub(super) struct ListArgs {
-    #[command(flatten)]
-    address: Address,
     /// Print JSON
     #[arg(long)]
     json: bool,

@@ -3,7 +3,7 @@
 //! The task room and the cluster room do not know each other; this translates. A suspected member counts as here: most
 //! suspicions are refuted, and a task should not run twice for one.
 
-use std::fmt::Write as _;
+use quorate_proto::hex;
 
 use crate::cluster::view::{MemberState, MemberView, View};
 use crate::task::MemberInput;
@@ -30,14 +30,6 @@ fn input(member: &MemberView) -> MemberInput {
         gossip_address: member.gossip_addr.to_string(),
         version: format!("{major}.{minor}.{patch}"),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _written = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub struct Token {
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Token({}, {})", self.epoch, super::hex(&self.run[..4]))
+        write!(f, "Token({}, {})", self.epoch, quorate_proto::hex(&self.run[..4]))
     }
 }
 

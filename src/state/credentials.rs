@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::call::Token;
-use super::hex;
+use quorate_proto::hex;
 
 /// What a run is given, in its environment.
 #[derive(Clone, PartialEq, Eq)]

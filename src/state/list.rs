@@ -4,7 +4,7 @@ use quorate_proto::bincode_derive::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use super::document::{Document, Lock, SetAside, Version};
-use super::hex;
+use quorate_proto::hex;
 
 /// A task's state without its contents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]

@@ -28,7 +28,7 @@ mod list;
 mod service;
 
 pub use self::call::{Caller, Fence, Leadership, Request, StateAnswer, StateCall, Token};
-pub use self::content::{Content, ContentError, hex, md5 as content_md5};
+pub use self::content::{Content, ContentError, md5 as content_md5};
 pub use self::credentials::{Credential, Credentials, Denied, Grant};
 pub use self::decide::{Decision, decide, needs};
 pub use self::document::{CONTENT_PREFIX, Document, INDEX_PREFIX, Lock, SetAside, Version, index_key, slot_key};

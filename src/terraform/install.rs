@@ -12,6 +12,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use quorate_proto::hex;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
@@ -152,11 +153,6 @@ fn checksum(sums: &[u8], name: &str) -> Option<String> {
         (is_sum && file.trim() == name).then(|| sum.to_ascii_lowercase())
     };
     std::str::from_utf8(sums).ok()?.lines().find_map(line)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 fn unpack(url: &str, archive: Vec<u8>, into: &Path) -> Result<PathBuf, InstallError> {

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::codec::FRAME_LIMIT;
+use crate::hex;
 
 fn key(byte: u8) -> Key {
     Key::from_bytes(&[byte; 32]).unwrap()
@@ -166,14 +167,6 @@ fn the_noise_exchange_has_not_changed() {
     ];
     let text = lines.map(|(name, bytes)| format!("{name} = {}\n", hex(&bytes))).concat();
     assert_eq!(text, include_str!("../../tests/noise.txt"), "the wire changed, now:\n{text}");
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").unwrap();
-        text
-    })
 }
 
 proptest! {

@@ -226,7 +226,7 @@ impl Runner {
 
     /// What the run could not write is kept beside, and the cluster told: nobody shall lose a resource silently.
     async fn set_aside(&self, start: &Start) {
-        let (dir, run) = (start.spec.working_dir.clone(), state::hex(&start.run.0.into_bytes()));
+        let (dir, run) = (start.spec.working_dir.clone(), quorate_proto::hex(&start.run.0.into_bytes()));
         let found = tokio::task::spawn_blocking(move || backend_http::pick_up_errored(&dir, &run)).await;
         let errored = match found {
             Ok(Ok(Some(errored))) => errored,
