@@ -82,7 +82,7 @@ fn open(path: &Path) -> io::Result<(File, Option<u64>)> {
     // Without waiting: of a pipe that nobody reads we are told at once.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o600).custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
+    options.append(true).create(true).mode(0o600).custom_flags(flags.bits().cast_signed());
     let file = options.open(path)?;
     let meta = file.metadata()?;
     if meta.is_file() {

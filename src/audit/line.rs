@@ -70,6 +70,12 @@ pub struct Line {
     /// The task it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
+    /// The token it is about: its accessor, which is no secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The key of the cluster's traffic it is about: its fingerprint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// Switches of the request: `cancel`, `force`, `run=now`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<&'static str>,
@@ -98,6 +104,7 @@ impl Line {
         let cut = |text: &str, max| text.chars().take(max).collect::<String>();
         let line = Self {
             task: self.task.as_deref().map(|task| cut(task, TEXT_MAX)),
+            token: self.token.as_deref().map(|token| cut(token, TEXT_MAX)),
             error: self.error.as_deref().map(|error| cut(error, ERROR_MAX)),
             method: cut(&self.method, TEXT_MAX),
             ..self.clone()
@@ -108,7 +115,7 @@ impl Line {
     }
 
     #[cfg(test)]
-    pub(super) fn sample() -> Self {
+    pub(crate) fn sample() -> Self {
         Self {
             time: DateTime::from_timestamp_micros(1_800_000_000_123_456).unwrap(),
             stage: Stage::Done,
@@ -120,6 +127,8 @@ impl Line {
             path: "/v1/tasks/{name}".to_owned(),
             action: "task.disable".to_owned(),
             task: Some("web".to_owned()),
+            token: None,
+            key: None,
             flags: Vec::new(),
             before: Some(serde_json::json!({"enabled": true})),
             after: Some(serde_json::json!({"enabled": false})),

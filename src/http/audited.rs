@@ -9,8 +9,9 @@ use serde_json::{Value, json as object};
 
 use super::cluster::form_pairs;
 use super::error::{Shape, error};
+use super::path::percent_decode;
 use super::routes::pattern;
-use super::tasks::{handle_request, percent_decode};
+use super::tasks::handle_request;
 use super::{Face, caller, limits};
 use crate::access::Identity;
 use crate::audit::{Line, Outcome, Stage, Trail};
@@ -80,6 +81,8 @@ impl Draft {
             path: pattern(path).to_owned(),
             action: action.to_owned(),
             task: task.map(|raw| percent_decode(raw).map_or_else(|| raw.to_owned(), std::borrow::Cow::into_owned)),
+            token: token_in(path).map(str::to_owned),
+            key: None,
             flags,
             before: None,
             after: None,
@@ -140,6 +143,7 @@ impl Draft {
         line.error = OWN_WORDS.contains(&answer.status).then(|| message(&answer.body)).flatten();
         if outcome == Outcome::Success {
             line.after = inner.after.take();
+            name_what_was_made(line, &answer.body);
         }
         if inner.change == Change::Known {
             // What is lost is counted and told there.
@@ -244,6 +248,27 @@ fn change<'a>(method: &str, path: &'a str, flags: &[&str]) -> (Change, &'static 
     }
 }
 
+/// The accessor in a path about one token.
+fn token_in(path: &str) -> Option<&str> {
+    let accessor = path.strip_prefix("/v1/tokens/")?.split('/').next()?;
+    (!accessor.is_empty() && !matches!(accessor, "bootstrap" | "self")).then_some(accessor)
+}
+
+/// Which token or key an answer is about, where only the answer says it.
+fn name_what_was_made(line: &mut Line, answer: &[u8]) {
+    let is_of_token = matches!(line.action.as_str(), "token.create" | "token.bootstrap");
+    if !is_of_token && !line.action.starts_with("keyring.") {
+        return;
+    }
+    let Ok(answer) = serde_json::from_slice::<Value>(answer) else { return };
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    if is_of_token {
+        line.token = text(&answer["token"]["accessor"]);
+    } else {
+        line.key = text(&answer["fingerprint"]);
+    }
+}
+
 /// The switches of a query. Nothing else of it is kept.
 fn flags(query: &str) -> Vec<&'static str> {
     let pairs = form_pairs(query);
@@ -290,8 +315,20 @@ fn message(body: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// Paths of the document that others made known to the trail, or that need no line.
-    const NOT_HERE: [&str; 0] = [];
+    #[test]
+    fn the_token_and_the_key_it_is_about_are_named_and_no_secret() {
+        assert_eq!(token_in("/v1/tokens/1f2e/rotate"), Some("1f2e"));
+        assert_eq!(
+            (token_in("/v1/tokens/bootstrap"), token_in("/v1/tokens"), token_in("/v1/tokens/")),
+            (None, None, None)
+        );
+        let mut line = Line { action: "token.create".to_owned(), ..Line::sample() };
+        name_what_was_made(&mut line, br#"{"token": {"accessor": "1f2e"}, "secret": "qrt_5"}"#);
+        assert_eq!((line.token.as_deref(), line.text().contains("qrt_")), (Some("1f2e"), false));
+        let mut line = Line { action: "keyring.use".to_owned(), ..Line::sample() };
+        name_what_was_made(&mut line, br#"{"fingerprint": "c3e0"}"#);
+        assert_eq!(line.key.as_deref(), Some("c3e0"));
+    }
 
     #[test]
     fn every_change_of_the_document_has_a_name() {
@@ -302,7 +339,7 @@ mod tests {
                 let (change, action, task) = change(&method.to_uppercase(), &path_of_web, &[]);
                 if method == "get" {
                     assert_eq!((change, action), (Change::None, "read"), "{path}");
-                } else if !NOT_HERE.contains(&path.as_str()) {
+                } else {
                     assert_eq!(change, Change::Known, "{method} {path}");
                     assert_eq!(task.is_some(), path.contains("{name}"), "{method} {path}");
                     assert!(action.contains('.'), "{method} {path}");
