@@ -1,11 +1,11 @@
 //! The HTTP API of an agent: it reads the [`Handle`], asks the agent through it, and knows nothing else of it.
 //!
-//! Three kinds of paths, told apart in `routes`:
+//! Three kinds of requests, told apart in `routes`:
 //!
-//! - *views* (`/v1/status/cluster`, `/v1/cluster`, `/livez`, `/leader`, ...): every agent answers from what it sees;
-//! - *task requests* (`/v1/status`, `/v1/status/tasks`, `/v1/tasks`, `/v1/cluster/tasks`, step-down): only the leader
-//!   answers, through [`answer`]; a follower sends them on (`forward`);
-//! - *commands to this very agent* (`/v1/cluster/leave`).
+//! - *views* of the cluster: every agent answers from what it sees;
+//! - requests about *what the cluster agreed on* (tasks, Terraform state, tokens, keys): only the leader answers, through
+//!   [`answer`]; a follower sends them on (`forward`);
+//! - *commands to this very agent* (leave, reload).
 //!
 //! A follower's forwarded requests come out of the control connection at the leader as [`Forwarded`] and end in the
 //! same [`answer`]: one function says what a task request means, whoever received it.
@@ -15,8 +15,7 @@
 //!
 //! # Not here
 //!
-//! CORS (no header is ever sent, so pages of other origins read nothing). Creating, deleting,
-//! inspecting and running tasks: such requests are told so with 501.
+//! CORS: no header is ever sent, so pages of other origins read nothing.
 
 mod access;
 mod audited;
@@ -34,6 +33,7 @@ mod keyring;
 mod limits;
 pub mod listen;
 mod patch;
+mod path;
 mod permission;
 mod readiness;
 mod reload;

@@ -11,6 +11,7 @@ use chrono::{DateTime, Local, SecondsFormat, Utc};
 use super::cluster::form_pairs;
 use super::error::{Shape, error, json};
 use super::keyring::is_keyring_path;
+use super::path::{below, percent_decode};
 use super::reply::{
     Activity as ActivityBody, ConsulFaultNow, ConsulNow, EnabledCounts, Event, EventConfig, Message, Overall,
     Progress as ProgressBody, RunNow, StatusCounts, SteppedDown, TaskChange, TaskNow, TaskStatus, TaskStatuses,
@@ -108,7 +109,9 @@ pub async fn answer(handle: &Handle, mut request: ApiRequest) -> ApiResponse {
     if cluster.high_availability && !tasks.leading {
         return forward::no_leader(&call, &cluster);
     }
-    if let Some(response) = read(handle, &call, &cluster, &access::visible(&tasks, &grants), None) {
+    if call.method == "GET"
+        && let Some(response) = read(handle, &call, &cluster, &access::visible(&tasks, &grants), None)
+    {
         return response;
     }
     match (call.method, call.path) {
@@ -206,37 +209,11 @@ pub(super) fn read(
     }
 }
 
-/// The last part of a path: `Some("")` for the whole collection.
-fn below<'a>(path: &'a str, collection: &str) -> Option<&'a str> {
-    let rest = path.strip_prefix(collection)?;
-    if rest.is_empty() { Some("") } else { rest.strip_prefix('/') }
-}
-
 /// A task's name out of a path. `Err`: it has a slash, or is not text.
 pub(super) fn name_in_path<'a>(call: &Call<'_>, raw: &'a str) -> Result<Cow<'a, str>, String> {
     let bad = || format!("unsupported path '{}': the name of a task has no '/'", call.path);
     let name = percent_decode(raw).ok_or_else(bad)?;
     if name.contains('/') { Err(bad()) } else { Ok(name) }
-}
-
-pub(super) fn percent_decode(raw: &str) -> Option<Cow<'_, str>> {
-    if !raw.contains('%') {
-        return Some(Cow::Borrowed(raw));
-    }
-    let mut bytes = Vec::with_capacity(raw.len());
-    let mut rest = raw.as_bytes();
-    while let [first, tail @ ..] = rest {
-        if *first == b'%' {
-            let [high, low, tail @ ..] = tail else { return None };
-            let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-            bytes.push(digit(*high)? * 16 + digit(*low)?);
-            rest = tail;
-        } else {
-            bytes.push(*first);
-            rest = tail;
-        }
-    }
-    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 fn overall(tasks: &TasksSnapshot) -> ApiResponse {

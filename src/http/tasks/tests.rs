@@ -3,15 +3,6 @@
 use super::*;
 
 #[test]
-fn percent_encoding_is_decoded_or_refused() {
-    assert_eq!(percent_decode("a%2Fb").as_deref(), Some("a/b"));
-    assert_eq!(percent_decode("web").as_deref(), Some("web"));
-    for bad in ["%", "%2", "%zz", "%+1", "%ff"] {
-        assert_eq!(percent_decode(bad), None, "{bad}");
-    }
-}
-
-#[test]
 fn only_leader_paths_are_task_paths() {
     for path in ["/v1/status", "/v1/status/tasks", "/v1/status/tasks/x", "/v1/tasks/x", "/v1/cluster/step-down"] {
         assert!(is_task_path(path), "{path}");
