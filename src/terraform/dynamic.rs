@@ -15,7 +15,6 @@ mod parse;
 mod texts;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -106,7 +105,12 @@ where
 {
     let one = async |(lookup, place): (Lookup, Place)| {
         let found = match &lookup {
-            Lookup::File(path) => Ok(read_file(path)),
+            Lookup::File(path) => {
+                let path = path.clone();
+                let read = async { tokio::task::spawn_blocking(move || read_file(&path)).await };
+                let read = tokio::time::timeout(limit, read).await;
+                read.map(|read| read.unwrap_or_else(|error| Err(format!("cannot be read: {error}"))))
+            }
             Lookup::Key(_) | Lookup::Secret(_) => tokio::time::timeout(limit, fetch(lookup.clone())).await,
         };
         match found {
@@ -183,8 +187,11 @@ pub fn variables(text: &str) -> Vec<String> {
 
 fn read_file(path: &str) -> Result<Value, String> {
     use std::io::Read as _;
-    let at = Path::new(path);
-    let file = std::fs::File::open(at).map_err(|error| format!("cannot be read: {error}"))?;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // A pipe without a writer would never open.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = file.map_err(|error| format!("cannot be read: {error}"))?;
     if !file.metadata().is_ok_and(|about| about.is_file()) {
         return Err("is no regular file".to_owned());
     }
