@@ -25,10 +25,10 @@ use quorate_proto::{ClusterId, Epoch, Generation, Instance, MemberId, Stamp};
 use super::error::Cause;
 use crate::cluster::durable::{Change, Founding, Promise};
 
-/// Version of the records that a new file has, and of how they are written.
+/// Version of the records of a new file. Raise it whenever an older reader would misread.
 pub(super) const FORMAT: u32 = 2;
-/// Version of a file of which registers were removed (R22): the same records, but who knows no horizon must not lead from it.
-/// A newer one is refused; raise it whenever an older reader would misread.
+/// Version of a file from which registers were removed (R22): the same records, but an agent that knows no horizon must not
+/// lead from it. A newer version is refused.
 pub(super) const FORMAT_FORGETS: u32 = 3;
 /// The oldest that is still read: registers held their values as plain bytes. It is rewritten when it is opened.
 pub(super) const FORMAT_OLDEST: u32 = 1;
