@@ -2,6 +2,9 @@
 
 use std::ffi::OsString;
 
+/// Commands that have commands.
+const GROUPS: [&str; 5] = ["config", "keyring", "state", "task", "token"];
+
 /// The arguments (the program's name first) as clap takes them.
 pub(super) fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut plain = false;
@@ -15,8 +18,7 @@ pub(super) fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
         .collect();
     if let Some(position) = args.iter().skip(1).take(2).position(|arg| arg == "help").map(|index| index + 1) {
         // `help x y` and `x help` are `x y --help`; a task may be called help, so only a word before its commands counts.
-        let group =
-            args.get(1).is_some_and(|arg| arg == "task" || arg == "state" || arg == "config" || arg == "keyring");
+        let group = args.get(1).is_some_and(|arg| GROUPS.iter().any(|group| arg == group));
         if position == 1 || group {
             args.remove(position);
             args.push("--help".into());
@@ -70,6 +72,19 @@ mod tests {
         check(&["task", "help"], &["task", "--help"]);
         check(&["task", "show", "help"], &["task", "show", "help"]);
         check(&["-id", "help"], &["start", "--id", "help"]);
+    }
+
+    #[test]
+    fn every_group_takes_help_as_a_word() {
+        use clap::CommandFactory as _;
+        let cli = super::super::Cli::command();
+        let groups = cli.get_subcommands().filter(|command| command.has_subcommands());
+        assert_eq!(groups.map(|command| command.get_name().to_owned()).collect::<std::collections::BTreeSet<_>>(), {
+            GROUPS.iter().map(|group| (*group).to_owned()).collect()
+        });
+        for group in GROUPS {
+            check(&[group, "help"], &[group, "--help"]);
+        }
     }
 
     #[test]

@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_table_is_as_it_is() {
-        let (cluster, now) = status::tests::sample();
+        let (cluster, now) = status::samples::sample();
         let expected = "\
 ID      STATE  VOTER  LEADER  GOSSIP ADDRESS  API ADDRESS    VERSION  SINCE
 cts-01  alive  yes    yes     10.0.0.1:8559   10.0.0.1:8558  0.1.0    04:00:00
@@ -98,7 +98,7 @@ cts-03  down   yes    no      10.0.0.3:8559   10.0.0.3:8558  0.1.0    -
 
     #[test]
     fn the_longest_names_and_addresses_fit() {
-        let (mut cluster, now) = status::tests::sample();
+        let (mut cluster, now) = status::samples::sample();
         for member in &mut cluster.members {
             member.id = "x".repeat(63);
             member.gossip_address = "[2001:db8:1111:2222:3333:4444:5555:6666]:65535".to_owned();

@@ -1,6 +1,7 @@
 //! `quorate start`: the flags of an agent.
 
 mod credentials;
+mod settings;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
-use quorate_proto::seal::{Key, Ring};
+use quorate_proto::seal::RingError;
 use quorate_proto::{BootNonce, Instance};
 use tokio_util::sync::CancellationToken;
 
@@ -17,17 +18,17 @@ use super::exit::Exit;
 use super::objects::Objects;
 use super::output::{Failure, complain};
 use super::preflight::{self, Obstacle, Uses, chain};
-use super::providers::{self, Asked, AtRun};
+use super::providers;
 use super::registration;
 use super::reload::Files;
 use super::{descriptors, logging, signals, trail};
-use crate::cluster::settings::{LeadershipMode, LeaseTiming, Profile, Timing};
+use crate::cluster::settings::LeadershipMode;
 use crate::config::{self, Overrides};
+use crate::http;
 use crate::runtime::agent::Seeds;
-use crate::runtime::settings::{Mode, Network, Reload};
+use crate::runtime::settings::Mode;
 use crate::runtime::{self, Agent};
 use crate::source::consul;
-use crate::{cluster, http};
 
 /// Threads for everything but gossip, the disk and HTTP.
 const WORKERS: usize = 2;
@@ -172,9 +173,13 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
             return Exit::Error;
         }
     };
-    let http = http_settings(&settings);
+    let http = settings::of_http(&settings);
     let before = settings.clone();
-    let agent = match Agent::start(runtime_settings(settings, objects, Some(Arc::new(reload)), asked), seeds()).await {
+    let runtime = match settings::of_runtime(settings, objects, Some(Arc::new(reload)), asked) {
+        Ok(runtime) => runtime,
+        Err(error) => return no_ring(error),
+    };
+    let agent = match Agent::start(runtime, seeds()).await {
         Ok(agent) => agent,
         Err(error) => {
             tracing::error!("{}", chain(&error));
@@ -276,77 +281,9 @@ fn announce(settings: &config::Settings) {
     }
 }
 
-fn http_settings(settings: &config::Settings) -> http::Settings {
-    let ha = settings.cluster.as_ref();
-    let redirect = ha.is_some_and(|ha| ha.follower_requests == config::FollowerRequests::Redirect);
-    http::Settings {
-        addr: settings.http_addr.clone(),
-        allowed_hosts: ha.map(|ha| ha.instance_address.clone()).filter(|host| !host.is_empty()).into_iter().collect(),
-        follower_requests: if redirect { http::FollowerRequests::Redirect } else { http::FollowerRequests::Forward },
-        tls: settings.http_tls.clone(),
-        limits: settings.http_limits,
-        audit: None,
-        admin: settings.access.is_some().then(|| settings.data_dir.join("admin.sock")),
-        insecure: settings.insecure,
-    }
-}
-
-/// Nobody waits to take over from a single agent, so a busy machine need not cost it its lease.
-fn alone() -> Timing {
-    let lan = Profile::Lan.timing();
-    let lease = LeaseTiming { grant: Duration::from_secs(6), renew: Duration::from_millis(1500), ..lan.lease };
-    Timing { lease, ..lan }
-}
-
-fn runtime_settings(
-    settings: config::Settings,
-    objects: Objects,
-    reload: Option<Arc<dyn Reload>>,
-    asked: Asked,
-) -> runtime::Settings {
-    let single = || cluster::Settings {
-        name: settings.id.to_string(),
-        expect: 1,
-        seeds: Vec::new(),
-        mode: LeadershipMode::Quorum,
-        timing: alone(),
-        max_voters: 1,
-        replace_after: Duration::MAX,
-    };
-    let network = settings.cluster.as_ref().map(|ha| Network {
-        bind: ha.bind,
-        advertise: ha.advertise,
-        // Checked when the files were read: none is there twice, and there are not too many.
-        ring: Ring::new(ha.keys.iter().filter_map(|key| Key::from_bytes(key.bytes()))).ok(),
-    });
-    let consul_backend = providers::consul_access(&settings);
-    let secrets = AtRun::new(&settings, env::texts(), asked);
-    let (consul, at_rest) = (settings.consul.clone(), settings.at_rest_keys());
-    runtime::Settings {
-        mode: Mode::Daemon,
-        cluster: settings.cluster.as_ref().map_or_else(single, |ha| ha.cluster.clone()),
-        address: settings.cluster.as_ref().map_or_else(String::new, |ha| ha.instance_address.clone()),
-        network,
-        // Others are not told of a socket, which is of this machine only.
-        api_addr: settings.http_addr.tcp().unwrap_or(std::net::SocketAddr::from(([127, 0, 0, 1], 0))),
-        access: settings.access,
-        data_dir: settings.data_dir,
-        tasks: settings.tasks,
-        terraform: settings.terraform,
-        consul_backend,
-        consul,
-        take_over_all: settings.cluster.as_ref().is_some_and(|ha| ha.take_over_all),
-        at_rest,
-        max_parallel: usize::from(settings.max_parallel),
-        reload,
-        objects: Arc::new(objects),
-        id: settings.id,
-        exe: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("quorate")),
-        environment: env::all(),
-        own_secrets: settings.env_names.own,
-        run_env: settings.run_env,
-        secrets: Arc::new(secrets),
-    }
+fn no_ring(error: RingError) -> Exit {
+    tracing::error!("the keys of the cluster (encrypt, encrypt_file) cannot be used: {error}");
+    Exit::Config
 }
 
 /// All the randomness of this process.
@@ -449,7 +386,10 @@ async fn sequence(mut settings: config::Settings, objects: Objects, mode: Mode) 
     let own = std::env::temp_dir().join(format!("quorate-{}", std::process::id()));
     settings.data_dir.clone_from(&own);
     settings.http_addr = std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into();
-    let runtime = runtime::Settings { mode, ..runtime_settings(settings, objects, None, asked) };
+    let runtime = match settings::of_runtime(settings, objects, None, asked) {
+        Ok(runtime) => runtime::Settings { mode, ..runtime },
+        Err(error) => return no_ring(error),
+    };
     let agent = match Agent::start(runtime, seeds()).await {
         Ok(agent) => agent,
         Err(error) => {

@@ -274,7 +274,7 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::status::tests::sample;
+    use super::super::status::samples::sample;
     use super::*;
     use crate::state::{LockSummary, SetAsideSummary};
 

@@ -3,6 +3,12 @@
 //! In the order of need: alarms; who leads, since when and why, and whether the quorum holds; who is here; how the tasks
 //! are, what they do now and what last went wrong.
 
+#[cfg(test)]
+pub(super) mod samples;
+mod tasks;
+#[cfg(test)]
+mod tests;
+
 use chrono::{DateTime, FixedOffset};
 use clap::Args;
 use serde_json::{Value, json};
@@ -16,18 +22,15 @@ use super::stale;
 use super::table::{Table, WIDTH, cell, plain, wrap};
 use super::time;
 use super::watch::{Shown, watch};
-use crate::http::reply::{Activity, Cluster, ConsulNow, Progress, RunNow, States, TaskNow, TasksNow};
+use crate::http::reply::{AccessNow, Cluster, ConsulNow, States, TasksNow};
 use crate::runtime::clock;
 use crate::state::SetAsideSummary;
 
+use self::tasks::task_table;
+pub(super) use self::tasks::{activity, ended, run_took, status_style};
+
 /// How often tasks are asked for while watching: the long poll wakes for changes of the cluster only.
 const WATCH_WAIT: &str = "2s";
-
-/// Lines of an error; `task show` has more.
-const ERROR_LINES: usize = 3;
-
-/// Characters of a reason to wait that stand in the table; a longer one stands below the row.
-const WAITS_MAX: usize = 26;
 
 /// Flags of `status`.
 #[derive(Debug, Args)]
@@ -218,12 +221,26 @@ fn head(screen: &mut Screen, cluster: &Cluster, now: DateTime<FixedOffset>) {
     if let Some(why) = not_ready.filter(|why| cluster.leader.is_some() || **why != cluster.reason) {
         screen.line("Ready", Style::Warn, &format!("{} is not: {why}", cluster.observed_by));
     }
+    if let Some(access) = details.and_then(|details| details.access.as_ref()).filter(|access| access.enabled) {
+        screen.line("Access", Style::Good, access_line(access));
+    }
     match details.and_then(|details| details.state_encrypted) {
         Some(true) => screen.line("State", Style::Good, "Terraform state is encrypted on the disk of each agent"),
         Some(false) => {
             screen.line("State", Style::Plain, "Terraform state is stored in plain text on the disk of each agent");
         }
         None => {}
+    }
+}
+
+/// What `access` lets callers do that show nothing.
+fn access_line(access: &AccessNow) -> &'static str {
+    match access.anonymous.as_str() {
+        "deny" => "by token or certificate only",
+        "read" => "by token or certificate; without one, callers may read",
+        _ => {
+            "by token or certificate; without one, callers may still change everything but tokens (default = \"write\")"
+        }
     }
 }
 
@@ -258,349 +275,4 @@ fn members(cluster: &Cluster, now: DateTime<FixedOffset>) -> Table {
         ]);
     }
     table
-}
-
-fn task_table(tasks: &[TaskNow], now: DateTime<FixedOffset>) -> Table {
-    let mut table = Table::new(&["TASK", "STATUS", "LAST RUN", "TOOK", "TRIGGER", "NOW"]);
-    for task in tasks {
-        let last = task.events.first();
-        let waiting = (task.activity.state == "waiting").then(|| waits(&task.activity, now));
-        let long = waiting.filter(|text| text.chars().count() > WAITS_MAX);
-        table.row(vec![
-            plain(&task.name),
-            cell(status_style(&task.status), &task.status),
-            plain(last.map_or_else(|| "never".to_owned(), |run| ended(run, now))),
-            plain(last.map_or_else(String::new, |run| run_took(run, now))),
-            plain(last.map_or("", |run| &run.trigger)),
-            // A cell has no room for a whole reason.
-            if long.is_some() { cell(Style::Warn, "waits") } else { activity(task, now) },
-        ]);
-        if let Some(text) = long {
-            table.note(Style::Warn, &text, ERROR_LINES);
-        }
-        if let Some((position, run, error)) = last_error(task) {
-            let style = if position == 0 { Style::Bad } else { Style::Dim };
-            table.note(style, &format!("last error, {}: {error}", ended(run, now)), ERROR_LINES);
-        }
-    }
-    table
-}
-
-fn last_error(task: &TaskNow) -> Option<(usize, &RunNow, &str)> {
-    let mut failed = task.events.iter().enumerate().filter(|(_, run)| !run.success);
-    failed.next().map(|(position, run)| (position, run, run.error.as_deref().unwrap_or("no text")))
-}
-
-pub(super) fn status_style(status: &str) -> Style {
-    match status {
-        "successful" => Style::Good,
-        "errored" | "critical" => Style::Bad,
-        _ => Style::Dim,
-    }
-}
-
-/// When a run ended.
-pub(super) fn ended(run: &RunNow, now: DateTime<FixedOffset>) -> String {
-    match time::parse(&run.end_time, &now) {
-        Some(at) => format!("{} ({} ago)", time::moment(at, now), time::span(now - at)),
-        None => "?".to_owned(),
-    }
-}
-
-/// How long it took.
-pub(super) fn run_took(run: &RunNow, now: DateTime<FixedOffset>) -> String {
-    match (time::parse(&run.start_time, &now), time::parse(&run.end_time, &now)) {
-        (Some(start), Some(end)) => time::took(end - start),
-        _ => "?".to_owned(),
-    }
-}
-
-/// What it waits for, as part of a sentence that starts with the task.
-fn waits(doing: &Activity, now: DateTime<FixedOffset>) -> String {
-    let why = doing.why.as_deref().unwrap_or("?");
-    let why = why.strip_prefix("waiting ").unwrap_or(why);
-    let link = if why.starts_with("for ") || why.starts_with("until ") { "" } else { ":" };
-    let left = doing.until.as_deref().and_then(|text| time::parse(text, &now)).filter(|at| *at > now);
-    let left = left.map_or_else(String::new, |at| format!(", {} left", time::span(at - now)));
-    format!("waits{link} {why}{left}")
-}
-
-/// How far it is, after a comma.
-fn progress(progress: &Progress) -> String {
-    match progress {
-        Progress { step, total: 0, .. } => format!(", {step}"),
-        Progress { done, total, .. } => format!(", {done} of {total} changes made"),
-    }
-}
-
-/// What a task does, in words.
-pub(super) fn activity(task: &TaskNow, now: DateTime<FixedOffset>) -> super::table::Cell {
-    let at = |text: &Option<String>| text.as_deref().and_then(|text| time::parse(text, &now));
-    let within = |text: &Option<String>| at(text).map_or_else(|| "?".to_owned(), |at| time::span(at - now));
-    let doing = &task.activity;
-    match doing.state.as_str() {
-        "running" => {
-            let since = at(&doing.since).map_or_else(|| "?".to_owned(), |at| time::span(now - at));
-            let deleted = doing.why.as_ref().map_or_else(String::new, |why| format!(", {why}"));
-            let far = doing.progress.as_ref().map_or_else(String::new, progress);
-            cell(Style::Warn, format!("running for {since}{far}{deleted}"))
-        }
-        "buffering" => plain(format!("buffering, runs in {}", within(&doing.until))),
-        "retrying" => cell(Style::Warn, format!("tries again in {}", within(&doing.until))),
-        "waiting" => cell(Style::Warn, waits(doing, now)),
-        _ if !task.enabled => cell(Style::Dim, "disabled"),
-        "idle" => match at(&task.next_run) {
-            Some(next) => plain(format!("idle, next at {}", time::moment(next, now))),
-            None => plain("idle"),
-        },
-        other => plain(other),
-    }
-}
-
-#[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-    use crate::http::reply::{ConsulFaultNow, Details, Member, Quorum};
-
-    const NO_COLOUR: Paint = Paint { colour: false };
-
-    /// A cluster of three, one of them down, and the time.
-    pub(in super::super) fn sample() -> (Cluster, DateTime<FixedOffset>) {
-        let member = |number: u8, state: &str, since: Option<&str>| Member {
-            id: format!("cts-0{number}"),
-            service_name: "edge".to_owned(),
-            address: String::new(),
-            healthy: state == "alive",
-            leader: number == 1,
-            state: state.to_owned(),
-            voter: true,
-            incarnation: 0,
-            gossip_address: format!("10.0.0.{number}:8559"),
-            api_address: format!("10.0.0.{number}:8558"),
-            version: "0.1.0".to_owned(),
-            state_since: since.map(str::to_owned),
-        };
-        let cluster = Cluster {
-            cluster_name: "edge".to_owned(),
-            members: vec![
-                member(1, "alive", Some("2026-11-23T04:00:00.123Z")),
-                member(2, "alive", Some("2026-11-22T21:13:00Z")),
-                member(3, "down", None),
-            ],
-            leader: Some("cts-01".to_owned()),
-            epoch: 7,
-            quorum: Quorum { mode: "quorum".to_owned(), voters: 3, alive: 2, needed: 2, held: true },
-            observed_by: "cts-02".to_owned(),
-            index: 42,
-            request_id: "r".to_owned(),
-            reason: String::new(),
-            alarms: Vec::new(),
-            details: Some(Details {
-                high_availability: true,
-                formed: true,
-                leading: false,
-                leader_since: Some("2026-11-23T04:00:01Z".to_owned()),
-                leader_why: "lowest id alive, after cts-03 went down".to_owned(),
-                not_ready: None,
-                access: None,
-                state_encrypted: None,
-            }),
-        };
-        (cluster, DateTime::parse_from_rfc3339("2026-11-23T04:03:13Z").unwrap())
-    }
-
-    pub(in super::super) fn sample_tasks() -> TasksNow {
-        let run = |success: bool, end: &str, error: Option<&str>| RunNow {
-            id: "8f0c".to_owned(),
-            success,
-            outcome: if success { "success" } else { "failure" }.to_owned(),
-            start_time: "2026-11-23T04:00:01Z".to_owned(),
-            end_time: end.to_owned(),
-            error: error.map(str::to_owned),
-            epoch: 7,
-            trigger: "take-over".to_owned(),
-            asked_by: None,
-        };
-        let task = |name: &str, status: &str, enabled, state: &str, events| TaskNow {
-            name: name.to_owned(),
-            status: status.to_owned(),
-            enabled,
-            activity: Activity {
-                state: state.to_owned(),
-                since: Some("2026-11-23T04:03:01Z".to_owned()),
-                until: Some("2026-11-23T04:03:20Z".to_owned()),
-                progress: None,
-                why: None,
-            },
-            next_run: Some("2026-11-23T04:05:00Z".to_owned()),
-            source: format!("./{name}"),
-            providers: vec!["local".to_owned()],
-            timeout: Some("10m".to_owned()),
-            grace: "10s".to_owned(),
-            events,
-            changed: None,
-        };
-        let refused = "exit status 1\n\u{1b}[31mcannot reach the firewall";
-        TasksNow {
-            answered_by: "cts-01".to_owned(),
-            stale_since: None,
-            trials: Vec::new(),
-            differences: std::collections::BTreeMap::new(),
-            consul: None,
-            tasks: vec![
-                task("web", "successful", true, "idle", vec![run(true, "2026-11-23T04:00:02.250Z", None)]),
-                task("db", "errored", true, "retrying", vec![run(false, "2026-11-23T04:01:13Z", Some(refused))]),
-                task("new", "unknown", false, "idle", vec![]),
-                task("dns", "unknown", true, "running", vec![]),
-            ],
-            request_id: "r".to_owned(),
-        }
-    }
-
-    #[test]
-    fn consul_is_told_of_when_it_cannot_be_read() {
-        let (cluster, now) = sample();
-        let fault = |queries: &[&str]| ConsulFaultNow {
-            error: "cannot reach Consul at localhost:8500: connection refused".to_owned(),
-            queries: queries.iter().map(|query| (*query).to_owned()).collect(),
-            since: "2026-11-23T02:04:05Z".to_owned(),
-        };
-        let consul = |faults, waiting| ConsulNow { address: "localhost:8500".to_owned(), watched: 3, waiting, faults };
-        let screen =
-            |consul| render(&cluster, &Ok(TasksNow { consul: Some(consul), ..sample_tasks() }), now, NO_COLOUR);
-        let away = screen(consul(vec![fault(&["service \"web\"", "key \"a\""])], 0));
-        assert!(away.contains("Consul   at localhost:8500: 2 of 3 queries not read for 1h59m"), "{away}");
-        let one = screen(consul(vec![fault(&["service \"web\""])], 0));
-        assert!(one.contains("service \"web\" not read for 1h59m"), "{one}");
-        assert!(screen(consul(Vec::new(), 2)).contains("2 of 3 queries wait for their first answer"));
-        assert!(!screen(consul(Vec::new(), 0)).contains("Consul"), "nothing to tell");
-    }
-
-    #[test]
-    fn the_screen_is_as_it_is() {
-        let (cluster, now) = sample();
-        let expected = "\
-Cluster  edge, as cts-02 sees it
-Leader   cts-01 since 04:00:01 (3m12s), epoch 7: lowest id alive, after cts-03 went down
-Quorum   held: 2 of 3 voters alive, 2 needed
-
-MEMBER  STATE  FOR    VOTER  API ADDRESS    VERSION
-cts-01  alive  3m12s  yes    10.0.0.1:8558  0.1.0    leader
-cts-02  alive  6h50m  yes    10.0.0.2:8558  0.1.0    this agent
-cts-03  down   -      yes    10.0.0.3:8558  0.1.0
-
-TASK  STATUS      LAST RUN              TOOK   TRIGGER    NOW
-web   successful  04:00:02 (3m10s ago)  1.2s   take-over  idle, next at 04:05:00
-db    errored     04:01:13 (2m0s ago)   1m12s  take-over  tries again in 7s
-    last error, 04:01:13 (2m0s ago): exit status 1 [31mcannot reach the firewall
-new   unknown     never                                   disabled
-dns   unknown     never                                   running for 12s
-";
-        assert_eq!(render(&cluster, &Ok(sample_tasks()), now, NO_COLOUR), expected);
-    }
-
-    #[test]
-    fn trouble_comes_first_and_says_why() {
-        let (mut cluster, now) = sample();
-        cluster.leader = None;
-        cluster.reason = "2 of 3 voters are down".to_owned();
-        cluster.alarms = vec!["two agents use the id cts-02".to_owned()];
-        cluster.quorum.alive = 1;
-        cluster.quorum.held = false;
-        cluster.members.truncate(1);
-        let tasks = Err("no agent leads at the moment: 2 of 3 voters are down".to_owned());
-        let expected = "\
-ALARM    two agents use the id cts-02
-
-Cluster  edge, as cts-02 sees it
-Leader   none: 2 of 3 voters are down
-Quorum   lost: 1 of 3 voters alive, 2 needed
-
-MEMBER  STATE  FOR    VOTER  API ADDRESS    VERSION
-cts-01  alive  3m12s  yes    10.0.0.1:8558  0.1.0    leader
-
-Tasks    not known: no agent leads at the moment
-";
-        assert_eq!(render(&cluster, &tasks, now, NO_COLOUR), expected);
-    }
-
-    #[test]
-    fn without_a_leader_the_tasks_are_shown_as_they_were_known_last() {
-        let (mut cluster, now) = sample();
-        cluster.leader = None;
-        cluster.reason = "2 of 3 voters are down".to_owned();
-        let stale = TasksNow {
-            answered_by: "cts-02".to_owned(),
-            stale_since: Some("2026-11-23T04:02:00Z".to_owned()),
-            ..sample_tasks()
-        };
-        let text = render(&cluster, &Ok(stale), now, NO_COLOUR);
-        let line = "\nTasks    as cts-02 knew them last, at 04:02:00 (1m13s ago): nobody leads, so nothing runs\nTASK ";
-        assert!(text.contains(line) && text.contains("\nweb   successful"), "{text}");
-    }
-
-    #[test]
-    fn a_long_reason_to_wait_stands_below_its_task() {
-        let (cluster, now) = sample();
-        let mut tasks = sample_tasks();
-        tasks.tasks.truncate(2);
-        let whys = ["for the next leader", "waiting for the interrupted run of cts-01 (epoch 6)"];
-        for (task, why) in tasks.tasks.iter_mut().zip(whys) {
-            task.events.clear();
-            task.activity.state = "waiting".to_owned();
-            task.activity.why = Some(why.to_owned());
-            task.activity.until = None;
-        }
-        tasks.tasks[1].activity.until = Some((now + chrono::TimeDelta::seconds(3)).to_rfc3339());
-        let text = render(&cluster, &Ok(tasks), now, NO_COLOUR);
-        assert!(text.contains("waits for the next leader\n"), "{text}");
-        assert!(text.contains("  waits\n    waits for the interrupted run of cts-01 (epoch 6), 3s left\n"), "{text}");
-    }
-
-    #[test]
-    fn a_founding_is_no_lost_quorum_and_says_once_what_it_waits_for() {
-        let (mut cluster, now) = sample();
-        cluster.leader = None;
-        cluster.reason = "founding: the seed a:1 is not here yet".to_owned();
-        cluster.quorum = Quorum { alive: 0, held: false, ..cluster.quorum };
-        if let Some(details) = &mut cluster.details {
-            details.formed = false;
-            details.not_ready = Some(cluster.reason.clone());
-        }
-        let tasks = Err(format!("no agent leads at the moment: {}", cluster.reason));
-        let text = render(&cluster, &tasks, now, NO_COLOUR);
-        assert!(text.contains("\nQuorum   not yet: 3 agents found the cluster\n"), "{text}");
-        assert_eq!(text.matches("the seed a:1").count(), 1, "{text}");
-    }
-
-    #[test]
-    fn a_single_agent_and_the_mode_alive_are_named() {
-        let (mut cluster, now) = sample();
-        if let Some(details) = &mut cluster.details {
-            details.high_availability = false;
-        }
-        cluster.quorum.mode = "alive".to_owned();
-        let text = render(&cluster, &Ok(sample_tasks()), now, NO_COLOUR);
-        assert!(text.starts_with("Cluster  none: cts-02 is a single agent\n"), "{text}");
-        assert!(text.contains("Quorum   not asked for (leadership = \"alive\"): while the network is cut"), "{text}");
-    }
-
-    #[test]
-    fn everything_fits_whatever_the_names() {
-        let (mut cluster, now) = sample();
-        let mut tasks = sample_tasks();
-        cluster.reason = "word ".repeat(200);
-        cluster.members[0].id = "x".repeat(63);
-        cluster.members[0].api_address = "[2001:db8:1111:2222:3333:4444:5555:6666]:65535".to_owned();
-        for task in &mut tasks.tasks {
-            task.name = "y".repeat(64);
-            task.activity.state = "waiting".to_owned();
-            task.activity.why = Some("z".repeat(300));
-            for run in &mut task.events {
-                run.error = run.error.as_ref().map(|_| "e".repeat(5000));
-            }
-        }
-        let text = render(&cluster, &Ok(tasks), now, NO_COLOUR);
-        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
-    }
 }

@@ -246,7 +246,7 @@ pub(super) fn encode(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::status::tests::{sample, sample_tasks};
+    use super::super::status::samples::{sample, sample_tasks};
     use super::*;
 
     const NO_COLOUR: Paint = Paint { colour: false };

@@ -18,16 +18,13 @@ use super::env::World;
 use super::exit::Exit;
 use super::list_args::ListArgs;
 use super::output::{Failure, complain, pretty, say};
-use super::paint::{Paint, Style, clean};
+use super::paint::{Paint, Style, clean, clean_lines};
 use super::table::{Table, cell, plain};
 use super::task::encode;
 use super::time;
 use crate::config::{self, Overrides};
 use crate::http::reply::{TokenMade, TokenSelf, TokenShown, TokenText, Tokens};
 use crate::runtime::clock;
-
-/// Where the data directory is when nobody says.
-const DATA_DIR: &str = "quorate-data";
 
 /// Commands about tokens.
 #[derive(Debug, Subcommand)]
@@ -162,14 +159,14 @@ fn socket(args: &BootstrapArgs) -> Result<PathBuf, Failure> {
     let world = World::read();
     let dir = match &args.data_dir {
         Some(dir) => dir.clone(),
-        None if args.config.is_empty() => PathBuf::from(DATA_DIR),
+        None if args.config.is_empty() => PathBuf::from(config::DATA_DIR),
         None => {
             let overrides = Overrides::default();
             let settings = config::load(&args.config, &overrides, &world.env, &world.hostname, &world.cwd);
             settings.map_err(|report| Failure::with(Exit::Config, report.render(false, super::config::WIDTH)))?.data_dir
         }
     };
-    Ok(world.cwd.join(dir).join("admin.sock"))
+    Ok(world.cwd.join(dir).join(config::ADMIN_SOCKET))
 }
 
 fn create(args: &CreateArgs) -> Result<(), Failure> {
@@ -208,15 +205,11 @@ fn tell(client: &Client, value: &Value, json: bool, what: &str) -> Result<(), Fa
     let TokenMade { token, secret, .. } = client.typed(value)?;
     let expires = token.expires.as_ref().map_or_else(|| "never expires".to_owned(), |at| format!("expires {at}"));
     let tasks = if token.tasks.is_empty() { "all".to_owned() } else { token.tasks.join(", ") };
-    complain(&clean_line(&format!(
+    complain(&clean_lines(&format!(
         "==> {what} is below. It is shown this once: keep it safe.\n    accessor {}, role {}, tasks {tasks}, {expires}\n",
         token.accessor, token.role
     )));
     say(&format!("{}\n", clean(&secret)))
-}
-
-fn clean_line(text: &str) -> String {
-    super::paint::clean_lines(text)
 }
 
 fn list(args: &ListArgs) -> Result<(), Failure> {
@@ -325,7 +318,7 @@ fn render_self(who: &TokenSelf) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::status::tests::sample;
+    use super::super::status::samples::sample;
     use super::*;
 
     fn token(accessor: &str, role: &str) -> TokenShown {

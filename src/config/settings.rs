@@ -19,6 +19,10 @@ use crate::{access, audit, cluster, task, terraform};
 pub const HTTP_PORT: u16 = 8558;
 /// Port of gossip (UDP) and control (TCP).
 pub const GOSSIP_PORT: u16 = 8559;
+/// The data directory when nobody says.
+pub const DATA_DIR: &str = "quorate-data";
+/// The local administrator's socket, in the data directory.
+pub const ADMIN_SOCKET: &str = "admin.sock";
 /// Name of a cluster that was given none.
 pub const CLUSTER_NAME: &str = "quorate";
 /// Where the API listens by default: nobody else can reach it.

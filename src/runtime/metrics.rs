@@ -329,7 +329,7 @@ impl Metrics {
         self.bytes.get_or_create(&label).inc_by(bytes as u64);
     }
 
-    /// A datagram was refused; `reason` is a short fixed word such as `bad-seal`.
+    /// A datagram was refused; `reason` is a short fixed word such as `bad_seal`.
     pub fn dropped(&self, reason: &'static str) {
         self.dropped.get_or_create(&ByReason { reason: Word(reason) }).inc();
     }

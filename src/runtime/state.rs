@@ -125,7 +125,7 @@ impl<R: Registers> Keeper<R> {
                         }
                         written += 1;
                     }
-                    Err(why) => unread.push(format!("version {} of the state of task {task:?}: {why}", version.number)),
+                    Err(why) => unread.push(format!("version {}: {}", version.number, cannot_open(task, &why))),
                 }
                 drop(turn);
             }

@@ -103,7 +103,7 @@ fn grace(text: &str) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::status::tests::sample_tasks;
+    use super::super::super::status::samples::sample_tasks;
     use super::*;
 
     #[test]

@@ -14,7 +14,6 @@ use crate::http::Addr;
 use crate::http::tls::Tls;
 
 /// The socket of the local administrator, in the data directory.
-const ADMIN_SOCKET: &str = "admin.sock";
 
 /// The block as rules. `None`: access is not controlled.
 pub(super) fn access(raw: &RawRoot, tls: Option<&Tls>, data_dir: &Path, problems: &mut Problems) -> Option<Rules> {
@@ -24,11 +23,13 @@ pub(super) fn access(raw: &RawRoot, tls: Option<&Tls>, data_dir: &Path, problems
         return None;
     }
     let words = [("deny", Anonymous::Deny), ("read", Anonymous::Read), ("write", Anonymous::Write)];
-    let socket = data_dir.join(ADMIN_SOCKET);
+    let socket = data_dir.join(crate::config::ADMIN_SOCKET);
     let length = socket.as_os_str().len();
     if length > SOCKET_MAX {
-        let message =
-            format!("the path of {ADMIN_SOCKET} in `data_dir` has {length} bytes, the system takes {SOCKET_MAX}");
+        let message = format!(
+            "the path of {} in `data_dir` has {length} bytes, the system takes {SOCKET_MAX}",
+            crate::config::ADMIN_SOCKET
+        );
         let at = raw.data_dir.as_ref().map_or(&block.key, |dir| &dir.span);
         problems.add(Diagnostic::error(message).at(at, "too long").help("choose a shorter `data_dir`"));
     }

@@ -75,7 +75,7 @@ pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems
     service::blocks(raw, problems);
     let http_tls = api_tls::api_tls(raw, world, problems);
     let http_addr = http_addr::http_addr(raw, http_tls.as_ref(), world, problems);
-    let data_dir = world.path(raw.data_dir.as_ref().map_or("quorate-data", |dir| &dir.value));
+    let data_dir = world.path(raw.data_dir.as_ref().map_or(crate::config::DATA_DIR, |dir| &dir.value));
     let access = access::access(raw, http_tls.as_ref(), &data_dir, problems);
     let insecure = access::exposed(raw, &http_addr, http_tls.as_ref(), access.as_ref(), problems);
     let cluster = cluster::high_availability(raw, world, problems);

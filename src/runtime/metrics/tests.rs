@@ -20,7 +20,7 @@ fn every_setter_shows_in_the_text() {
     metrics.packet(Direction::In, 100);
     metrics.packet(Direction::Out, 30);
     metrics.packet(Direction::Out, 30);
-    metrics.dropped("bad-seal");
+    metrics.dropped("bad_seal");
     metrics.odd_message("epoch");
     metrics.set_keys(7, 2);
     metrics.foca_error("indirect");
@@ -43,7 +43,7 @@ fn every_setter_shows_in_the_text() {
     has(&text, "quorate_packets_total{direction=\"out\"} 2");
     has(&text, "quorate_packet_bytes_total{direction=\"out\"} 60");
     has(&text, "quorate_packet_bytes_total{direction=\"in\"} 100");
-    has(&text, "quorate_packets_dropped_total{reason=\"bad-seal\"} 1");
+    has(&text, "quorate_packets_dropped_total{reason=\"bad_seal\"} 1");
     has(&text, "quorate_messages_refused_total{reason=\"epoch\"} 1");
     has(&text, "quorate_keys{state=\"live\"} 7");
     has(&text, "quorate_keys{state=\"deleted\"} 2");

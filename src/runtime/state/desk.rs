@@ -60,7 +60,7 @@ impl Desk {
             info!(written, "kept Terraform states were written anew, as at_rest asks for");
         }
         for why in unread {
-            error!("{why}; it is not lost: give this agent the key (at_rest) and start it again");
+            error!("{why}");
         }
     }
 
