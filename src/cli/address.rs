@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::client::ClientError;
+use super::client_error::ClientError;
 use super::env;
 use super::output::complain;
 use super::tls::Trust;
-use super::token::Token;
+use super::token_source::Token;
 
 /// Where an agent is when nobody says.
 pub(super) const DEFAULT: &str = "http://localhost:8558";

@@ -7,8 +7,9 @@ use clap::{Args, Subcommand};
 
 use super::env::World;
 use super::exit::Exit;
+use super::obstacle::Obstacle;
 use super::output::{Failure, say};
-use super::preflight::{self, Obstacle, Uses};
+use super::preflight::{self, Uses};
 use crate::config::{self, Overrides, Program, Settings};
 use crate::task::spec::Work;
 use crate::terraform::binary::{self, BinaryError};

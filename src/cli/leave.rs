@@ -48,6 +48,6 @@ pub(super) fn run_step_down(args: &StepDownArgs) -> Result<(), Failure> {
     })
 }
 
-fn asked(outcome: Result<Value, super::client::ClientError>, what: &str) -> Result<Value, Failure> {
+fn asked(outcome: Result<Value, super::client_error::ClientError>, what: &str) -> Result<Value, Failure> {
     outcome.map_err(|error| Failure::new(format!("{what}\n{error}")))
 }

@@ -4,10 +4,11 @@ use chrono::{DateTime, FixedOffset};
 use clap::Args;
 
 use super::address::Address;
-use super::client::{Client, ClientError};
+use super::client::Client;
+use super::client_error::ClientError;
 use super::output::{Failure, pretty, say};
-use super::paint::{Paint, Style};
-use super::table::{Table, cell, plain};
+use super::paint::{Paint, Style, state_style};
+use super::table::{Table, cell, plain, yes};
 use super::watch::{Shown, watch};
 use super::{status, time};
 use crate::http::reply::Cluster;
@@ -65,19 +66,6 @@ fn render(cluster: &Cluster, now: DateTime<FixedOffset>, paint: Paint) -> String
         ]);
     }
     table.render(paint)
-}
-
-pub(super) fn state_style(state: &str) -> Style {
-    match state {
-        "alive" => Style::Good,
-        "suspect" => Style::Warn,
-        "down" => Style::Bad,
-        _ => Style::Dim,
-    }
-}
-
-pub(super) fn yes(flag: bool) -> &'static str {
-    if flag { "yes" } else { "no" }
 }
 
 #[cfg(test)]

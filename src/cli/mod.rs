@@ -12,6 +12,7 @@
 mod address;
 mod argv;
 mod client;
+mod client_error;
 mod completion;
 mod config;
 mod descriptors;
@@ -24,6 +25,7 @@ mod list_args;
 mod logging;
 mod members;
 mod objects;
+mod obstacle;
 mod output;
 mod paint;
 mod preflight;
@@ -42,6 +44,7 @@ mod task;
 mod time;
 mod tls;
 mod token;
+mod token_source;
 mod trail;
 mod watch;
 

@@ -63,6 +63,16 @@ fn is_format(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// How the state of a member looks.
+pub(super) fn state_style(state: &str) -> Style {
+    match state {
+        "alive" => Style::Good,
+        "suspect" => Style::Warn,
+        "down" => Style::Bad,
+        _ => Style::Dim,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

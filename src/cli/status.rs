@@ -14,12 +14,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::address::Address;
-use super::client::{Client, ClientError};
-use super::members::{state_style, yes};
+use super::client::Client;
+use super::client_error::ClientError;
 use super::output::{Failure, pretty, say};
-use super::paint::{Paint, Style, clean};
+use super::paint::{Paint, Style, clean, state_style};
 use super::stale;
-use super::table::{Table, WIDTH, cell, plain, wrap};
+use super::table::{Table, WIDTH, cell, plain, wrap, yes};
 use super::time;
 use super::watch::{Shown, watch};
 use crate::http::reply::{AccessNow, Cluster, ConsulNow, States, TasksNow};

@@ -126,6 +126,11 @@ pub(super) fn wrap(text: &str, width: usize, lines: usize) -> Vec<String> {
     wrapped
 }
 
+/// A flag in a cell.
+pub(super) fn yes(flag: bool) -> &'static str {
+    if flag { "yes" } else { "no" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 mod ask;
 mod cancel;
 mod create;
+mod names;
 mod switch;
 
 use chrono::{DateTime, FixedOffset};
@@ -11,18 +12,19 @@ use serde_json::Value;
 
 use super::address::Address;
 use super::client::Client;
-use super::exit::Exit;
 use super::list_args::ListArgs;
-use super::members::yes;
 use super::output::{Failure, pretty, say};
 use super::paint::{Paint, Style, clean};
 use super::program::Program;
 use super::stale;
 use super::status::{activity, ended, run_took, status_style};
-use super::table::{Table, WIDTH, cell, cut, plain};
+use super::table::{Table, WIDTH, cell, cut, plain, yes};
 use super::time;
 use crate::http::reply::{TaskChange, TaskNow, TasksNow};
 use crate::runtime::clock;
+
+pub(super) use self::names::encode;
+use self::names::one_name;
 
 /// Lines of an error: here one wants to read it to its end.
 const ERROR_LINES: usize = 20;
@@ -82,28 +84,6 @@ pub(super) fn run(command: TaskCommand, program: Program) -> Result<(), Failure>
         TaskCommand::Cancel(args) => cancel::cancel(&args),
     }
     .map_err(|failure| failure.named(program))
-}
-
-/// Exactly one name, refused in CTS's words.
-fn one_name<'a>(names: &'a [String], command: &str) -> Result<&'a str, Failure> {
-    let [name] = names else {
-        let text = format!(
-            "this command requires one argument: [options] <task name>\n{}For additional help try 'quorate task {command} \
-             --help'",
-            if names.is_empty() {
-                "No arguments were passed to the command\n".to_owned()
-            } else {
-                format!(
-                    "{} arguments were passed to the command: {}\nAll flags are required to appear before positional \
-                     arguments\n",
-                    names.len(),
-                    names.join(", ")
-                )
-            }
-        );
-        return Err(Failure::with(Exit::Missing, text));
-    };
-    Ok(name)
 }
 
 fn list(args: &ListArgs) -> Result<(), Failure> {
@@ -235,17 +215,9 @@ fn limits(task: &TaskNow) -> String {
     }
 }
 
-/// A name as one part of a path.
-pub(super) fn encode(name: &str) -> String {
-    let part = |byte: u8| {
-        let literal = byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-        if literal { char::from(byte).to_string() } else { format!("%{byte:02X}") }
-    };
-    name.bytes().map(part).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::exit::Exit;
     use super::super::status::samples::{sample, sample_tasks};
     use super::*;
 

@@ -3,17 +3,15 @@
 //! A secret is printed once, alone on standard output; what there is to say about it goes to standard error. There is no
 //! flag for a token: everybody on a machine sees the arguments of every process.
 
-mod source;
-
 use std::path::PathBuf;
 
 use chrono::{DateTime, FixedOffset};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-pub(super) use self::source::Token;
 use super::address::Address;
-use super::client::{Client, ClientError};
+use super::client::Client;
+use super::client_error::ClientError;
 use super::env::World;
 use super::exit::Exit;
 use super::list_args::ListArgs;

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::preflight::Obstacle;
+use super::obstacle::Obstacle;
 use super::syslog::Socket;
 use crate::audit::{LogFile, Settings, Sink, Trail, Written};
 use crate::config::Syslog;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::client::ClientError;
+use super::client_error::ClientError;
 use super::output::{Failure, on_terminal, say};
 
 /// Between attempts at an agent that does not answer.

@@ -8,7 +8,7 @@ use super::raw::RawRoot;
 use super::read::Spanned;
 use super::resolve::World;
 use super::settings::{HTTP_ADDR, Settings};
-use super::source::Span;
+use super::span::Span;
 use crate::task::spec::{Condition, ModuleInput, Services, Work};
 
 /// All of them, in the order of the file where they have a place.

@@ -24,7 +24,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::diagnostic::Diagnostic;
-use super::source::{SourceFile, Span};
+use super::span::{SourceFile, Span};
 use super::tree::{Entry, Kind, Object, Value};
 use lexer::{Lexer, Token};
 
@@ -183,7 +183,7 @@ impl Parser<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::source::Format;
+    use super::super::span::Format;
     use super::*;
 
     fn json(text: &str) -> String {

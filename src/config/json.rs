@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::diagnostic::Diagnostic;
-use super::source::{SourceFile, Span};
+use super::span::{SourceFile, Span};
 use super::tree::{Entry, Kind, Object, Value};
 
 /// Parses a whole file, which must hold one object.
@@ -116,7 +116,7 @@ impl Walk<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::source::Format;
+    use super::super::span::Format;
     use super::*;
 
     fn tree(text: &str) -> Result<Object, Diagnostic> {

@@ -30,6 +30,7 @@ mod repeated;
 mod resolve;
 mod settings;
 mod source;
+mod span;
 mod task_file;
 pub mod task_object;
 mod templates;
@@ -53,7 +54,7 @@ use diagnostic::Problems;
 use raw::RawRoot;
 use read::Read;
 use resolve::World;
-use source::{Format, SourceFile};
+use span::{Format, SourceFile};
 
 /// Every key with its default and what it trades, as a configuration.
 pub const DEFAULT: &str = include_str!("default.hcl");

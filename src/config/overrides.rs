@@ -5,7 +5,7 @@
 
 use super::diagnostic::Problems;
 use super::raw::RawRoot;
-use super::source::{Format, SourceFile, Span};
+use super::span::{Format, SourceFile, Span};
 use super::tree::{Entry, Kind, Object, Value};
 
 /// Flags as given; `None` and empty mean not given. Each wins over every file.

@@ -9,7 +9,7 @@ mod many;
 mod scalar;
 
 use super::diagnostic::{Diagnostic, Problems};
-use super::source::{Format, Span};
+use super::span::{Format, Span};
 use super::tree::{Entry, Kind, Object, Value};
 
 pub(super) use labelled::Labelled;

@@ -3,7 +3,7 @@
 //! Blocks of HCL may be repeated, and stay; in JSON a key that comes again replaces the one before it, whatever it holds.
 
 use super::diagnostic::{Diagnostic, Problems};
-use super::source::Format;
+use super::span::Format;
 use super::tree::{Entry, Kind, Object, Value};
 
 /// Leaves the last of each.

@@ -18,7 +18,7 @@ use super::raw::RawRoot;
 use super::raw::task::RawTask;
 use super::read::Spanned;
 use super::resolve::{World, api_buffer, one_task};
-use super::source::{Format, SourceFile, Span};
+use super::span::{Format, SourceFile, Span};
 use crate::task::spec::{Buffer, Condition, TaskSpec};
 use crate::terraform;
 

@@ -3,7 +3,7 @@
 //! A block is an entry whose value is an object, and a labelled block nests by label, so `condition "schedule" { .. }`
 //! and `{"condition": {"schedule": { .. }}}` are the same tree. A key may occur more than once.
 
-use super::source::Span;
+use super::span::Span;
 
 /// A value and where to point when it is wrong: a scalar or list at its text, an object at the words before its `{`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,10 +6,11 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::super::address::Address;
-use super::super::client::{Client, ClientError};
+use super::super::client::Client;
+use super::super::client_error::ClientError;
 use super::super::output::{Failure, say};
 use super::super::paint::clean;
-use super::{encode, one_name};
+use super::names::{encode, one_name};
 use crate::http::reply::{TaskNow, TasksNow};
 use crate::runtime::clock;
 

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::address::Address;
-use super::super::client::{Client, ClientError};
+use super::super::client::Client;
+use super::super::client_error::ClientError;
 use super::super::env::World;
 use super::super::exit::Exit;
 use super::super::output::{Failure, complain, pretty, say};

@@ -5,11 +5,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::address::Address;
-use super::super::client::{Client, ClientError};
+use super::super::client::Client;
+use super::super::client_error::ClientError;
 use super::super::output::{Failure, say};
 use super::super::paint::clean;
 use super::ask::{Approval, indented};
-use super::{encode, one_name};
+use super::names::{encode, one_name};
 
 /// Flags of commands that do not ask.
 #[derive(Debug, Args)]

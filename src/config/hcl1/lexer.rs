@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::config::diagnostic::Diagnostic;
-use crate::config::source::{SourceFile, Span};
+use crate::config::span::{SourceFile, Span};
 
 /// One token.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,7 +2,7 @@
 
 use super::{Read, mismatch, single};
 use crate::config::diagnostic::{Diagnostic, Problems};
-use crate::config::source::Format;
+use crate::config::span::Format;
 use crate::config::tree::{Entry, Kind, Value};
 
 /// `keyword "label" { .. }`: what was labelled, one entry for each label.

@@ -12,7 +12,7 @@ use crate::config::raw::RawRoot;
 use crate::config::raw::cluster::{RawCluster, RawGossip, RawHighAvailability, RawStorage};
 use crate::config::read::{Read, Spanned};
 use crate::config::settings::{CLUSTER_NAME, FollowerRequests, GOSSIP_PORT, HighAvailability};
-use crate::config::source::Span;
+use crate::config::span::Span;
 use crate::config::tree::Kind;
 
 /// Voters that the leader keeps at most: with five, two may be lost, and a write still waits for only two others.

@@ -6,7 +6,7 @@ use super::query::{self, Place};
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::task::{RawMembers, RawSchedule, RawTask};
 use crate::config::read::{Labelled, Many, Read, Spanned, known, nearest, object};
-use crate::config::source::Span;
+use crate::config::span::Span;
 use crate::config::tree::Entry;
 use crate::task::Cron;
 use crate::task::spec::{Condition, ModuleInput};

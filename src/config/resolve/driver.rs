@@ -9,7 +9,7 @@ use crate::cluster::settings::LeadershipMode;
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::{RawRoot, RawTerraformDriver};
 use crate::config::read::{Labelled, Read, Spanned, nearest};
-use crate::config::source::Span;
+use crate::config::span::Span;
 use crate::config::tree::{Entry, Kind};
 use crate::task::spec::{TaskSpec, Work};
 use crate::terraform::{Backend, RequiredProvider, Settings};

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::RawRoot;
-use crate::config::source::Span;
+use crate::config::span::Span;
 use crate::config::tree::{Entry, Kind, Object, Value};
 use crate::terraform::Provider;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::task::{RawCatalogServices, RawConsulKv, RawServices};
 use crate::config::read::{Read, Spanned};
-use crate::config::source::Span;
+use crate::config::span::Span;
 use crate::config::tree::Entry;
 use crate::task::feed::{CatalogQuery, KvQuery, RegexpQuery, ServiceQuery};
 use crate::task::spec::{NamedService, Services};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::task::{RawLimits, RawRunEnv, RawTask};
 use crate::config::read::{Spanned, nearest};
-use crate::config::source::Span;
+use crate::config::span::Span;
 use crate::config::tree::{Kind, Value};
 use crate::task::spec::{Inherit, Limits, RunAs, RunEnv, RunOptions, Work};
 use crate::terraform::dynamic::is_template;

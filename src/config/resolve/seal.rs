@@ -14,7 +14,8 @@ use super::{World, secret};
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::cluster::RawGossip;
 use crate::config::settings::ClusterKey;
-use crate::config::source::{Span, text};
+use crate::config::source::text;
+use crate::config::span::Span;
 
 /// How traffic is sealed.
 pub(super) enum Seal {

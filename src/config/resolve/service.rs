@@ -6,7 +6,7 @@ use crate::config::raw::RawRoot;
 use crate::config::raw::consul::RawService;
 use crate::config::raw::task::RawTask;
 use crate::config::read::Spanned;
-use crate::config::source::Span;
+use crate::config::span::Span;
 use crate::task::feed::ServiceQuery;
 use crate::task::spec::{Condition, ModuleInput, NamedService, Services};
 

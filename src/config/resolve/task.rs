@@ -7,7 +7,7 @@ use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::RawRoot;
 use crate::config::raw::task::RawTask;
 use crate::config::read::Spanned;
-use crate::config::source::Span;
+use crate::config::span::Span;
 use crate::config::task_object::ObjectContext;
 use crate::task::spec::{Condition, ModuleInput, TaskSpec, Work};
 use crate::terraform::dynamic::is_template;

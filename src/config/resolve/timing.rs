@@ -10,7 +10,7 @@ use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::duration::show;
 use crate::config::raw::cluster::{RawGossip, RawTiming};
 use crate::config::read::Spanned;
-use crate::config::source::Span;
+use crate::config::span::Span;
 
 /// Shortest round trip that timers of an ordinary operating system can tell from a pause.
 const RTT_MIN: Duration = Duration::from_millis(10);

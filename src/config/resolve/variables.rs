@@ -13,7 +13,8 @@ use super::World;
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::task::RawTask;
 use crate::config::read::Spanned;
-use crate::config::source::{Format, SourceFile, Span, text};
+use crate::config::source::text;
+use crate::config::span::{Format, SourceFile, Span};
 use crate::terraform::dynamic::{DynamicError, Place, is_template, lookups};
 
 /// All variables: later files win over earlier ones, `variables` over files.

@@ -4,7 +4,7 @@ use super::{World, variables};
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::task::RawTask;
 use crate::config::read::{Spanned, nearest};
-use crate::config::source::Span;
+use crate::config::span::Span;
 use crate::config::tree::{Kind, Value};
 use crate::task::spec::{TerraformWork, Work};
 use crate::terraform;

@@ -14,10 +14,10 @@ const FILE_MAX: u64 = 4096;
 
 /// A token to send, and where it came from.
 #[derive(Clone, PartialEq, Eq)]
-pub(in super::super) struct Token {
+pub(super) struct Token {
     text: String,
     /// For people.
-    pub(in super::super) from: String,
+    pub(super) from: String,
 }
 
 impl fmt::Debug for Token {
@@ -28,10 +28,7 @@ impl fmt::Debug for Token {
 
 impl Token {
     /// What there is. `Err`: it is no token; the text does not show what it is.
-    pub(in super::super) fn find(
-        file: Option<&Path>,
-        env: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Option<Self>, String> {
+    pub(super) fn find(file: Option<&Path>, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Self>, String> {
         let (text, from) = match (file, env("QUORATE_TOKEN"), env("QUORATE_TOKEN_FILE")) {
             (Some(path), ..) => (read(path)?, format!("-token-file {}", path.display())),
             (None, Some(text), _) => (text.trim().to_owned(), "QUORATE_TOKEN".to_owned()),
@@ -45,7 +42,7 @@ impl Token {
     }
 
     /// As a header has it.
-    pub(in super::super) fn bearer(&self) -> String {
+    pub(super) fn bearer(&self) -> String {
         format!("Bearer {}", self.text)
     }
 }
