@@ -14,6 +14,7 @@ mod hex;
 pub mod identity;
 pub mod ids;
 pub mod message;
+mod network;
 pub mod noise;
 pub mod renewal;
 pub mod seal;
@@ -21,6 +22,7 @@ pub mod seal;
 pub use hex::hex;
 pub use identity::Identity;
 pub use ids::{BlobHash, BootNonce, ClusterId, Epoch, Generation, Instance, MemberId, Seq, Stamp};
+pub use network::network;
 
 /// The derives of the encoding, for types that the agent adds on the control connection.
 pub use bincode as bincode_derive;

@@ -55,6 +55,10 @@ impl LogFile {
 
     fn rotate(&mut self) -> io::Result<()> {
         let path = self.settings.path.clone();
+        // Somebody has moved it away, or the last try got no further than this: archives have moved on already.
+        if !path.exists() {
+            return self.reopen();
+        }
         match self.settings.rotate_max_files {
             0 => std::fs::remove_file(&path)?,
             keep => {
@@ -172,6 +176,21 @@ mod tests {
         let mut file = LogFile::open(settings(&path, Some(15), 0)).unwrap();
         file.write("new").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "new\n");
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_begun_anew_and_old_ones_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("trail");
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap_or_default();
+        let mut file = LogFile::open(settings(&path, Some(10), 2)).unwrap();
+        ["one line", "two line", "three"].into_iter().for_each(|line| file.write(line).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        ["a fourth", "a fifth"].into_iter().for_each(|line| file.write(line).unwrap());
+        assert_eq!(
+            (read("trail.2"), read("trail.1"), read("trail")),
+            ("two line\n".into(), "a fourth\n".into(), "a fifth\n".into())
+        );
     }
 
     #[test]

@@ -96,6 +96,14 @@ pub struct Line {
     pub error: Option<String>,
     /// The newest leadership that this agent knew of.
     pub epoch: u64,
+    /// Refusals from the same address before this one that have no line of their own.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unwritten: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Line {
@@ -136,6 +144,7 @@ impl Line {
             status: Some(200),
             error: None,
             epoch: 7,
+            unwritten: 0,
         }
     }
 }

@@ -53,6 +53,7 @@ pub(super) fn start(settings: &Settings, syslog: Option<&Syslog>, metrics: Arc<d
         Written::Yes => metrics.audit_written(),
         Written::NotBy(sink) => metrics.audit_failed(sink),
         Written::Lost => metrics.audit_lost(),
+        Written::Counted => metrics.audit_counted(),
     })
 }
 

@@ -1,7 +1,6 @@
 //! Whether a request is answered at all, and how much of an answer its caller sees.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +8,8 @@ use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::http::header::AUTHORIZATION;
 
-use super::error::{Shape, error};
-use super::forward::Answer;
+use super::error::{Shape, error, message};
+use super::forward::{self, Answer};
 use super::{Face, caller, limits, permission};
 use crate::access::{Grants, Identity, Locked, Need, Role, Scope, Secret, TokenError, TokenIdentity, Unknown};
 use crate::runtime::handle::{ApiRequest, ApiResponse, Caller, Handle, TasksSnapshot};
@@ -31,6 +30,8 @@ pub(super) enum Refused {
     Forbidden(String),
     /// Too many wrong tokens.
     Locked(Duration),
+    /// The leader would have to say whether it knows the token, and did not.
+    Unsettled { status: u16, text: String, retry_after: Option<Duration> },
 }
 
 impl Refused {
@@ -45,12 +46,19 @@ impl Refused {
                 );
                 (StatusCode::TOO_MANY_REQUESTS, text)
             }
+            Self::Unsettled { status, text, .. } => {
+                (StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY), text.clone())
+            }
         };
         error(status, Shape::of(path), &text, request_id)
     }
 
     pub(super) fn answer(&self, path: &str, request_id: &str) -> Answer {
-        let retry_after = if let Self::Locked(left) = self { Some(*left) } else { None };
+        let retry_after = match self {
+            Self::Locked(left) => Some(*left),
+            Self::Unsettled { retry_after, .. } => *retry_after,
+            Self::Unauthenticated(_) | Self::Forbidden(_) => None,
+        };
         Answer { response: self.response(path, request_id), retry_after, stale: None }
     }
 
@@ -96,95 +104,107 @@ pub(super) fn admit_request(handle: &Handle, request: &mut ApiRequest) -> Result
     Ok(grants)
 }
 
-/// Who asks an agent, and what of it is not sure yet.
-#[derive(Debug)]
-pub(super) struct Asker {
-    pub(super) caller: Caller,
-    /// A token that this agent does not know; whoever answers in its place may. It counts as a try if not.
-    pub(super) unsure: Option<(IpAddr, u64)>,
-}
-
-/// Looks at a request before anything else of it is read. `leads_to_another`: the leader will answer it, not this agent.
-/// `Err`: also who asked, as far as that is known.
+/// Looks at a request before anything else of it is read. `leads_to_another`: the leader will answer it, not this agent; it looks
+/// at it once more. `Err`: also who asked, as far as that is known.
 pub(super) async fn look(
     request: &HttpRequest,
     face: &Face,
     path: &str,
     leads_to_another: bool,
-) -> Result<Asker, Box<(Refused, Caller)>> {
+) -> Result<Caller, Box<(Refused, Caller)>> {
     let mut caller = caller::of(request, face);
     match identify(request, face, path, leads_to_another, &mut caller).await {
-        Ok(unsure) => Ok(Asker { caller, unsure }),
+        Ok(()) => Ok(caller),
         Err(refused) => Err(Box::new((refused, caller))),
     }
 }
 
-/// The same, with what is found out of the caller; what is not sure of it.
+/// The same, with what is found out of the caller.
 async fn identify(
     request: &HttpRequest,
     face: &Face,
     path: &str,
     leads_to_another: bool,
     caller: &mut Caller,
-) -> Result<Option<(IpAddr, u64)>, Refused> {
+) -> Result<(), Refused> {
     let gate = &face.handle.gate;
-    let Some(rules) = gate.rules() else { return Ok(None) };
+    let Some(rules) = gate.rules() else { return Ok(()) };
     let method = request.method().as_str();
     if matches!(method, "GET" | "HEAD") && rules.open.contains(path) {
-        return Ok(None);
+        return Ok(());
     }
-    let address = request.peer_addr().map(|peer| peer.ip());
-    let mut shown = None;
     // The local administrator needs none, and must not be kept out by one.
-    if !face.admin
-        && let Some(text) = token(request)?
-    {
-        if let Some(address) = address {
-            gate.listens_to(address).map_err(|Locked(left)| Refused::Locked(left))?;
-        }
-        let failed = |token| address.into_iter().for_each(|address| gate.failed(address, token));
-        let secret = Secret::parse(&text).map_err(|error| {
-            failed(short(&text));
-            match error {
-                TokenError::Foreign | TokenError::Mistyped => Refused::wrong_token(&error.to_string()),
-            }
-        })?;
-        let hash = secret.hash();
-        shown = address.map(|address| (address, hash.short()));
-        let (accessor, description) = (String::new(), String::new());
-        caller.identity = Identity::Token(TokenIdentity { hash, accessor, description });
+    let text = if face.admin { None } else { token(request)? };
+    let Some(text) = text else { return admit_known(face, method, path, caller) };
+    let address = request.peer_addr().map(|peer| peer.ip());
+    let secret = Secret::parse(&text);
+    let shown = secret.as_ref().map_or_else(|_| short(&text), |secret| secret.hash().short());
+    let failed = || address.into_iter().for_each(|address| gate.failed(address, shown));
+    if let Some(address) = address {
+        gate.listens_to(address, shown).map_err(|Locked(left)| Refused::Locked(left))?;
     }
-    let mut admitted = gate.admit(&caller.identity);
-    let cluster = face.handle.cluster();
-    if admitted.is_err() && !leads_to_another && cluster.high_availability && !cluster.leading {
-        // It may be on its way here from the leader.
-        tokio::time::sleep(limits::TOKEN_PATIENCE).await;
-        admitted = gate.admit(&caller.identity);
-    }
-    match admitted {
-        Ok((identity, grants)) => {
-            caller.identity = identity;
-            allow(&caller.identity, &grants, &permission::needed(method, path))?;
-            Ok(None)
+    let hash = match secret {
+        Ok(secret) => secret.hash(),
+        Err(error) => {
+            failed();
+            return Err(Refused::wrong_token(&error.to_string()));
         }
-        // It may have been made a moment ago.
-        Err(Unknown) if leads_to_another => Ok(shown),
-        Err(unknown) => {
-            if let Some((address, token)) = shown {
-                gate.failed(address, token);
-            }
-            Err(unknown.into())
+    };
+    let (accessor, description) = (String::new(), String::new());
+    caller.identity = Identity::Token(TokenIdentity { hash, accessor, description });
+    if gate.admit(&caller.identity).is_err() {
+        // It may have been made a moment ago, on another agent.
+        let is_new = !address.is_some_and(|address| gate.is_wrong(address, shown));
+        if is_new && leads_to_another {
+            return match ask_leader(&face.handle, caller).await {
+                Ok(()) => Ok(()),
+                Err(refused) => {
+                    if matches!(refused, Refused::Unauthenticated(_)) {
+                        failed();
+                    }
+                    Err(refused)
+                }
+            };
+        }
+        let cluster = face.handle.cluster();
+        if is_new && cluster.high_availability && !cluster.leading {
+            tokio::time::sleep(limits::TOKEN_PATIENCE).await;
         }
     }
+    let outcome = gate.admit(&caller.identity);
+    match (&outcome, address) {
+        (Ok(_), Some(address)) => gate.succeeded(address, shown),
+        (Ok(_), None) => {}
+        (Err(Unknown), _) => failed(),
+    }
+    admit_known(face, method, path, caller)
 }
 
-impl Asker {
-    /// What came of it: a token that nobody knows counts as a try.
-    pub(super) fn settle(&self, face: &Face, answer: &Answer) {
-        if let Some((address, token)) = self.unsure
-            && answer.response.status == StatusCode::UNAUTHORIZED.as_u16()
-        {
-            face.handle.gate.failed(address, token);
+/// Whoever this agent knows it is: may it?
+fn admit_known(face: &Face, method: &str, path: &str, caller: &mut Caller) -> Result<(), Refused> {
+    let (identity, grants) = face.handle.gate.admit(&caller.identity)?;
+    caller.identity = identity;
+    allow(&caller.identity, &grants, &permission::needed(method, path))
+}
+
+/// Whether the leader knows a token that this agent does not know, before anything of the request is read: a stranger shall not
+/// make two agents hold what it sends.
+async fn ask_leader(handle: &Handle, caller: &Caller) -> Result<(), Refused> {
+    let request = ApiRequest {
+        method: "GET".to_owned(),
+        target: "/v1/tokens/self".to_owned(),
+        body: Vec::new(),
+        request_id: uuid::Uuid::new_v4().to_string(),
+        caller: caller.clone(),
+    };
+    let Answer { response, retry_after, .. } = forward::send(handle, request).await;
+    match response.status {
+        200 => Ok(()),
+        401 => Err(Unknown.into()),
+        status => {
+            let text = message(&response.body)
+                .unwrap_or_else(|| "the leader did not say whether it knows the token".to_owned());
+            Err(Refused::Unsettled { status, text, retry_after })
         }
     }
 }

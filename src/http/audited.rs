@@ -3,12 +3,14 @@
 //! A [`Draft`] goes along with a request from its first byte to its answer. When the client goes away before that, or the
 //! agent ends, its line says that nobody knows what came of it.
 
+use std::net::IpAddr;
+
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use serde_json::{Value, json as object};
 
 use super::cluster::form_pairs;
-use super::error::{Shape, error};
+use super::error::{Shape, error, message};
 use super::path::percent_decode;
 use super::routes::pattern;
 use super::tasks::handle_request;
@@ -28,7 +30,7 @@ const OWN_WORDS: [u16; 8] = [401, 403, 404, 409, 423, 429, 503, 504];
 enum Change {
     /// Nothing.
     None,
-    /// What nobody knows here: a path that does not exist, or a method that it does not have.
+    /// What nobody knows here: most likely a path that does not exist, or a method that it does not have.
     Unknown,
     /// This.
     Known,
@@ -44,6 +46,8 @@ struct Inner {
     handle: Handle,
     line: Line,
     change: Change,
+    /// Where the request came from, if that is an address.
+    client: Option<IpAddr>,
     /// The value that a flag is set to; in the line when that was done.
     after: Option<Value>,
     /// It was let through: something may have happened.
@@ -56,7 +60,11 @@ impl Draft {
         let Some(trail) = &face.audit else { return Self(None) };
         let (method, path) = (request.method().as_str(), request.path());
         let caller = caller::of(request, face);
-        Self::draw(trail, &face.handle, &caller, [method, path, request.query_string(), request_id])
+        let mut draft = Self::draw(trail, &face.handle, &caller, [method, path, request.query_string(), request_id]);
+        if let Some(inner) = &mut draft.0 {
+            inner.client = request.peer_addr().map(|peer| peer.ip());
+        }
+        draft
     }
 
     /// Of a request that an agent passed on without saying who asks: an older one, which has no trail of its own.
@@ -90,9 +98,10 @@ impl Draft {
             status: None,
             error: None,
             epoch: cluster.view.epoch.0,
+            unwritten: 0,
         };
         let (trail, handle) = (trail.clone(), handle.clone());
-        Self(Some(Box::new(Inner { trail, handle, line, change, after: None, begun: false })))
+        Self(Some(Box::new(Inner { trail, handle, line, change, client: None, after: None, begun: false })))
     }
 
     /// Who asks is known better now.
@@ -110,7 +119,8 @@ impl Draft {
 
     /// All of the request has come and it is let through. `Err`: it cannot be written down and has to be: refuse it with this.
     pub(super) async fn begin(&mut self, path: &str, body: &[u8]) -> Result<(), ApiResponse> {
-        let Some(inner) = self.0.as_mut().filter(|inner| inner.change == Change::Known) else { return Ok(()) };
+        // What is not known here is written down as well, in case it changes something.
+        let Some(inner) = self.0.as_mut().filter(|inner| inner.change != Change::None) else { return Ok(()) };
         inner.look_into(body).await;
         if inner.trail.is_required() {
             let asked = Line { stage: Stage::Asked, time: clock::utc(), ..inner.line.clone() };
@@ -129,10 +139,16 @@ impl Draft {
         let refused = REFUSALS.contains(&answer.status);
         let counts = match inner.change {
             Change::Known => true,
-            Change::None | Change::Unknown => refused,
+            Change::Unknown => refused || inner.begun || answer.status < 400,
+            Change::None => refused,
         };
         if !counts {
             return;
+        }
+        // Nothing was done, and whoever asks can ask without end: a flood of refusals must not push other lines out of the file.
+        if refused && !inner.begun {
+            let Some(unwritten) = inner.trail.counts_refusal(inner.client, clock::now().mono) else { return };
+            inner.line.unwritten = unwritten;
         }
         let line = &mut inner.line;
         line.time = clock::utc();
@@ -145,7 +161,7 @@ impl Draft {
             line.after = inner.after.take();
             name_what_was_made(line, &answer.body);
         }
-        if inner.change == Change::Known {
+        if inner.change == Change::Known || inner.begun {
             // What is lost is counted and told there.
             drop(inner.trail.write(line).await);
         } else {
@@ -303,12 +319,6 @@ fn who(identity: &Identity) -> Value {
 
 fn cut(text: &str) -> String {
     text.chars().take(128).collect()
-}
-
-/// The words of an error's body.
-fn message(body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(body).ok()?;
-    body["error"]["message"].as_str().map(str::to_owned)
 }
 
 #[cfg(test)]

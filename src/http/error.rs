@@ -52,3 +52,9 @@ pub(super) fn error(status: StatusCode, shape: Shape, message: &str, request_id:
         Shape::WithId => json(status, &json!({"error": {"message": message}, "request_id": request_id})),
     }
 }
+
+/// The words of an error's body.
+pub(super) fn message(body: &[u8]) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    body["error"]["message"].as_str().map(str::to_owned)
+}

@@ -67,7 +67,8 @@ fn redirect(call: &Call<'_>, cluster: &ClusterSnapshot) -> ApiResponse {
     call.error(StatusCode::BAD_REQUEST, Shape::Plain, &text)
 }
 
-async fn send(handle: &Handle, request: ApiRequest) -> Answer {
+/// Asks the leader.
+pub(super) async fn send(handle: &Handle, request: ApiRequest) -> Answer {
     let (reply, answer) = oneshot::channel();
     let ask = async {
         let message = Request::Forward(request.clone(), reply);

@@ -29,11 +29,11 @@ pub(super) fn needed(method: &str, path: &str) -> Need {
         return Need::new(operate, Scope::Whole);
     }
     if let Some(name) = below(path, "/v1/status/tasks") {
-        return Need::new(if reads { read } else { admin }, task(name));
+        return if reads { Need::new(read, tasks(name)) } else { Need::new(admin, task(name)) };
     }
     if let Some(rest) = below(path, "/v1/tasks") {
         return match method {
-            _ if reads => Need::new(read, task(rest)),
+            _ if reads => Need::new(read, tasks(rest)),
             "PATCH" => Need::new(operate, task(rest)),
             "DELETE" => Need::new(admin, task(rest)),
             // Which task it is about stands in the body: it is looked at again when that is read.
@@ -62,13 +62,16 @@ fn is_below(path: &str, collection: &str) -> bool {
     below(path, collection).is_some()
 }
 
-/// A task, named as in a path. None: the whole collection, of which each caller is shown its own. What is no text is no name
-/// that a limited role has.
+/// A task, named as in a path, or the whole collection, of which each caller is shown its own.
+fn tasks(raw: &str) -> Scope {
+    if raw.is_empty() { Scope::Any } else { task(raw) }
+}
+
+/// A task, named as in a path. What is no text or empty is no name that a limited role has.
 fn task(raw: &str) -> Scope {
     match percent_decode(raw) {
-        Some(Cow::Borrowed("")) => Scope::Any,
+        Some(Cow::Borrowed("")) | None => Scope::Whole,
         Some(name) => Scope::Task(name.into_owned()),
-        None => Scope::Whole,
     }
 }
 
@@ -166,6 +169,14 @@ mod tests {
         assert_eq!(scope("/v1/tasks/%ff"), Scope::Whole);
         assert_eq!(scope("/v1/tasks/web%2D1"), Scope::Task("web-1".to_owned()));
         assert_eq!(needed("POST", "/v1/tasks/web-1/x/run").scope, Scope::Task("web-1/x".to_owned()));
-        assert_eq!(needed("POST", "/v1/tasks//run").scope, Scope::Any);
+        for (method, path) in [
+            ("POST", "/v1/tasks//run"),
+            ("PATCH", "/v1/tasks/"),
+            ("GET", "/v1/cluster/state//db"),
+            ("GET", "/v1/cluster/state//history"),
+            ("PUT", "/v1/cluster/state/"),
+        ] {
+            assert_eq!(needed(method, path).scope, Scope::Whole, "an empty name is nobody's: {method} {path}");
+        }
     }
 }

@@ -8,9 +8,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::audited::Draft;
 use super::error::{Shape, error, json, text};
 use super::forward::{self, Answer};
+use super::path::is_plain;
 use super::reply::Left;
 use super::stream::{Busy, Place};
-use super::tasks::{handle_request, is_task_path};
+use super::tasks::{handle_request, is_task_path, no_path};
 use super::{Face, FollowerRequests, access, body, cluster, keyring, limits, readiness, reload, schema, stale};
 use crate::audit::Trail;
 use crate::runtime::handle::{ApiRequest, ApiResponse, Request};
@@ -44,18 +45,21 @@ async fn dispatch(
     if *request.method() == Method::OPTIONS {
         return ApiResponse { status: 200, content_type: String::new(), body: Vec::new() }.into();
     }
+    if !is_plain(path, reads(request.method())) {
+        return no_path(path, request_id).into();
+    }
     let cluster = face.handle.cluster();
     let forwards = face.follower_requests == FollowerRequests::Forward;
     let leads_to_another = is_task_path(path) && forwards && cluster.high_availability && !cluster.leading;
-    let asker = match access::look(request, face, path, leads_to_another).await {
-        Ok(asker) => asker,
+    let caller = match access::look(request, face, path, leads_to_another).await {
+        Ok(caller) => caller,
         Err(stopped) => {
             let (refused, caller) = *stopped;
             draft.set_caller(&caller);
             return refused.answer(path, request_id);
         }
     };
-    draft.set_caller(&asker.caller);
+    draft.set_caller(&caller);
     if let Err(why) = body::is_json(request, path) {
         return error(StatusCode::BAD_REQUEST, Shape::WithId, &why, request_id).into();
     }
@@ -70,19 +74,16 @@ async fn dispatch(
         let target = request.uri().path_and_query().map_or(path, |target| target.as_str());
         let method = if *request.method() == Method::HEAD { "GET" } else { request.method().as_str() };
         let (method, target, request_id) = (method.to_owned(), target.to_owned(), request_id.to_owned());
-        let caller = asker.caller.clone();
         if let Err(refused) = draft.begin(path, &body).await {
             return refused.into();
         }
         let changes = !reads(request.method());
         let request = ApiRequest { method, target, body, request_id, caller };
-        let answer = if changes {
+        return if changes {
             to_its_end(face, request, draft.take()).await
         } else {
             forward::resolve(&face.handle, face.follower_requests, request).await
         };
-        asker.settle(face, &answer);
-        return answer;
     }
     if !reads(request.method()) {
         busy.into_iter().for_each(Busy::changes);

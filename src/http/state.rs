@@ -17,6 +17,7 @@ use actix_web::http::StatusCode;
 pub use self::runs::{RunListener, serve_runs};
 use super::cluster::form_pairs;
 use super::error::{JSON, Shape, json};
+use super::path::below;
 use super::reply::{StateChanged, States, TaskState};
 use super::tasks::{Call, name_in_path};
 use crate::access::{Grants, Role};
@@ -27,7 +28,7 @@ const COLLECTION: &str = "/v1/cluster/state";
 
 /// Whether a path is one of the table above.
 pub(super) fn is_state_path(path: &str) -> bool {
-    path.strip_prefix(COLLECTION).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    below(path, COLLECTION).is_some()
 }
 
 /// Answers a person's request on the leader; `service` is asked once. A list is of what these grants let the person see.
@@ -48,7 +49,7 @@ pub async fn answer(service: &dyn StateService, request: &ApiRequest, grants: &G
 /// What a request asks for, as an operator.
 fn parse(call: &Call<'_>) -> Result<StateCall, (StatusCode, String)> {
     let bad = |why: String| (StatusCode::BAD_REQUEST, why);
-    let rest = call.path.strip_prefix(COLLECTION).unwrap_or_default().trim_start_matches('/');
+    let rest = below(call.path, COLLECTION).unwrap_or_default();
     let (raw, verb) = rest.split_once('/').unwrap_or((rest, ""));
     let task = name_in_path(call, raw).map_err(bad)?.into_owned();
     let request = match (call.method, task.as_str(), verb) {

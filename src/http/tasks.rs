@@ -11,7 +11,7 @@ use chrono::{DateTime, Local, SecondsFormat, Utc};
 use super::cluster::form_pairs;
 use super::error::{Shape, error, json};
 use super::keyring::is_keyring_path;
-use super::path::{below, percent_decode};
+use super::path::{below, is_plain, percent_decode};
 use super::reply::{
     Activity as ActivityBody, ConsulFaultNow, ConsulNow, EnabledCounts, Event, EventConfig, Message, Overall,
     Progress as ProgressBody, RunNow, StatusCounts, SteppedDown, TaskChange, TaskNow, TaskStatus, TaskStatuses,
@@ -95,6 +95,9 @@ pub async fn answer(handle: &Handle, mut request: ApiRequest) -> ApiResponse {
         let text = format!("the request's body may have {limit} bytes at most");
         return call.error(StatusCode::PAYLOAD_TOO_LARGE, Shape::of(call.path), &text);
     }
+    if !is_plain(call.path, call.method == "GET") {
+        return no_path(call.path, call.request_id);
+    }
     if let Some(response) = internal(handle, &call, &request).await {
         return response;
     }
@@ -148,6 +151,12 @@ pub async fn answer(handle: &Handle, mut request: ApiRequest) -> ApiResponse {
             }
         }
     }
+}
+
+/// The answer to a path with an empty part.
+pub(super) fn no_path(path: &str, request_id: &str) -> ApiResponse {
+    let text = format!("there is no {path}: a part of it is empty");
+    error(StatusCode::NOT_FOUND, Shape::of(path), &text, request_id)
 }
 
 /// What other agents ask for themselves. No client gets there: these paths are not passed on.

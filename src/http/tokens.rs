@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use super::error::{Shape, json};
 use super::forward;
+use super::path::below;
 use super::reply::{TokenGrant, TokenMade, TokenRevoked, TokenSelf, TokenShown, TokenText, Tokens};
 use super::tasks::Call;
 use crate::access::{Grants, Identity, Record, Role};
@@ -27,7 +28,7 @@ const COLLECTION: &str = "/v1/tokens";
 
 /// Whether a path is one of the table above.
 pub(super) fn is_token_path(path: &str) -> bool {
-    path.strip_prefix(COLLECTION).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    below(path, COLLECTION).is_some()
 }
 
 /// Body of `POST /v1/tokens`.
@@ -46,7 +47,7 @@ struct Wanted {
 /// Answers as the leader; the caller was let in.
 pub(super) async fn answer(handle: &Handle, call: &Call<'_>, grants: &Grants) -> ApiResponse {
     let gate = &handle.gate;
-    let rest = call.path.strip_prefix(COLLECTION).unwrap_or_default().trim_start_matches('/');
+    let rest = below(call.path, COLLECTION).unwrap_or_default();
     let place = rest.split_once('/').unwrap_or((rest, ""));
     // Whether access is on or off, a path has the same methods.
     let Some(methods) = methods_of(place) else {

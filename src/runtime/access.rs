@@ -3,7 +3,7 @@
 //! Tokens are registers, `token/<accessor>`, replicated as tasks are. Every agent looks at its copy all the time
 //! ([`LOOK`]), so what is made or revoked anywhere counts everywhere within a second. The leader knows of its own changes at once
 //! ([`keeper`]). An agent without a majority goes on with what it knows: a token that was revoked meanwhile is taken there, for
-//! what such an agent still does, which is to show what it knew.
+//! what such an agent still does, which is to show what it knew, to reload its files, and to leave.
 //!
 //! # Not here
 //!
@@ -110,9 +110,19 @@ impl Gate {
         Ok(admitted)
     }
 
-    /// Whether to listen to a token from this address.
-    pub fn listens_to(&self, address: IpAddr) -> Result<(), Locked> {
-        self.tries.lock().unwrap_or_else(PoisonError::into_inner).check(address, clock::now().mono)
+    /// Whether to listen to this token from this address; `token` tells it from others.
+    pub fn listens_to(&self, address: IpAddr, token: u64) -> Result<(), Locked> {
+        self.tries.lock().unwrap_or_else(PoisonError::into_inner).check(address, token, clock::now().mono)
+    }
+
+    /// Whether it was found wrong from this address a moment ago.
+    pub fn is_wrong(&self, address: IpAddr, token: u64) -> bool {
+        self.tries.lock().unwrap_or_else(PoisonError::into_inner).is_wrong(address, token, clock::now().mono)
+    }
+
+    /// A good token came from this address.
+    pub fn succeeded(&self, address: IpAddr, token: u64) {
+        self.tries.lock().unwrap_or_else(PoisonError::into_inner).succeeded(address, token, clock::now().mono);
     }
 
     /// A wrong token came from this address; `token` tells it from others.

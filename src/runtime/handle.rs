@@ -149,6 +149,15 @@ impl std::fmt::Debug for ApiResponse {
     }
 }
 
+/// A connection that breaks ends the wait at once.
+fn within(waited: Duration) -> String {
+    if waited < Duration::from_secs(1) {
+        "(the connection to it broke)".to_owned()
+    } else {
+        format!("within {waited:.1?}")
+    }
+}
+
 /// Why no leader answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ForwardError {
@@ -161,7 +170,7 @@ pub enum ForwardError {
         retry_after: Duration,
     },
     /// The leader did not answer; whether the request took effect is unknown.
-    #[error("the leader {leader} did not answer within {waited:?}")]
+    #[error("the leader {leader} did not answer {}", within(*waited))]
     NoAnswer {
         /// Who.
         leader: MemberId,
@@ -445,6 +454,8 @@ pub trait MetricsText: std::fmt::Debug + Send + Sync {
 
     /// No sink of the audit trail took a line.
     fn audit_lost(&self) {}
+    /// A refusal has no line of its own in the audit trail.
+    fn audit_counted(&self) {}
 
     /// So many connections of the API more, or less.
     fn http_connections(&self, more: i64) {

@@ -182,6 +182,7 @@ pub struct Metrics {
     audit_written: Counter,
     audit_failed: Family<BySink, Counter>,
     audit_lost: Counter,
+    audit_counted: Counter,
 }
 
 impl Default for Metrics {
@@ -227,6 +228,7 @@ impl Metrics {
             audit_written: Counter::default(),
             audit_failed: Family::default(),
             audit_lost: Counter::default(),
+            audit_counted: Counter::default(),
         };
         metrics.register();
         for reason in Refused::ALL {
@@ -281,6 +283,11 @@ impl Metrics {
             self.audit_failed.clone(),
         );
         r.register("audit_lines_lost", "Lines that no sink of the audit trail took", self.audit_lost.clone());
+        r.register(
+            "audit_refusals_counted",
+            "Refusals without a line in the audit trail: their address had too many",
+            self.audit_counted.clone(),
+        );
     }
 
     /// Takes over members, epoch and leadership from a view. `leading`: the lease of this agent is live.
@@ -426,6 +433,10 @@ impl MetricsText for Metrics {
 
     fn audit_lost(&self) {
         self.audit_lost.inc();
+    }
+
+    fn audit_counted(&self) {
+        self.audit_counted.inc();
     }
 
     fn http_connections(&self, more: i64) {
