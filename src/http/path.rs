@@ -8,11 +8,11 @@ pub(super) fn below<'a>(path: &'a str, collection: &str) -> Option<&'a str> {
     if rest.is_empty() { Some("") } else { rest.strip_prefix('/') }
 }
 
-/// Whether no part of a path is empty. What no one path says could mean one thing here and another there, so it is no path at all.
-/// CTS's collections may end in a slash where they are read.
-pub(super) fn is_plain(path: &str, reads: bool) -> bool {
+/// Whether no part of a path is empty: such a path could mean one thing here and another there, so it is no path at all.
+/// CTS's collections may end in a slash, but nothing is made there.
+pub(super) fn is_plain(method: &str, path: &str) -> bool {
     let path = match path {
-        "/v1/tasks/" | "/v1/status/tasks/" if reads => path.trim_end_matches('/'),
+        "/v1/tasks/" | "/v1/status/tasks/" if method != "POST" => path.trim_end_matches('/'),
         path => path,
     };
     path == "/" || !(path.contains("//") || path.ends_with('/'))
@@ -46,11 +46,11 @@ mod tests {
     #[test]
     fn a_path_with_an_empty_part_is_none() {
         for path in ["/v1/cluster/state//db", "//v1/status", "/v1/tokens/", "/v1/tasks//run", "/v1/tasks/web/"] {
-            assert!(!is_plain(path, true) && !is_plain(path, false), "{path}");
+            assert!(!is_plain("GET", path) && !is_plain("POST", path), "{path}");
         }
-        assert!(is_plain("/v1/tasks/", true) && !is_plain("/v1/tasks/", false));
+        assert!(is_plain("GET", "/v1/tasks/") && is_plain("PATCH", "/v1/tasks/") && !is_plain("POST", "/v1/tasks/"));
         for path in ["/", "/livez", "/v1/status/tasks/web", "/v1/tokens"] {
-            assert!(is_plain(path, true) && is_plain(path, false), "{path}");
+            assert!(is_plain("GET", path) && is_plain("POST", path), "{path}");
         }
     }
 

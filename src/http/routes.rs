@@ -45,7 +45,7 @@ async fn dispatch(
     if *request.method() == Method::OPTIONS {
         return ApiResponse { status: 200, content_type: String::new(), body: Vec::new() }.into();
     }
-    if !is_plain(path, reads(request.method())) {
+    if !is_plain(request.method().as_str(), path) {
         return no_path(path, request_id).into();
     }
     let cluster = face.handle.cluster();

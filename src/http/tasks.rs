@@ -95,7 +95,7 @@ pub async fn answer(handle: &Handle, mut request: ApiRequest) -> ApiResponse {
         let text = format!("the request's body may have {limit} bytes at most");
         return call.error(StatusCode::PAYLOAD_TOO_LARGE, Shape::of(call.path), &text);
     }
-    if !is_plain(call.path, call.method == "GET") {
+    if !is_plain(call.method, call.path) {
         return no_path(call.path, call.request_id);
     }
     if let Some(response) = internal(handle, &call, &request).await {

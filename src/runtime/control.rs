@@ -8,29 +8,33 @@
 //! little, and its place is of those that [`gate`] gives away. A connection lives as long as the key that it was made by is in the
 //! ring.
 
+mod contents;
 mod door;
+mod frames;
 mod gate;
+mod serve;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_proto::bincode_derive::{Decode, Encode};
+use quorate_proto::MemberId;
 use quorate_proto::noise::{Channel, Handshake};
 use quorate_proto::seal::{Fingerprint, Ring, Speakers};
-use quorate_proto::{BlobHash, MemberId, codec};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, OnceCell, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use door::{Door, Place, lock, run};
+pub use self::contents::Transfer;
+use self::door::{Door, lock, run};
+use self::frames::{CALLERS, CALLERS_PATH, Frame, Unsigned, next, write};
 
 use super::clock;
 use super::core::Command;
-use super::handle::{ApiRequest, ApiResponse, Caller, Forwarded};
+use super::handle::{ApiRequest, ApiResponse, Forwarded};
 use super::keyring::Keys;
 use super::metrics::Metrics;
 use super::strangers::Strangers;
@@ -43,8 +47,6 @@ const CONNECT: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_mins(2);
 /// Connections of members at once, which have proved that they are such.
 const PROVEN_MAX: usize = 256;
-/// Bytes of contents in one frame: what is sent meanwhile on other connections is not kept waiting by a large one.
-const CHUNK: usize = 64 * 1024;
 /// Contents sent at once; more wait.
 const SENDING_MAX: usize = 8;
 /// Messages queued for one peer; the core repeats what is dropped.
@@ -59,87 +61,9 @@ pub struct Outgoing {
     pub message: Vec<u8>,
 }
 
-/// What a frame holds.
-#[derive(Debug, Encode, Decode)]
-#[bincode(crate = "quorate_proto::bincode_derive")]
-enum Frame {
-    /// First on every connection: the gossip address of the side that dialled, where answers to its messages go.
-    Hello(SocketAddr),
-    /// A control message.
-    Message(Vec<u8>),
-    /// A request without who asks: of an agent for itself, or of a client of an agent that controls no access.
-    Request(u64, Unsigned),
-    /// Its answer.
-    Answer(u64, ApiResponse),
-    /// To the leader: this member leaves for good and wants to be no voter any more.
-    Remove(MemberId),
-    /// Send the contents of a large value: hash and length. First and only on a connection of its own.
-    Fetch(BlobHash, u32),
-    /// The next bytes of them, at most [`CHUNK`].
-    Chunk(Vec<u8>),
-    /// They are not here.
-    Gone,
-    /// A forwarded request with who asks. Only to agents that know this frame: see [`CALLERS_PATH`].
-    Forward(u64, ApiRequest),
-}
-
-/// Asked for on a control connection, an agent that knows [`Frame::Forward`] says so; an older one has no such path.
-const CALLERS_PATH: &str = "/internal/callers";
-/// How long that may take.
-const CALLERS: Duration = Duration::from_secs(5);
-
-/// A request as agents of all versions know it.
-#[derive(Debug, Encode, Decode)]
-#[bincode(crate = "quorate_proto::bincode_derive")]
-struct Unsigned {
-    method: String,
-    target: String,
-    body: Vec<u8>,
-    request_id: String,
-}
-
-impl Unsigned {
-    fn new(request: ApiRequest) -> Self {
-        let ApiRequest { method, target, body, request_id, caller: _ } = request;
-        Self { method, target, body, request_id }
-    }
-
-    /// As whoever answers sees it: nobody said who asks.
-    fn signed(self) -> ApiRequest {
-        let Self { method, target, body, request_id } = self;
-        ApiRequest { method, target, body, request_id, caller: Caller::unknown() }
-    }
-}
-
 /// The peer cannot be told who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooOld;
-
-/// An answer to [`Control::fetch`], piece by piece.
-pub struct Transfer {
-    stream: TcpStream,
-    channel: Channel,
-    buffer: Vec<u8>,
-}
-
-impl Transfer {
-    /// The next piece; `None`: the peer does not have the contents.
-    pub async fn next(&mut self) -> std::io::Result<Option<Vec<u8>>> {
-        loop {
-            match next(&mut self.channel)? {
-                Some(Frame::Chunk(bytes)) if !bytes.is_empty() => return Ok(Some(bytes)),
-                Some(Frame::Gone) => return Ok(None),
-                Some(_) => return Err(std::io::ErrorKind::InvalidData.into()),
-                None => {}
-            }
-            let size = self.stream.read(&mut self.buffer).await?;
-            if size == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-            self.channel.feed(&self.buffer[..size]);
-        }
-    }
-}
 
 type Waiting = Arc<Mutex<BTreeMap<u64, oneshot::Sender<ApiResponse>>>>;
 
@@ -287,35 +211,6 @@ impl Control {
         drop(link.frames.try_send(Frame::Remove(id)));
     }
 
-    /// Asks a peer for the contents of a large value, on a connection of its own.
-    pub async fn fetch(&self, from: SocketAddr, hash: BlobHash, len: u32) -> std::io::Result<Transfer> {
-        let (mut stream, mut channel, _) = self.connect(from).await?;
-        write(&mut stream, &mut channel, &Frame::Fetch(hash, len)).await?;
-        Ok(Transfer { stream, channel, buffer: vec![0; CHUNK] })
-    }
-
-    /// The other side of it.
-    async fn send_contents(
-        &self,
-        hash: BlobHash,
-        len: u32,
-        stream: &mut TcpStream,
-        channel: &mut Channel,
-    ) -> std::io::Result<()> {
-        let _turn = self.shared.sending.acquire().await.map_err(std::io::Error::other)?;
-        let found = self.shared.blobs.file(hash).ok().filter(|(_, length)| *length == u64::from(len));
-        let Some((file, _)) = found else { return write(stream, channel, &Frame::Gone).await };
-        let mut file = tokio::fs::File::from_std(file);
-        let mut left = usize::try_from(len).unwrap_or_default();
-        while left > 0 {
-            let mut piece = vec![0; left.min(CHUNK)];
-            file.read_exact(&mut piece).await?;
-            left -= piece.len();
-            write(stream, channel, &Frame::Chunk(piece)).await?;
-        }
-        stream.shutdown().await
-    }
-
     async fn link(&self, to: SocketAddr) -> Link {
         let mut links = self.shared.links.lock().await;
         if let Some(link) = links.get(&to).filter(|link| !link.frames.is_closed()) {
@@ -422,103 +317,9 @@ impl Control {
             self.shared.links.lock().await.remove(&to);
         }
     }
-
-    async fn serve(&self, mut stream: TcpStream, place: Place) -> std::io::Result<()> {
-        let mut rings = self.shared.keys.watch();
-        let proved = tokio::select! {
-            proved = self.prove(&mut stream) => proved,
-            () = place.evicted.cancelled() => return Err(std::io::Error::other("made room for another stranger")),
-        };
-        let (mut channel, by, mut first) =
-            proved.inspect_err(|_| self.shared.metrics.connection_refused("unproven"))?;
-        drop(place);
-        let Ok(_room) = self.shared.proven.try_acquire() else {
-            self.shared.metrics.connection_refused("members");
-            return Err(std::io::Error::other("members have too many connections"));
-        };
-        // The ring may have changed meanwhile.
-        Self::still_ours(by, &mut rings)?;
-        let (answers, mut ready) = mpsc::channel::<Frame>(QUEUE);
-        let mut buffer = vec![0; 16 * 1024];
-        let mut peer: Option<SocketAddr> = None;
-        loop {
-            while let Some(frame) = first.take().map_or_else(|| next(&mut channel), |frame| Ok(Some(frame)))? {
-                if let Frame::Fetch(hash, len) = frame {
-                    return self.send_contents(hash, len, &mut stream, &mut channel).await;
-                }
-                self.handle(frame, &mut peer, &answers).await;
-            }
-            tokio::select! {
-                Some(frame) = ready.recv() => write(&mut stream, &mut channel, &frame).await?,
-                Ok(()) = rings.changed() => Self::still_ours(by, &mut rings)?,
-                read = timeout(IDLE, stream.read(&mut buffer)) => {
-                    let size = read??;
-                    if size == 0 {
-                        return Ok(());
-                    }
-                    channel.feed(&buffer[..size]);
-                }
-            }
-        }
-    }
-
-    async fn handle(&self, frame: Frame, peer: &mut Option<SocketAddr>, answers: &mpsc::Sender<Frame>) {
-        match frame {
-            Frame::Hello(addr) => *peer = Some(addr),
-            Frame::Message(bytes) => {
-                if let Some(from) = *peer {
-                    drop(self.shared.commands.send(Command::Frame { from, bytes }).await);
-                }
-            }
-            Frame::Request(number, request) if request.target == CALLERS_PATH => {
-                let response = ApiResponse { status: 200, content_type: String::new(), body: Vec::new() };
-                // Asked once a connection: there is room, or nobody waits for it.
-                drop(answers.try_send(Frame::Answer(number, response)));
-            }
-            Frame::Request(number, request) => self.pass_on(number, request.signed(), answers).await,
-            Frame::Forward(number, request) => self.pass_on(number, request, answers).await,
-            Frame::Remove(id) => {
-                let (reply, answer) = oneshot::channel();
-                drop(self.shared.commands.send(Command::RemoveVoter(id.clone(), reply)).await);
-                if let Ok(Err(why)) = answer.await {
-                    debug!(%id, why, "not removed from the voters");
-                }
-            }
-            Frame::Answer(..) | Frame::Fetch(..) | Frame::Chunk(_) | Frame::Gone => {
-                debug!("a frame that nobody asked for");
-            }
-        }
-    }
-
-    /// To whoever answers requests here, and the answer back.
-    async fn pass_on(&self, number: u64, request: ApiRequest, answers: &mpsc::Sender<Frame>) {
-        let (reply, answer) = oneshot::channel();
-        if self.shared.forwarded.send(Forwarded { request, reply }).await.is_err() {
-            return;
-        }
-        let answers = answers.clone();
-        tokio::spawn(async move {
-            if let Ok(response) = answer.await {
-                drop(answers.send(Frame::Answer(number, response)).await);
-            }
-        });
-    }
 }
 
 fn hung_up(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe)
-}
-
-async fn write(stream: &mut TcpStream, channel: &mut Channel, frame: &Frame) -> std::io::Result<()> {
-    let bytes = codec::encode(frame).map_err(std::io::Error::other)?;
-    let sealed = channel.seal_frame(&bytes).map_err(std::io::Error::other)?;
-    timeout(IDLE, stream.write_all(&sealed)).await?
-}
-
-fn next(channel: &mut Channel) -> std::io::Result<Option<Frame>> {
-    match channel.next_frame().map_err(std::io::Error::other)? {
-        Some(bytes) => codec::decode_frame(&bytes).map(Some).map_err(std::io::Error::other),
-        None => Ok(None),
-    }
 }

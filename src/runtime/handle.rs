@@ -151,10 +151,9 @@ impl std::fmt::Debug for ApiResponse {
 
 /// A connection that breaks ends the wait at once.
 fn within(waited: Duration) -> String {
-    if waited < Duration::from_secs(1) {
-        "(the connection to it broke)".to_owned()
-    } else {
-        format!("within {waited:.1?}")
+    match waited.as_secs() {
+        0 => "(the connection to it broke)".to_owned(),
+        seconds => format!("within {seconds}s"),
     }
 }
 

@@ -44,9 +44,9 @@ impl EncodeLabelValue for Word {
     }
 }
 
-/// Why control connections are refused: too many of one address, too many a second of one address, places for strangers
-/// all taken, no proof of the key in time, too many connections of members.
-pub const CONNECTIONS_REFUSED: [&str; 5] = ["address", "rate", "full", "unproven", "members"];
+/// Why control connections are refused: too many a second of one address, the places for it all taken, no proof of the key in
+/// time, too many connections of members.
+pub const CONNECTIONS_REFUSED: [&str; 4] = ["rate", "full", "unproven", "members"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByState {

@@ -202,3 +202,63 @@ fn tokens_outlive_their_leader_and_an_agent_alone_goes_on_with_what_it_knows() {
     assert_eq!(site.call(2, "GET", "/v1/status", None).0, 401);
     assert_eq!(site.call(2, "POST", "/v1/tokens", Some(&root)).0, 503);
 }
+
+/// What a role is limited to does not depend on how a path is written.
+#[test]
+fn a_limited_role_stays_limited_however_the_path_is_written() {
+    let site = site();
+    let root = first(&site, 0);
+    let put = |agent: usize, path: &str, token: &str| {
+        let state = "{\"version\": 4, \"serial\": 1, \"lineage\": \"l\", \"outputs\": {}}";
+        crate::harness::send(site.addr(agent), "PUT", path, Some(token), Some(state)).unwrap().0
+    };
+    assert_eq!(put(0, "/v1/cluster/state/net", &root), 200);
+    let (limited, _) = site.create(0, &root, &["-role", "admin", "-tasks", "web-*"]);
+    let (reader, _) = site.create(0, &root, &["-role", "read"]);
+    for agent in 0..3 {
+        let call = |method, path: &str, token: &String| site.call(agent, method, path, Some(token)).0;
+        assert_eq!(call("GET", "/v1/cluster/state/net", &limited), 403);
+        for path in
+            ["/v1/cluster/state//net", "//v1/cluster/state/net", "/v1/cluster/state/net/", "/v1/cluster//state/net"]
+        {
+            for token in [&limited, &reader, &root] {
+                assert_eq!(call("GET", path, token), 404, "{path}");
+                assert_eq!(put(agent, path, token), 404, "{path}");
+            }
+        }
+        assert_eq!(call("POST", "/v1/cluster/state//net/restore?version=1", &limited), 404);
+        assert_eq!(call("GET", "/v1/cluster/state//history", &reader), 404);
+        assert_eq!(call("GET", "/v1/cluster/state/%2Fnet", &limited), 403);
+        for path in ["/v1/tokens/", "/v1/tokens//bootstrap", "/v1/tasks/"] {
+            assert_eq!(call("POST", path, &root), 404, "{path}");
+        }
+        assert_eq!(call("GET", "/v1/status/tasks/", &reader), 200, "as in CTS");
+    }
+}
+
+/// A stranger must not make two agents hold what it sends.
+#[test]
+fn an_unknown_token_is_refused_before_the_body_comes() {
+    use std::io::{Read as _, Write as _};
+    let site = site();
+    let root = first(&site, 0);
+    let (revoked, accessor) = site.create(1, &root, &["-role", "admin"]);
+    assert!(site.quorate(1, Some(&root), &["token", "revoke", &accessor]).status.success());
+    for agent in [1, 2] {
+        eventually("it is revoked", || site.call(agent, "GET", "/v1/cluster", Some(&revoked)).0 == 401);
+        let mut stream = std::net::TcpStream::connect(site.addr(agent)).unwrap();
+        let head = format!(
+            "PUT /v1/cluster/state/db HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {revoked}\r\n\
+             Content-Length: 16000000\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 401");
+    }
+    // A token that this agent has not heard of yet is good at once: its leader knows it.
+    for agent in [1, 2] {
+        let (new, _) = site.create(0, &root, &["-role", "read"]);
+        assert_eq!(site.call(agent, "GET", "/v1/status", Some(&new)).0, 200);
+    }
+}

@@ -167,3 +167,28 @@ fn an_open_door_is_told_at_the_start_and_in_the_status() {
     assert_eq!(cluster["details"]["access"]["insecure"], true);
     assert!(text(&cluster["alarms"][0]).contains("insecure = true"));
 }
+
+/// Whoever is refused can ask again without end, and must not push other lines out of the file.
+#[test]
+fn a_flood_of_refusals_leaves_few_lines_and_a_count() {
+    let access =
+        "access {\n  default = \"deny\"\n  open = [\"/leader\", \"/metrics\"]\n}\naudit { file = \"audit.log\" }\n";
+    let mut site = Site::new(1, &format!("{access}{TASK}"));
+    site.found();
+    for _ in 0..300 {
+        assert_eq!(site.call(0, "GET", "/v1/status", None).0, 401);
+    }
+    let output = site.admin(0, &["token", "bootstrap"]);
+    assert!(output.status.success(), "{output:?}");
+    let trail = || fs::read_to_string(site.home(0).join("audit.log")).unwrap();
+    eventually("the change is there", || trail().contains("token.bootstrap"));
+    // The minute may have ended once in between.
+    let lines = trail().matches("\"status\":401").count();
+    assert!((60..=120).contains(&lines), "{lines} lines of 300 refusals");
+    let metrics = site.call(0, "GET", "/metrics", None).1;
+    let counted = text(&metrics).lines().find_map(|line| {
+        line.strip_prefix("quorate_audit_refusals_counted_total ").and_then(|count| count.parse::<usize>().ok())
+    });
+    assert_eq!(counted, Some(300 - lines));
+    assert!(site.log(0).contains("refusals are counted and have no line"));
+}

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::harness::{Site, eventually};
@@ -43,7 +44,7 @@ fn strangers_at_the_control_port_take_no_place_of_members() {
     }
     crate::support::all_is_well(&site);
     assert_eq!(list(&site, 2).keys[0].installed_on.len(), 3, "every agent answers every other");
-    let counts = ["address", "rate", "full", "unproven", "members"].map(|reason| (reason, refused(&site, 0, reason)));
+    let counts = ["rate", "full", "unproven", "members"].map(|reason| (reason, refused(&site, 0, reason)));
     println!("{} connections of strangers; refused: {counts:?}", held.len());
     assert!(counts.iter().any(|(reason, count)| *reason == "full" && *count > 0), "{counts:?}");
     assert_eq!(refused(&site, 0, "members"), 0);
@@ -57,7 +58,7 @@ fn one_address_has_few_places_and_slow_bytes_are_ended() {
     let site = founded();
     let target = site[1].gossip;
     let mut all: Vec<TcpStream> = (0..20).filter_map(|_| connect(9, target)).collect();
-    eventually("the seventeenth connection is refused", || refused(&site, 1, "address") > 0);
+    eventually("the seventeenth connection takes the place of the first", || refused(&site, 1, "full") > 0);
     // A byte now and then: what is left is closed all the same.
     for stream in &all {
         stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
@@ -78,5 +79,35 @@ fn one_address_has_few_places_and_slow_bytes_are_ended() {
     });
     assert!(refused(&site, 1, "unproven") > 0);
     assert!(target.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) && keyring(&site, 1, &["list"]).is_ok());
+    site.end();
+}
+
+/// Other users of a member's host, or a NAT, have its address.
+#[test]
+fn a_stranger_at_the_address_of_a_member_takes_no_place_of_members() {
+    let mut site = founded();
+    let target = site[0].gossip;
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut held = std::collections::VecDeque::new();
+            while !over.load(Ordering::Relaxed) {
+                held.extend(connect(1, target));
+                if held.len() > 200 {
+                    held.pop_front();
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        eventually("the places of the address are full", || refused(&site, 0, "full") > 0);
+        // It has to make its connections anew.
+        stop(&mut site, 2);
+        site.start(2);
+        eventually("what it forwards is answered", || {
+            site[2].get("/v1/status/tasks").is_some_and(|answer| answer.status == 200)
+        });
+        over.store(true, Ordering::Relaxed);
+    });
+    super::support::all_is_well(&site);
     site.end();
 }

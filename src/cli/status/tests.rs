@@ -41,7 +41,7 @@ cts-03  down   -      yes    10.0.0.3:8558  0.1.0
 TASK  STATUS      LAST RUN              TOOK   TRIGGER    NOW
 web   successful  04:00:02 (3m10s ago)  1.2s   take-over  idle, next at 04:05:00
 db    errored     04:01:13 (2m0s ago)   1m12s  take-over  tries again in 7s
-last error, 04:01:13 (2m0s ago): exit status 1 [31mcannot reach the firewall
+    last error, 04:01:13 (2m0s ago): exit status 1 [31mcannot reach the firewall
 new   unknown     never                                   disabled
 dns   unknown     never                                   running for 12s
 ";
