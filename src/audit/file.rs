@@ -184,9 +184,13 @@ mod tests {
         let path = dir.path().join("trail");
         let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap_or_default();
         let mut file = LogFile::open(settings(&path, Some(10), 2)).unwrap();
-        ["one line", "two line", "three"].into_iter().for_each(|line| file.write(line).unwrap());
+        for line in ["one line", "two line", "three"] {
+            file.write(line).unwrap();
+        }
         std::fs::remove_file(&path).unwrap();
-        ["a fourth", "a fifth"].into_iter().for_each(|line| file.write(line).unwrap());
+        for line in ["a fourth", "a fifth"] {
+            file.write(line).unwrap();
+        }
         assert_eq!(
             (read("trail.2"), read("trail.1"), read("trail")),
             ("two line\n".into(), "a fourth\n".into(), "a fifth\n".into())

@@ -83,9 +83,8 @@ fn methods_of(place: (&str, &str)) -> Option<&'static [&'static str]> {
     match place {
         ("", "") => Some(&["GET", "POST"]),
         ("self", "") => Some(&["GET"]),
-        ("bootstrap", "") => Some(&["POST"]),
+        ("bootstrap", "") | (_, "rotate") => Some(&["POST"]),
         (_, "") => Some(&["GET", "DELETE"]),
-        (_, "rotate") => Some(&["POST"]),
         _ => None,
     }
 }

@@ -13,8 +13,6 @@ use crate::config::read::{Spanned, nearest};
 use crate::http::Addr;
 use crate::http::tls::Tls;
 
-/// The socket of the local administrator, in the data directory.
-
 /// The block as rules. `None`: access is not controlled.
 pub(super) fn access(raw: &RawRoot, tls: Option<&Tls>, data_dir: &Path, problems: &mut Problems) -> Option<Rules> {
     let block = raw.access.as_ref()?;
