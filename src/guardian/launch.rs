@@ -3,8 +3,12 @@
 //! A process cannot be given these from outside without code that runs between fork and exec, so the guardian starts itself
 //! once more for runs that ask for any of it: `guardian --launch .. -- program ..` does what the flags say, in their order, and
 //! becomes the program. Whatever cannot be done ends it, and the program never begins.
+//!
+//! It begins with the agent's rights, so the run's variables must mean nothing to it: its loader would take libraries from them
+//! (`LD_PRELOAD`). Each comes under another name, and has its own again in the program of the run.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -12,6 +16,7 @@ use std::process::{Command, ExitCode};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
+use super::environment::{EPOCH, RUN_ID, TASK};
 use super::message::{Launch, User};
 
 /// First option of the program that does this.
@@ -19,6 +24,8 @@ pub(super) const LAUNCH: &str = "--launch";
 const CGROUP: &str = "--cgroup";
 const USER: &str = "--user";
 const NO_NEW_PRIVS: &str = "--no-new-privs";
+/// Stands before the name of each variable of the run. No program looks for such names.
+const CARRIED: &[u8] = b"RUN:";
 /// What a shell answers for a program that it cannot run.
 const FAILED: u8 = 126;
 
@@ -40,6 +47,22 @@ pub(super) fn words(launch: &Launch, cgroups: &[PathBuf]) -> Vec<OsString> {
     }
     words.push("--".into());
     words
+}
+
+/// The name under which a variable of the run comes here.
+pub(super) fn carried(name: &[u8]) -> OsString {
+    OsString::from_vec([CARRIED, name].concat())
+}
+
+/// The variables of the run out of those of this process. The guardian's three marks come as they are, and count.
+fn environment(given: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<(OsString, OsString)> {
+    let (marks, others): (Vec<_>, Vec<_>) =
+        given.into_iter().partition(|(name, _)| [RUN_ID, TASK, EPOCH].iter().any(|mark| name == mark));
+    let own = |(name, value): (OsString, OsString)| {
+        let name = name.as_bytes().strip_prefix(CARRIED)?;
+        Some((OsStr::from_bytes(name).to_owned(), value))
+    };
+    others.into_iter().filter_map(own).chain(marks).collect()
 }
 
 /// Does what the words after `--launch` say. Returns only when something of it could not be done.
@@ -73,7 +96,9 @@ fn become_program(mut words: impl Iterator<Item = OsString>) -> Result<std::conv
         }
     }
     let program = words.next().unwrap_or_default();
-    let error = Command::new(&program).args(words).exec();
+    let mut command = Command::new(&program);
+    command.args(words).env_clear().envs(environment(std::env::vars_os()));
+    let error = command.exec();
     Err(format!("start {}: {error}", program.display()))
 }
 
@@ -112,6 +137,20 @@ mod tests {
         for bad in ["", "1:2", "x:1:", "1:2:a", "-1:1:"] {
             assert_eq!(user(OsStr::new(bad)), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_program_has_the_variables_of_the_run_under_their_own_names_and_no_others() {
+        let pair = |name: &str, value: &str| (OsString::from(name), OsString::from(value));
+        let given = [
+            pair(RUN_ID, "7"),
+            (carried(b"PATH"), "/bin".into()),
+            (carried(RUN_ID.as_bytes()), "forged".into()),
+            (carried(b"RUN:X"), "x".into()),
+            pair("HOME", "/root"),
+        ];
+        let expected = [pair("PATH", "/bin"), pair(RUN_ID, "forged"), pair("RUN:X", "x"), pair(RUN_ID, "7")];
+        assert_eq!(environment(given), expected, "the last of a name counts");
     }
 
     #[test]

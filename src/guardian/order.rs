@@ -77,7 +77,9 @@ impl Order {
         use std::os::unix::process::CommandExt;
         let mut words = self.argv.iter().map(|word| OsStr::from_bytes(word));
         let before = launch::words(&self.launch, cgroups);
-        let mut command = if before.is_empty() {
+        let is_plain = before.is_empty();
+        let name = |name| if is_plain { OsStr::from_bytes(name).to_owned() } else { launch::carried(name) };
+        let mut command = if is_plain {
             Command::new(words.next().unwrap_or_default())
         } else {
             // This very program, also when its file was replaced.
@@ -88,12 +90,35 @@ impl Order {
         command
             .args(words)
             .env_clear()
-            .envs(self.env.iter().map(|(name, value)| (OsStr::from_bytes(name), OsStr::from_bytes(value))))
+            .envs(self.env.iter().map(|(own, value)| (name(own.as_slice()), OsStr::from_bytes(value))))
             .env(RUN_ID, self.run.id().to_string())
             .env(TASK, &self.run.task)
             .env(EPOCH, self.epoch.to_string())
             .current_dir(OsStr::from_bytes(&self.cwd))
             .process_group(0);
         command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_program_that_starts_with_the_agents_rights_is_given_no_variable_of_the_run_under_its_own_name() {
+        let names = |launch: Launch| {
+            let mut spawn = Spawn::new(RunKey::new("edge", uuid::Uuid::nil()), ["true"], "/");
+            spawn.env = ["LD_PRELOAD", "PATH", "QUORATE_EPOCH"].map(|name| (name.into(), "x".into())).to_vec();
+            spawn.launch = launch;
+            let command = spawn.order(Epoch(1), Ends { boot: Duration::ZERO, mono: Duration::ZERO }).command(&[]);
+            let names = command.get_envs().map(|(name, _)| name.to_str().unwrap().to_owned());
+            names.collect::<BTreeSet<_>>()
+        };
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        assert_eq!(names(Launch::default()), set(&["LD_PRELOAD", "PATH", EPOCH, RUN_ID, TASK]));
+        let launched = names(Launch { no_new_privs: true, ..Launch::default() });
+        assert_eq!(launched, set(&["RUN:LD_PRELOAD", "RUN:PATH", "RUN:QUORATE_EPOCH", EPOCH, RUN_ID, TASK]));
     }
 }

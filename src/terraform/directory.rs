@@ -1,8 +1,9 @@
 //! The directory of a task: made safely, and files in it replaced whole.
 //!
-//! A run has the agent's rights, so a directory that somebody swapped for a link must not lead the agent's files
-//! elsewhere. The parent is opened as the operator named it, links and all; from there on no link is followed, and
-//! everything goes through open handles, so that one which is put there later has no effect.
+//! A run may have fewer rights than the agent, and its user may put into the directory what they like: a link there must not
+//! lead the agent elsewhere, and a pipe must not hold it up. The parent is opened as the operator named it, links and all;
+//! from there on no link is followed, and everything goes through open handles, so that one which is put there later has no
+//! effect.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -23,7 +24,7 @@ pub enum DirectoryError {
     #[error("{} is a link or a file, not a directory: remove it, or name the place it leads to", .0.display())]
     NotOurs(PathBuf),
     /// The system refused. What was there before is still there.
-    #[error("{what} {}", .path.display())]
+    #[error("{what} {}: {source}", .path.display())]
     Io {
         /// What was tried.
         what: &'static str,
@@ -42,22 +43,27 @@ pub fn below(working_dir: &Path, task: &str) -> Result<PathBuf, DirectoryError> 
 
 /// An open task directory.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub struct Directory {
     handle: File,
     path: PathBuf,
 }
 
 impl Directory {
     /// Makes it (0750, parents too) if it is missing, and opens it.
-    pub(super) fn open(dir: &Path) -> Result<Self, DirectoryError> {
+    pub fn open(dir: &Path) -> Result<Self, DirectoryError> {
         let refused = |what, source: io::Error| DirectoryError::Io { what, path: dir.to_owned(), source };
-        let Some(name) = dir.file_name() else { return Err(DirectoryError::Name(dir.display().to_string())) };
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+        let Some(name) = dir.file_name() else {
+            // `/` or `..`: it is there, and its name cannot be swapped.
+            let handle = rustix::fs::open(dir, flags, Mode::empty());
+            let handle = handle.map_err(|error| refused("open directory", error.into()))?;
+            return Ok(Self { handle: handle.into(), path: dir.to_owned() });
+        };
         let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut builder = std::fs::DirBuilder::new();
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o750);
         builder.recursive(true).create(parent).map_err(|e| refused("create the parent of", e))?;
 
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
         let parent =
             rustix::fs::open(parent, flags, Mode::empty()).map_err(|e| refused("open the parent of", e.into()))?;
         match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o750)) {
@@ -72,7 +78,7 @@ impl Directory {
     }
 
     /// Replaces a file by this content (0640), by a new file that takes its name. `false`: it was so already.
-    pub(super) fn replace(&self, name: &str, content: &[u8]) -> Result<bool, DirectoryError> {
+    pub fn replace(&self, name: &str, content: &[u8]) -> Result<bool, DirectoryError> {
         if self.holds(name, content) {
             return Ok(false);
         }
@@ -84,7 +90,7 @@ impl Directory {
     }
 
     /// Removes a file. `false`: it was not there.
-    pub(super) fn remove(&self, name: &str) -> Result<bool, DirectoryError> {
+    pub fn remove(&self, name: &str) -> Result<bool, DirectoryError> {
         match rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()) {
             Ok(()) => Ok(true),
             Err(rustix::io::Errno::NOENT) => Ok(false),

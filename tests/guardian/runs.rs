@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use quorate::guardian::{Cause, Containment, Exit, GuardianError, Notice, Refusal, RunKey};
+use quorate::guardian::{Cause, Containment, Exit, GuardianError, Launch, Notice, Refusal, RunKey};
 use quorate::runtime::clock;
 use quorate_proto::Epoch;
 
@@ -46,6 +46,25 @@ async fn the_environment_is_what_was_given_and_the_three_marks() {
     for line in ["QUORATE_EPOCH=1".to_owned(), format!("QUORATE_TASK={task}"), format!("QUORATE_RUN_ID={id}")] {
         assert!(ended.stdout.lines().any(|found| found == line), "{line} in {}", ended.stdout);
     }
+}
+
+/// The loader says which program it starts when it is asked to: it must not be asked while the program is ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_environment_of_a_run_with_fewer_rights_reaches_its_program_and_not_what_starts_it() {
+    let mut agent = Agent::start(Containment::Best);
+    let mut spawn = shell("env");
+    for (name, value) in [("LD_DEBUG", "files"), ("COLOUR", "blue"), ("QUORATE_EPOCH", "forged")] {
+        spawn.env.push((OsString::from(name), OsString::from(value)));
+    }
+    spawn.launch = Launch { no_new_privs: true, ..Launch::default() };
+    let ended = agent.run(spawn).await;
+    assert!(ended.stderr.contains("transferring control: sh\n"), "the program has it: {}", ended.stderr);
+    assert!(!ended.stderr.contains("quorate"), "{}", ended.stderr);
+    let mut names: Vec<&str> = ended.stdout.lines().filter_map(|line| line.split('=').next()).collect();
+    names.retain(|name| !["PWD", "OLDPWD", "SHLVL", "_"].contains(name));
+    names.sort_unstable();
+    assert_eq!(names, ["COLOUR", "LD_DEBUG", "PATH", "QUORATE_EPOCH", "QUORATE_RUN_ID", "QUORATE_TASK"]);
+    assert!(ended.stdout.lines().any(|line| line == "QUORATE_EPOCH=1"), "{}", ended.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

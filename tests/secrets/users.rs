@@ -74,3 +74,33 @@ fn terraform_runs_as_its_user_in_a_directory_of_theirs_also_when_that_was_the_ag
         }
     }
 }
+
+#[test]
+fn what_the_user_puts_in_place_of_the_input_leads_the_agent_nowhere_and_does_not_hold_it_up() {
+    let place = place();
+    let victim = place.file("victim", "precious");
+    std::fs::set_permissions(&victim, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let names = "input.json input.json.new .input.json.new";
+    let task = |name: &str, put: &str| {
+        let script = format!("cd ${{QUORATE_INPUT%/*}} && rm -f {names} && for name in {names}; do {put} $name; done");
+        let script = script.replace("${", "$${");
+        format!(
+            "task {{\n  name = \"{name}\"\n  command = [\"sh\", \"-c\", {script:?}]\n  run_as = \"{USER}\"\n  policy {{ retries = 0 \
+             }}\n  {SCHEDULE}\n}}\n"
+        )
+    };
+    let link = format!("ln -s {}", victim.display());
+    let agent = place.start(&[task("link", &link), task("pipe", "mkfifo")].concat());
+    agent.ready();
+    for name in ["link", "pipe"] {
+        let first = agent.event(name);
+        assert_eq!(first["success"], true, "{first}");
+        let dir = place.path("sync-tasks").join(name);
+        assert!(!std::fs::symlink_metadata(dir.join("input.json.new")).unwrap().is_file(), "{name} has put it there");
+        let again = agent.run_now(&place, name);
+        assert_eq!(again["success"], true, "{again}");
+    }
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    assert_eq!(std::fs::metadata(&victim).unwrap().uid(), 0, "it was not given away either");
+    assert!(agent.stop().success());
+}

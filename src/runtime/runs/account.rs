@@ -5,10 +5,8 @@
 //! second name somewhere else.
 
 use std::ffi::CString;
-use std::fs;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use nix::unistd::{self, Gid, Group, Uid};
@@ -78,16 +76,19 @@ impl Account {
     pub(super) fn give(&self, dir: &Path) -> Result<(), String> {
         let failed = |error: io::Error| format!("{} cannot be given to user {}: {error}", dir.display(), self.name);
         let own = rustix::process::geteuid().as_raw();
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+        // By its handle: what was looked at is what is changed.
         if let Some(parent) = dir.parent()
-            && let Ok(about) = fs::metadata(parent)
-            && about.uid() == own
-            && about.mode() & 0o001 == 0
+            && let Ok(handle) = rustix::fs::open(parent, flags, Mode::empty())
+            && let Ok(about) = rustix::fs::fstat(&handle)
+            && about.st_uid == own
+            && about.st_mode & 0o001 == 0
         {
-            let passable = fs::Permissions::from_mode(about.mode() & 0o7777 | 0o011);
-            fs::set_permissions(parent, passable).map_err(failed)?;
+            let passable = Mode::from_raw_mode(about.st_mode & 0o7777 | 0o011);
+            rustix::fs::fchmod(&handle, passable).map_err(|error| failed(error.into()))?;
         }
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-        let handle = rustix::fs::open(dir, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
+        let handle = rustix::fs::open(dir, flags | OFlags::NOFOLLOW, Mode::empty());
+        let handle = handle.map_err(|error| failed(error.into()))?;
         let mut left = ENTRIES_MAX;
         self.give_all(handle.as_fd(), own, 0, &mut left).map_err(failed)
     }

@@ -7,9 +7,12 @@ use super::Runner;
 use super::exec::{Ended, Stopped};
 use crate::guardian::{Cause, Exit, RunKey, Spawn};
 use crate::task::Start;
+use crate::terraform::directory::Directory;
 
 /// What is kept of a failed command's output for its event, in bytes.
 const ERROR_TAIL: usize = 2 * 1024;
+/// The input, in the directory of the task.
+const INPUT: &str = "input.json";
 
 impl Runner {
     /// Writes the input, and says what to start.
@@ -17,16 +20,15 @@ impl Runner {
         let secrets = self.secrets(start).await?;
         let input = start.document().to_string().into_bytes();
         let dir = start.spec.working_dir.clone();
-        let file = dir.join("input.json");
-        let (bytes, place) = (input.clone(), file.clone());
-        let shared = secrets.clone();
-        let written = tokio::task::spawn_blocking(move || write_input(&place, &bytes).map(|()| shared.give())).await;
-        match written {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(why))) => return Err(Stopped::Failed(why)),
-            Ok(Err(error)) => return Err(Stopped::Failed(format!("failed to write {}: {error}", file.display()))),
-            Err(error) => return Err(Stopped::Failed(error.to_string())),
-        }
+        let file = dir.join(INPUT);
+        let (bytes, shared) = (input.clone(), secrets.clone());
+        // For people, and for programs that do not read standard input. Private: it may hold what others must not see.
+        let write = move || {
+            let written = Directory::open(&dir).and_then(|directory| directory.replace(INPUT, &bytes));
+            written.map_err(|error| error.to_string()).and_then(|_| shared.give())
+        };
+        let written = tokio::task::spawn_blocking(write).await;
+        written.map_err(|error| error.to_string()).flatten().map_err(Stopped::Failed)?;
         let mut spawn = Spawn::new(RunKey::new(start.task.as_str(), start.run.0), argv.iter().map(OsString::from), ".");
         spawn.env = self.base(&start.spec, &secrets);
         spawn.env.push(("QUORATE_INPUT".into(), absolute(&file).into()));
@@ -57,17 +59,4 @@ fn with_tail(text: &str, ended: &Ended) -> String {
 
 fn absolute(path: &Path) -> std::path::PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// The input for people and for programs that do not read standard input. Private: it may hold what others must not see.
-fn write_input(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-    if let Some(dir) = file.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o750).create(dir)?;
-    }
-    let fresh = file.with_extension("json.new");
-    let mut out = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&fresh)?;
-    out.write_all(bytes)?;
-    std::fs::rename(&fresh, file)
 }
