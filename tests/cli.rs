@@ -2,12 +2,17 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use serde_json::{Value, json};
+
+#[path = "ports/mod.rs"]
+mod ports;
+
+use ports::free_port;
 
 #[test]
 fn members_is_a_table() {
@@ -258,7 +263,7 @@ fn a_step_down_that_did_not_happen_is_no_success() {
 
 #[test]
 fn a_silent_address_is_said_clearly() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let out = quorate(&["status", &format!("-http-addr={free}")]).output().unwrap();
     assert_eq!(code(&out), 11);
     assert!(stderr(&out).starts_with(&format!("==> Error: no agent answers at http://{free}: connection refused\n")));

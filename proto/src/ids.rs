@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 
@@ -22,9 +23,10 @@ pub enum MemberIdError {
     Character(char),
 }
 
-/// The name of an agent: 1 to 63 of `A-Z a-z 0-9 . _ -`. The lowest in byte order leads.
+/// The name of an agent: 1 to 63 of `A-Z a-z 0-9 . _ -`. The lowest in byte order leads. Copies share the text: it is in every
+/// message, voter and run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MemberId(String);
+pub struct MemberId(Arc<str>);
 
 impl MemberId {
     /// Checks and takes a name.
@@ -39,7 +41,7 @@ impl MemberId {
         if let Some(bad) = text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))) {
             return Err(MemberIdError::Character(bad));
         }
-        Ok(Self(text))
+        Ok(Self(text.into()))
     }
 
     /// The name as text.
@@ -64,7 +66,7 @@ impl FromStr for MemberId {
 
 impl Encode for MemberId {
     fn encode<E: bincode::enc::Encoder>(&self, encoder: &mut E) -> Result<(), bincode::error::EncodeError> {
-        self.0.encode(encoder)
+        self.as_str().encode(encoder)
     }
 }
 

@@ -1,14 +1,15 @@
 //! Agents as processes, asked over TCP with a token and over their sockets by the commands.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use super::ports::free_port;
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -20,19 +21,6 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
         std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// A port that is free for UDP and TCP.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let own = u16::try_from(std::process::id() % 400).unwrap() * 2;
-    loop {
-        let port = 21_200 + (own + NEXT.fetch_add(1, Ordering::Relaxed)) % 800;
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if UdpSocket::bind(addr).is_ok() && TcpListener::bind(addr).is_ok() {
-            return port;
-        }
     }
 }
 

@@ -9,4 +9,6 @@
 mod certificates;
 mod cluster;
 mod harness;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod single;

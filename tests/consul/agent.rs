@@ -1,6 +1,5 @@
 //! One Consul server on ports of its own.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -8,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use quorate::source::consul::Settings;
 use serde_json::{Value, json};
+
+use super::ports::free_port;
 
 /// Longest time that a Consul on a busy machine needs to elect itself.
 const START_MAX: Duration = Duration::from_mins(1);
@@ -28,10 +29,7 @@ impl Drop for Consul {
 impl Consul {
     pub(crate) fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        // Held together, so that they differ.
-        let held = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = held.each_ref().map(|it| it.local_addr().unwrap().port());
-        drop(held);
+        let ports = [(); 3].map(|()| free_port());
         let mut consul = Self { child: spawn(dir.path(), ports), dir, ports };
         consul.await_leader();
         consul

@@ -5,6 +5,8 @@
 
 mod agent;
 mod many;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod queries;
 mod trouble;
 mod watcher;

@@ -11,6 +11,8 @@ mod commands;
 mod commands_tls;
 mod input;
 mod large;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod process;
 mod socket;
 mod syslog;

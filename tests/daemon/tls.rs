@@ -1,13 +1,14 @@
 //! The API over TLS (`reference/cts.md` 2.5), with authorities made here.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use reqwest::{Certificate, Client, Identity};
 
 use super::agent::{Place, eventually};
 use super::certificates::{Use, authority, issue};
+use super::ports::free_port;
 
 const SERVER_ONLY: &str = "tls {\n  cert = \"server.pem\"\n  key = \"server.key\"\n}\n";
 
@@ -63,10 +64,7 @@ fn a_renewed_certificate_is_shown_without_a_restart() {
 
 #[test]
 fn a_follower_asks_the_leader_whatever_its_own_api_speaks() {
-    // Ports that were free a moment ago; all three are held until all are known.
-    let held: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let ports: Vec<u16> = held.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
-    drop(held);
+    let ports = [(); 3].map(|()| free_port());
     let join = ports.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect::<Vec<_>>().join(", ");
     let places: Vec<Place> = ports.iter().map(|_| place()).collect();
     let agents: Vec<_> = (0..3)

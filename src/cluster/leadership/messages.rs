@@ -103,7 +103,7 @@ impl Leadership {
         if self.mode == LeadershipMode::Alive || !matches!(self.role, Role::Leading(_)) {
             return;
         }
-        let Some(voter) = self.voters().into_iter().find(|v| v.id == from.id) else { return };
+        let Some(voter) = self.voters().iter().find(|v| v.id == from.id).cloned() else { return };
         if voter.instance == from.instance {
             // Not at once: packets of the voter's life before it lost its disk may still be on their way.
             let long = self.timing.grant * 3;

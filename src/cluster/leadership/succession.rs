@@ -33,7 +33,7 @@ impl Leadership {
     }
 
     pub(super) fn candidates_but(&self, excluded: impl Fn(&MemberId) -> bool) -> Vec<MemberId> {
-        let last_holder = self.acceptor.holder().map(|p| p.id.clone());
+        let last_holder = self.acceptor.holder().map(|p| &p.id);
         let may = |v: &Voter| {
             if excluded(&v.id) {
                 return false;
@@ -44,7 +44,7 @@ impl Leadership {
             match self.peers.get(&v.id).map(|p| p.state) {
                 Some(MemberState::Alive) => true,
                 // Its lease has ended here and it does not answer probes: not worth waiting for its funeral.
-                Some(MemberState::Suspect) => last_holder.as_ref() != Some(&v.id),
+                Some(MemberState::Suspect) => last_holder != Some(&v.id),
                 Some(MemberState::Down | MemberState::Left) | None => false,
             }
         };

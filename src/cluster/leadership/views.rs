@@ -1,5 +1,6 @@
 //! What others may read of the machine: views, and the lease in hand.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use quorate_proto::message::{Process, Voter};
@@ -40,10 +41,12 @@ impl Leadership {
     }
 
     /// The voters as this agent knows them.
-    pub fn voters(&self) -> Vec<Voter> {
+    pub fn voters(&self) -> Cow<'_, [Voter]> {
         match self.mode {
-            LeadershipMode::Quorum => self.acceptor.voters().map_or(Vec::new(), |(_, voters)| voters.0.clone()),
-            LeadershipMode::Alive => self.alive_as_voters().0,
+            LeadershipMode::Quorum => {
+                self.acceptor.voters().map_or(Cow::default(), |(_, voters)| Cow::Borrowed(voters.0.as_slice()))
+            }
+            LeadershipMode::Alive => Cow::Owned(self.alive_as_voters().0),
         }
     }
 

@@ -134,8 +134,8 @@ impl Leadership {
 
     /// Since when which voters are not here, whether they were ever seen by this process or not.
     pub(super) fn note_absent(&mut self, now: Now) {
-        let absent = |v: Voter| (!self.sees(&v.id)).then_some(v.id);
-        let absent: BTreeSet<MemberId> = self.voters().into_iter().filter_map(absent).collect();
+        let absent = |v: &Voter| (!self.sees(&v.id)).then(|| v.id.clone());
+        let absent: BTreeSet<MemberId> = self.voters().iter().filter_map(absent).collect();
         self.absent.retain(|id, _| absent.contains(id));
         for id in absent {
             self.absent.entry(id).or_insert(now.mono);

@@ -6,6 +6,8 @@ pub(crate) mod agent;
 pub(crate) mod config;
 pub(crate) mod http;
 pub(crate) mod net;
+#[path = "../../ports/mod.rs"]
+mod ports;
 pub(crate) mod processes;
 pub(crate) mod resource;
 pub(crate) mod site;

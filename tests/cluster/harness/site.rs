@@ -1,10 +1,10 @@
 //! A cluster in a directory of its own, cleared away whatever happens.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::{Index, IndexMut};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use super::agent::{self, Agent, tail};
 use super::config::{Mode, Place, Shape, Task};
 use super::http::Door;
 use super::net::Net;
+use super::ports::free_port;
 use super::processes;
 use super::resource::Resource;
 use super::wait::{LIMIT, eventually, within};
@@ -263,25 +264,6 @@ fn story(log: &str) -> String {
 pub(crate) fn new_key() -> String {
     let output = Command::new(agent::binary()).arg("keygen").output().expect("run quorate keygen");
     String::from_utf8(output.stdout).expect("text").trim().to_owned()
-}
-
-/// A port that is free for UDP and TCP, below those that the system hands out, and not given to another test.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: Mutex<Option<u16>> = Mutex::new(None);
-    const FIRST: u16 = 12_000;
-    const COUNT: u16 = 20_000;
-    let mut next = NEXT.lock().expect("the port counter");
-    // Other test processes count from elsewhere.
-    let random = || u16::try_from(uuid::Uuid::new_v4().as_u128() % u128::from(COUNT)).expect("a small number");
-    let mut offset = next.unwrap_or_else(random);
-    loop {
-        offset = (offset + 1) % COUNT;
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, FIRST + offset));
-        if UdpSocket::bind(addr).is_ok() && TcpListener::bind(addr).is_ok() {
-            *next = Some(offset);
-            return addr.port();
-        }
-    }
 }
 
 /// Asks agents all the time who leads: how long nobody did.

@@ -1,13 +1,13 @@
 //! One Consul server in its development mode, on ports of its own: what it knows is gone when it ends.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
 use super::eventually;
+use super::ports::free_port;
 
 /// A running server; it ends with this.
 #[derive(Debug)]
@@ -176,23 +176,4 @@ fn binary() -> &'static str {
         );
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     })
-}
-
-/// A port that is free for UDP and TCP, below those that the system hands out, and given to no other test.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: Mutex<Option<u16>> = Mutex::new(None);
-    const FIRST: u16 = 12_000;
-    const COUNT: u16 = 20_000;
-    let mut next = NEXT.lock().unwrap();
-    // Other test processes count from elsewhere.
-    let random = || u16::try_from(uuid::Uuid::new_v4().as_u128() % u128::from(COUNT)).unwrap();
-    let mut offset = next.unwrap_or_else(random);
-    loop {
-        offset = (offset + 1) % COUNT;
-        let addr = (Ipv4Addr::LOCALHOST, FIRST + offset);
-        if std::net::UdpSocket::bind(addr).is_ok() && TcpListener::bind(addr).is_ok() {
-            *next = Some(offset);
-            return FIRST + offset;
-        }
-    }
 }
