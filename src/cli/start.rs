@@ -24,6 +24,7 @@ use super::{descriptors, logging, signals, trail};
 use crate::cluster::settings::{LeadershipMode, LeaseTiming, Profile, Timing};
 use crate::config::{self, Overrides};
 use crate::runtime::agent::Seeds;
+use crate::runtime::at_rest::Source;
 use crate::runtime::settings::{Mode, Network, Reload};
 use crate::runtime::{self, Agent};
 use crate::source::consul;
@@ -267,9 +268,10 @@ fn announce(settings: &config::Settings) {
              use it only for tasks that are safe to run twice or whose resource checks the epoch"
         );
     }
-    let sealed = ha.at_rest.as_ref().is_some_and(config::AtRestKeys::seals);
-    if ha.cluster.mode == LeadershipMode::Quorum && settings.terraform.backend.is_none() && !sealed {
-        tracing::info!("Terraform state that the agents keep is in plain text on their disks; `at_rest` encrypts it");
+    if !ha.at_rest.as_ref().is_some_and(config::AtRest::seals) {
+        tracing::info!(
+            "what the agents keep (tasks, events, Terraform state) is in plain text on their disks; `at_rest` encrypts it"
+        );
     }
     if ha.keys.is_empty() {
         tracing::warn!("traffic between agents is not encrypted (encrypt = \"none\", or loopback without a key)");
@@ -321,7 +323,12 @@ fn runtime_settings(
     });
     let consul_backend = providers::consul_access(&settings);
     let secrets = AtRun::new(&settings, env::texts(), asked);
-    let (consul, at_rest) = (settings.consul.clone(), settings.at_rest_keys());
+    let consul = settings.consul.clone();
+    let at_rest = settings.cluster.as_ref().and_then(|ha| ha.at_rest.as_ref());
+    let at_rest = at_rest.map_or(Source::Off, |at_rest| match at_rest.file() {
+        Some(keys) => Source::File(keys),
+        None => Source::Cluster { seals: at_rest.seals() },
+    });
     runtime::Settings {
         mode: Mode::Daemon,
         cluster: settings.cluster.as_ref().map_or_else(single, |ha| ha.cluster.clone()),

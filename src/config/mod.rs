@@ -43,7 +43,7 @@ pub use check::{Check, ClusterSummary, Finding, Program, Summary, TaskSummary};
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use overrides::Overrides;
 pub use settings::{
-    AtRestKeys, CLUSTER_NAME, ClusterKey, EnvNames, FollowerRequests, GOSSIP_PORT, HTTP_ADDR, HTTP_PORT,
+    AtRest, CLUSTER_NAME, ClusterKey, EnvNames, FollowerRequests, GOSSIP_PORT, HTTP_ADDR, HTTP_PORT,
     HighAvailability, LogFormat, LogLevel, LogSettings, Settings, Syslog,
 };
 pub use task_file::task_file;
