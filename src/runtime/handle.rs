@@ -30,7 +30,7 @@ pub struct ClusterSnapshot {
     pub leader_why: String,
     /// False without a `gossip` block: a single agent (then `/status/cluster` is 405 as in CTS).
     pub high_availability: bool,
-    /// Whether this agent seals what it keeps of tasks and Terraform state; `None`: it keeps nothing for others.
+    /// Whether this agent seals what it keeps (tasks, events, Terraform state); `None`: a single agent.
     pub state_at_rest: Option<bool>,
     /// The lease of this very agent is live, and what is kept of the tasks is read.
     pub leading: bool,

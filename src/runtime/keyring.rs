@@ -348,7 +348,7 @@ impl Desk {
             if let Change::Remove(print) = &change
                 && let Some(key) = now.ring.key(*print)
             {
-                self.unseal(key, epoch).await?;
+                unseal(&self.replica, key, epoch, SEEN).await?;
             }
             let entry = Entry { key: REGISTER.to_owned(), value: Some(next.encode()) };
             self.replica.propose(epoch, vec![entry]).await.map_err(|error| match error {
@@ -362,25 +362,6 @@ impl Desk {
         }
         let waiting = self.wait_seen(&change).await?;
         Ok(Changed { key: change.key(), changed, waiting, warnings: outcome.warnings })
-    }
-
-    /// Until nothing that is kept is sealed with a key that shall go, though not for ever. `force` does not go on without: nobody
-    /// could read it again.
-    async fn unseal(&self, key: &Key, epoch: Epoch) -> Result<(), KeyringError> {
-        let id = KeyId::of(&of_cluster_key(key.bytes()));
-        let begun = clock::now().mono;
-        loop {
-            self.replica.seal_anew(epoch).await;
-            let mut sealed = self.replica.sealed_by(id).await;
-            if self.replica.at_rest().is_under_way(id) {
-                sealed.push("a write under way".to_owned());
-            }
-            let Some(first) = sealed.first().cloned() else { return Ok(()) };
-            if clock::now().mono.saturating_sub(begun) >= SEEN {
-                return Err(KeyringError::StillSeals { key: Fingerprint::of(key), count: sealed.len(), first });
-            }
-            tokio::time::sleep(LOOK).await;
-        }
     }
 
     /// Until every member that is here has seen a change, though not for ever. Who has not.
@@ -407,6 +388,25 @@ impl Desk {
     }
 }
 
+/// Until nothing that is kept is sealed with a key that shall go, though not for ever. `force` does not go on without: nobody
+/// could read it again.
+async fn unseal(replica: &Replica, key: &Key, epoch: Epoch, patience: Duration) -> Result<(), KeyringError> {
+    let id = KeyId::of(&of_cluster_key(key.bytes()));
+    let begun = clock::now().mono;
+    loop {
+        replica.seal_anew(epoch).await;
+        let mut sealed = replica.sealed_by(id).await;
+        if replica.at_rest().is_under_way(id) {
+            sealed.push("a write under way".to_owned());
+        }
+        let Some(first) = sealed.first().cloned() else { return Ok(()) };
+        if clock::now().mono.saturating_sub(begun) >= patience {
+            return Err(KeyringError::StillSeals { key: Fingerprint::of(key), count: sealed.len(), first });
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 fn resolve(wanted: Wanted, now: &Agreed) -> Result<Change, Refusal> {
     let print = |named: Named, removed: &[Fingerprint]| match named {
         Named::Key(key) => Ok(Fingerprint::of(&key)),
@@ -420,4 +420,48 @@ fn resolve(wanted: Wanted, now: &Agreed) -> Result<Change, Refusal> {
         Wanted::Use(named) => Change::Use(print(named, &[])?),
         Wanted::Remove(named) => Change::Remove(print(named, &now.removed)?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::at_rest::Source;
+    use crate::runtime::replica::testing::leading;
+
+    fn key(byte: u8) -> Key {
+        Key::from_bytes(&[byte; 32]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_key_that_still_seals_something_is_not_removed() {
+        let epoch = Epoch(1);
+        let keys = Keys::new(Some(Ring::of(key(1))), None);
+        let (replica, board) = leading(AtRest::new(Source::Cluster { seals: true }, keys, None));
+        replica.propose(epoch, vec![Entry::new("task/a", Some(b"text".to_vec()))]).await.unwrap();
+        let ring = Ring::new([key(2), key(1)]).unwrap();
+        replica.at_rest().learn(Some(Agreed { revision: 1, ring, removed: Vec::new() }), true);
+
+        board.lock().unwrap().refused = Some("task/a");
+        let refused = unseal(&replica, &key(1), epoch, Duration::ZERO).await.unwrap_err();
+        let text = refused.to_string();
+        assert!(text.starts_with("1 kept value is still sealed at rest with ") && text.contains("task/a"), "{text}");
+        board.lock().unwrap().refused = None;
+
+        // Nothing is there that is sealed with it, but something is on its way.
+        let under_way = {
+            let old = Keys::new(Some(Ring::of(key(1))), None);
+            let at_rest = AtRest::new(Source::Cluster { seals: true }, old, None);
+            (at_rest.seal(Vec::new()), leading(at_rest).0)
+        };
+        let ring = Ring::new([key(2), key(1)]).unwrap();
+        under_way.1.at_rest().learn(Some(Agreed { revision: 1, ring, removed: Vec::new() }), true);
+        let refused = unseal(&under_way.1, &key(1), epoch, Duration::ZERO).await.unwrap_err();
+        assert!(refused.to_string().contains("a write under way"), "{refused}");
+        drop(under_way.0);
+        assert_eq!(unseal(&under_way.1, &key(1), epoch, Duration::ZERO).await, Ok(()));
+
+        assert_eq!(unseal(&replica, &key(1), epoch, Duration::ZERO).await, Ok(()), "it was written anew");
+        assert_eq!(replica.get("task/a").await, Ok(Some(b"text".to_vec())));
+        assert_eq!(replica.sealed_by(KeyId::of(&of_cluster_key(&[2; 32]))).await, ["task/a"]);
+    }
 }

@@ -7,6 +7,8 @@
 //! value that cannot be opened is an error of the whole answer: nobody may take it for absent.
 
 mod anew;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::future::Future;
 use std::io;

@@ -295,15 +295,6 @@ impl Loop {
         None
     }
 
-    /// Tells the others when nothing of a lost epoch runs any more: whoever leads then need not wait for it.
-    pub(super) async fn check_lost(&mut self) {
-        if self.running.is_empty()
-            && let Some(epoch) = self.lost.take()
-        {
-            self.command(Command::RunsEnded(epoch)).await;
-        }
-    }
-
     fn disk_is_full(&mut self, why: Option<String>) {
         self.disk_full = why;
         self.publish();

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::{Core, ProposeError};
 use crate::cluster::WriteId;
+use crate::cluster::leadership::registers::Registers;
 use crate::runtime::replica::Reading;
 use crate::runtime::{blobs, clock};
 
@@ -45,14 +46,10 @@ impl Core {
             drop(reply.send(Err(ProposeError::NotLeader)));
             return;
         }
-        if !only.is_empty() {
-            // The leader has in its store whatever it has begun to write, so nothing newer is on its way.
-            let stamp = |key: &String| self.cluster.registers().get(key).map(|(stamp, _)| *stamp);
-            puts.retain(|put| only.get(&put.key).is_none_or(|wanted| stamp(&put.key) == Some(*wanted)));
-            if puts.is_empty() {
-                drop(reply.send(Ok(())));
-                return;
-            }
+        drop_overtaken(&mut puts, only, self.cluster.registers());
+        if puts.is_empty() && !only.is_empty() {
+            drop(reply.send(Ok(())));
+            return;
         }
         match self.cluster.propose(&puts, now) {
             Some(id) => drop(waiting.insert(id, reply)),
@@ -73,5 +70,37 @@ impl Core {
             Some((key.clone(), *stamp, value, here))
         };
         Reading { registers: found.filter_map(register).collect(), files: self.blobs.files.clone() }
+    }
+}
+
+/// Drops what was written since it was read. The leader has in its store whatever it has begun to write, so nothing newer is on
+/// its way.
+fn drop_overtaken(puts: &mut Vec<Put>, only: &BTreeMap<String, Stamp>, registers: &Registers) {
+    let stamp = |key: &String| registers.get(key).map(|(stamp, _)| stamp);
+    puts.retain(|put| only.get(&put.key).is_none_or(|wanted| stamp(&put.key) == Some(wanted)));
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_proto::Seq;
+
+    use super::*;
+
+    #[test]
+    fn what_was_written_since_it_was_read_is_left_alone() {
+        let stamp = |seq| Stamp { epoch: Epoch(3), seq: Seq(seq) };
+        let value = || Some(Value::Inline(vec![1]));
+        let registers = Registers::from([
+            ("as-read".to_owned(), (stamp(1), value())),
+            ("newer".to_owned(), (stamp(5), value())),
+            ("deleted".to_owned(), (stamp(6), None)),
+        ]);
+        let put = |key: &str| Put { key: key.to_owned(), value: value() };
+        let keys = ["as-read", "newer", "deleted", "gone"];
+        let only = keys.map(|key| (key.to_owned(), stamp(1))).into();
+        let mut puts = keys.map(put).to_vec();
+        puts.push(put("any"));
+        drop_overtaken(&mut puts, &only, &registers);
+        assert_eq!(puts, [put("as-read"), put("any")]);
     }
 }

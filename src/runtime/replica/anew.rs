@@ -139,3 +139,92 @@ impl Replica {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quorate_proto::at_rest::Keys;
+
+    use super::*;
+    use crate::runtime::at_rest::{AtRest, Source};
+    use crate::runtime::keyring;
+    use crate::runtime::replica::testing::leading;
+
+    const EPOCH: Epoch = Epoch(1);
+
+    fn with(keys: &[[u8; 32]], seals: bool) -> AtRest {
+        AtRest::new(Source::File(Keys::new(keys, seals)), keyring::Keys::new(None, None), None)
+    }
+
+    fn text(key: &str) -> Vec<u8> {
+        format!("the value of {key}").into_bytes()
+    }
+
+    #[tokio::test]
+    async fn what_is_plain_or_sealed_by_an_older_key_is_written_anew_and_nothing_else() {
+        let (replica, board) = leading(with(&[[2; 32], [1; 32]], true));
+        let (old, lost) = (Keys::new(&[[1; 32]], true), Keys::new(&[[9; 32]], true));
+        {
+            let mut board = board.lock().unwrap();
+            for number in 0..200 {
+                let key = format!("task/{number}");
+                let kept = if number % 2 == 0 { text(&key) } else { old.seal(&key, text(&key)) };
+                board.put(&key, kept);
+            }
+            let key = "state-content/large/0";
+            board.put(key, old.seal(key, vec![b'x'; INLINE_MAX + 1]));
+            board.put("run/a", text("run/a"));
+            board.put("history/lost", lost.seal("history/lost", text("history/lost")));
+        }
+        assert_eq!(replica.sealed_by(KeyId::of(&[1; 32])).await.len(), 101);
+        let anew = replica.seal_anew(EPOCH).await;
+        assert_eq!((anew.written, anew.unread.len(), anew.has_ended), (201, 1, false), "{anew:?}");
+        assert!(anew.unread[0].contains("history/lost") && anew.unread[0].contains("not lost"), "{anew:?}");
+        assert_eq!(replica.sealed_by(KeyId::of(&[1; 32])).await, Vec::<String>::new());
+        assert_eq!(replica.sealed_by(KeyId::of(&[2; 32])).await.len(), 201);
+        for number in 0..200 {
+            let key = format!("task/{number}");
+            assert_eq!(replica.get(&key).await, Ok(Some(text(&key))));
+        }
+        let replaced = {
+            let board = board.lock().unwrap();
+            assert_eq!(board.kept["run/a"].1, text("run/a"), "it is kept as it is");
+            assert_eq!(board.kept["history/lost"].1, lost.seal("history/lost", text("history/lost")));
+            board.replaced
+        };
+        assert!(replaced <= 6, "{replaced} writes: small values go together");
+        assert_eq!(replica.seal_anew(EPOCH).await.written, 0, "nothing is written twice");
+        assert_eq!(board.lock().unwrap().replaced, replaced);
+    }
+
+    #[tokio::test]
+    async fn what_is_switched_off_is_written_in_plain_text_again() {
+        let (replica, board) = leading(with(&[[1; 32]], false));
+        let sealed = Keys::new(&[[1; 32]], true).seal("task/a", text("task/a"));
+        board.lock().unwrap().put("task/a", sealed);
+        assert_eq!(replica.seal_anew(EPOCH).await.written, 1);
+        assert_eq!(board.lock().unwrap().kept["task/a"].1, text("task/a"));
+    }
+
+    #[tokio::test]
+    async fn what_was_written_meanwhile_is_not_overwritten_and_what_is_refused_is_told() {
+        let (replica, board) = leading(with(&[[1; 32]], true));
+        {
+            let mut board = board.lock().unwrap();
+            board.put("task/a", text("older"));
+            board.put("task/b", text("b"));
+            board.meanwhile = Some(("task/a", text("newer")));
+        }
+        replica.seal_anew(EPOCH).await;
+        assert_eq!(replica.get("task/a").await, Ok(Some(text("newer"))));
+        assert!(!board.lock().unwrap().kept["task/a"].1.starts_with(b"the value"), "and it is sealed");
+
+        {
+            let mut board = board.lock().unwrap();
+            board.put("task/c", text("c"));
+            board.refused = Some("task/c");
+        }
+        let anew = replica.seal_anew(EPOCH).await;
+        assert_eq!((anew.written, anew.refused.len(), anew.has_ended), (0, 1, false), "{anew:?}");
+        assert_eq!(replica.get("task/c").await, Ok(Some(text("c"))));
+    }
+}
