@@ -521,9 +521,9 @@ fn without_a_leader_a_follower_says_so_and_when_to_come_back() {
             }
             other => panic!("{other:?}"),
         }
-        // What it knows by itself, it does not say in this test.
+        // It has no key for what it knows by itself: that is not told as if there were no tasks.
         let Request::LastKnown(reply) = agent.asked() else { panic!("a read is answered from the copy") };
-        drop(reply);
+        drop(reply.send(Err("it is sealed".to_owned())));
         let answer = client.join().unwrap();
         assert_eq!(answer.status, 503);
         assert_eq!(answer.header("retry-after"), Some("3"));
@@ -547,7 +547,7 @@ fn reads_without_a_leader_are_answered_from_the_copy_and_say_how_old_it_is() {
         reply.send(Err(error)).unwrap();
         let Request::LastKnown(reply) = agent.asked() else { panic!("then the copy") };
         let tasks = TasksSnapshot { tasks: tasks(), specs: vec![Arc::new(spec("web"))], ..TasksSnapshot::default() };
-        drop(reply.send(LastKnown { tasks, since: at("2026-11-23T04:00:00.250Z") }));
+        drop(reply.send(Ok(LastKnown { tasks, since: at("2026-11-23T04:00:00.250Z") })));
         let answer = client.join().unwrap();
         assert_eq!(answer.status, 200, "{path}");
         assert_eq!(answer.header("x-quorate-stale"), Some("true"));

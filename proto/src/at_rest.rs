@@ -20,23 +20,63 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 
 use crate::hex;
 
-/// What every envelope starts with. No JSON does, and no other value of a register.
+/// What every envelope starts with. No JSON does, and no other value of a register: where the first byte of one could be a
+/// `Q`, the bytes behind it could not be these.
 const MAGIC: [u8; 4] = [b'Q', b'r', b'R', 1];
 const ID: usize = 8;
 const NONCE: usize = 24;
 const HEADER: usize = MAGIC.len() + ID + NONCE;
 /// How much longer than its value an envelope is, in bytes.
 pub const OVERHEAD: usize = HEADER + 16;
+/// So many bytes of an envelope say which key opens it.
+pub const START: usize = MAGIC.len() + ID;
 
 /// Domain separation, see `seal`.
 const SEAL_CONTEXT: &str = "quorate 2026 v1 at rest key";
 const NONCE_CONTEXT: &str = "quorate 2026 v1 at rest nonce";
 const ID_CONTEXT: &str = "quorate 2026 v1 at rest key id";
+const FROM_CLUSTER: &str = "quorate 2026-11 terraform state at rest, from the key of the cluster";
+
+/// The key at rest that is derived from a key of the cluster's traffic: no two uses share a key.
+pub fn of_cluster_key(key: &[u8; 32]) -> [u8; 32] {
+    blake3::derive_key(FROM_CLUSTER, key)
+}
+
+/// Names a key and gives nothing of it away.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyId([u8; ID]);
+
+impl KeyId {
+    /// Of a key at rest.
+    pub fn of(key: &[u8; 32]) -> Self {
+        let mut id = [0; ID];
+        id.copy_from_slice(&blake3::derive_key(ID_CONTEXT, key)[..ID]);
+        Self(id)
+    }
+
+    /// Of the key that sealed this envelope, of which the first [`START`] bytes are enough. `None`: it is none.
+    pub fn of_envelope(start: &[u8]) -> Option<Self> {
+        let id = start.strip_prefix(&MAGIC)?.get(..ID)?;
+        id.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyId({self})")
+    }
+}
 
 /// One key with what is derived from it.
 #[derive(Clone)]
 struct Derived {
-    id: [u8; ID],
+    id: KeyId,
     seal: [u8; 32],
     nonce: [u8; 32],
 }
@@ -50,7 +90,7 @@ pub struct Keys {
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids: Vec<String> = self.keys.iter().map(|key| hex(&key.id)).collect();
+        let ids: Vec<KeyId> = self.keys.iter().map(|key| key.id).collect();
         f.debug_struct("Keys").field("ids", &ids).field("seals", &self.seals).finish_non_exhaustive()
     }
 }
@@ -60,7 +100,7 @@ impl fmt::Debug for Keys {
 pub enum OpenError {
     /// None of the keys at hand sealed it. Nothing is lost: who has the key opens it.
     #[error("it is sealed with key {0}, which this agent does not have")]
-    NoKey(String),
+    NoKey(KeyId),
     /// Changed, of another register, or cut off.
     #[error("its seal is broken: the data was changed, or is of another register")]
     Broken,
@@ -69,12 +109,19 @@ pub enum OpenError {
 impl Keys {
     /// Of these bytes: the first seals if `seals`, each opens.
     pub fn new(keys: &[[u8; 32]], seals: bool) -> Self {
-        let derive = |key: &[u8; 32]| {
-            let mut id = [0; ID];
-            id.copy_from_slice(&blake3::derive_key(ID_CONTEXT, key)[..ID]);
-            Derived { id, seal: blake3::derive_key(SEAL_CONTEXT, key), nonce: blake3::derive_key(NONCE_CONTEXT, key) }
+        let derive = |key: &[u8; 32]| Derived {
+            id: KeyId::of(key),
+            seal: blake3::derive_key(SEAL_CONTEXT, key),
+            nonce: blake3::derive_key(NONCE_CONTEXT, key),
         };
         Self { keys: keys.iter().map(derive).collect(), seals }
+    }
+
+    /// The same, which these open too.
+    #[must_use]
+    pub fn opening(mut self, more: &[[u8; 32]]) -> Self {
+        self.keys.extend(Self::new(more, false).keys);
+        self
     }
 
     /// Whether values are sealed.
@@ -87,6 +134,11 @@ impl Keys {
         self.keys.is_empty()
     }
 
+    /// The key that seals. `None`: nothing is sealed.
+    pub fn current(&self) -> Option<KeyId> {
+        self.keys.first().filter(|_| self.seals).map(|key| key.id)
+    }
+
     /// The value as it is to be kept under this name.
     pub fn seal(&self, name: &str, value: Vec<u8>) -> Vec<u8> {
         let Some(key) = self.keys.first().filter(|_| self.seals) else { return value };
@@ -94,7 +146,7 @@ impl Keys {
         hash.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes()).update(&value);
         let mut envelope = Vec::with_capacity(value.len() + OVERHEAD);
         envelope.extend_from_slice(&MAGIC);
-        envelope.extend_from_slice(&key.id);
+        envelope.extend_from_slice(&key.id.0);
         envelope.extend_from_slice(&hash.finalize().as_bytes()[..NONCE]);
         let cipher = XChaCha20Poly1305::new(&key.seal.into());
         let aad = aad(&envelope, name);
@@ -115,23 +167,27 @@ impl Keys {
             return Ok(kept);
         }
         let (header, sealed) = kept.split_at_checked(HEADER).ok_or(OpenError::Broken)?;
-        let (id, nonce) = header[MAGIC.len()..].split_at(ID);
-        let Some(key) = self.keys.iter().find(|key| key.id == id) else {
-            let mut shown = [0; ID];
-            shown.copy_from_slice(id);
-            return Err(OpenError::NoKey(hex(&shown)));
-        };
+        let nonce = &header[START..];
+        let key = self.key_for(header)?;
         let cipher = XChaCha20Poly1305::new(&key.seal.into());
         let payload = Payload { msg: sealed, aad: &aad(header, name) };
         cipher.decrypt(XNonce::from_slice(nonce), payload).map_err(|_| OpenError::Broken)
     }
 
-    /// Whether a kept value is as [`Keys::seal`] would have it now.
-    pub fn is_current(&self, kept: &[u8]) -> bool {
-        match self.keys.first().filter(|_| self.seals) {
-            Some(key) => is_sealed(kept) && kept.get(MAGIC.len()..MAGIC.len() + ID) == Some(&key.id[..]),
-            None => !is_sealed(kept),
-        }
+    /// Whether there is a key for a value that begins like this. Of an envelope the first [`START`] bytes are enough; whether
+    /// it is whole is not looked at.
+    pub fn check(&self, start: &[u8]) -> Result<(), OpenError> {
+        if is_sealed(start) { self.key_for(start).map(drop) } else { Ok(()) }
+    }
+
+    fn key_for(&self, start: &[u8]) -> Result<&Derived, OpenError> {
+        let id = KeyId::of_envelope(start).ok_or(OpenError::Broken)?;
+        self.keys.iter().find(|key| key.id == id).ok_or(OpenError::NoKey(id))
+    }
+
+    /// Whether a kept value is as [`Keys::seal`] would have it now. The first [`START`] bytes are enough.
+    pub fn is_current(&self, start: &[u8]) -> bool {
+        is_sealed(start) == self.current().is_some() && KeyId::of_envelope(start) == self.current()
     }
 }
 
@@ -199,5 +255,22 @@ mod tests {
         assert!(off.is_current(VALUE) && !off.seals() && !Keys::new(&[[1; 32]], true).is_current(VALUE));
         assert_eq!(off.open("a", Keys::new(&[[1; 32]], true).seal("a", VALUE.to_vec())).unwrap(), VALUE);
         assert!(!Keys::new(&[], true).seals());
+    }
+
+    #[test]
+    fn the_start_of_an_envelope_says_whether_there_is_a_key_for_it() {
+        let (old, new) = (Keys::new(&[[1; 32]], true), Keys::new(&[[2; 32]], true));
+        let sealed = old.seal("a", VALUE.to_vec());
+        let start = &sealed[..START];
+        assert_eq!(KeyId::of_envelope(start), Some(KeyId::of(&[1; 32])));
+        assert_eq!((KeyId::of_envelope(VALUE), old.current()), (None, Some(KeyId::of(&[1; 32]))));
+        assert_eq!((old.check(start), new.check(VALUE)), (Ok(()), Ok(())));
+        assert_eq!(new.check(start), Err(OpenError::NoKey(KeyId::of(&[1; 32]))));
+        assert!(old.is_current(start) && !new.is_current(start));
+        // Cut off before it says: an envelope still, and of no key.
+        assert_eq!(old.check(&start[..START - 1]), Err(OpenError::Broken));
+        assert!(!old.is_current(&start[..START - 1]));
+        let both = new.opening(&[[1; 32]]);
+        assert_eq!((both.open("a", sealed), both.current()), (Ok(VALUE.to_vec()), Some(KeyId::of(&[2; 32]))));
     }
 }

@@ -273,9 +273,10 @@ fn announce(settings: &config::Settings) {
              use it only for tasks that are safe to run twice or whose resource checks the epoch"
         );
     }
-    let sealed = ha.at_rest.as_ref().is_some_and(config::AtRestKeys::seals);
-    if ha.cluster.mode == LeadershipMode::Quorum && settings.terraform.backend.is_none() && !sealed {
-        tracing::info!("Terraform state that the agents keep is in plain text on their disks; `at_rest` encrypts it");
+    if !ha.at_rest.as_ref().is_some_and(config::AtRest::seals) {
+        tracing::info!(
+            "what the agents keep (tasks, events, Terraform state) is in plain text on their disks; `at_rest` encrypts it"
+        );
     }
     if ha.keys.is_empty() {
         tracing::warn!("traffic between agents is not encrypted (encrypt = \"none\", or loopback without a key)");

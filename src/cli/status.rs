@@ -225,9 +225,16 @@ fn head(screen: &mut Screen, cluster: &Cluster, now: DateTime<FixedOffset>) {
         screen.line("Access", Style::Good, access_line(access));
     }
     match details.and_then(|details| details.state_encrypted) {
-        Some(true) => screen.line("State", Style::Good, "Terraform state is encrypted on the disk of each agent"),
+        Some(true) => {
+            screen.line(
+                "At rest",
+                Style::Good,
+                "tasks, events and Terraform state are encrypted on the disk of each agent",
+            );
+        }
         Some(false) => {
-            screen.line("State", Style::Plain, "Terraform state is stored in plain text on the disk of each agent");
+            let text = "tasks, events and Terraform state are in plain text on the disk of each agent";
+            screen.line("At rest", Style::Plain, text);
         }
         None => {}
     }

@@ -156,9 +156,10 @@ driver "terraform" {
 #:     # Clusters of different names on one network never mix.
 #:     name = "quorate"
 #:
-#:     # Seals the Terraform state that the agents keep before it reaches any disk: with keys of a file (one a line, the first
-#:     # seals, each opens; `quorate keygen` makes one), the same on every agent, or with the key of the cluster when there is
-#:     # no file. Without the block, state is kept in plain text. enabled = false opens what was sealed and writes it plain.
+#:     # Seals what the agents keep (tasks, events, Terraform state) before it reaches any disk: with keys of a file (one a
+#:     # line, the first seals, each opens; `quorate keygen` makes one), the same on every agent, or with the keys of the
+#:     # cluster when there is no file. Without the block it is kept in plain text. enabled = false opens what was sealed and
+#:     # writes it plain.
 #:     # at_rest { key_file = "/etc/quorate/at-rest.keys" }
 #:
 #:     gossip {

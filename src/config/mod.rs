@@ -44,7 +44,7 @@ pub use check::{Check, ClusterSummary, Finding, Program, Summary, TaskSummary};
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use overrides::Overrides;
 pub use settings::{
-    ADMIN_SOCKET, AtRestKeys, CLUSTER_NAME, ClusterKey, DATA_DIR, EnvNames, FollowerRequests, GOSSIP_PORT, HTTP_ADDR,
+    ADMIN_SOCKET, AtRest, CLUSTER_NAME, ClusterKey, DATA_DIR, EnvNames, FollowerRequests, GOSSIP_PORT, HTTP_ADDR,
     HTTP_PORT, HighAvailability, LogFormat, LogLevel, LogSettings, Settings, Syslog,
 };
 pub use task_file::task_file;

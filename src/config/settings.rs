@@ -73,14 +73,6 @@ pub struct Settings {
     pub warnings: Vec<Diagnostic>,
 }
 
-impl Settings {
-    /// What seals Terraform state; empty: nothing does.
-    pub fn at_rest_keys(&self) -> Keys {
-        let keys = self.cluster.as_ref().and_then(|ha| ha.at_rest.as_ref());
-        keys.map_or_else(|| Keys::new(&[], false), AtRestKeys::keys)
-    }
-}
-
 /// Names of variables of the environment that templates take.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EnvNames {
@@ -163,8 +155,8 @@ pub struct HighAvailability {
     pub advertise: Option<SocketAddr>,
     /// What seals all traffic, and more keys that open it; empty: nothing is encrypted.
     pub keys: Vec<ClusterKey>,
-    /// How Terraform state is kept from whoever reads a disk; `None`: it is not.
-    pub at_rest: Option<AtRestKeys>,
+    /// How that which the agents keep is kept from whoever reads a disk; `None`: it is not.
+    pub at_rest: Option<AtRest>,
     /// `instance { address }`: what others are told about the API's host; empty when not configured.
     pub instance_address: String,
     /// `take_over = "all"`: a new leader runs every task once, not only those whose data changed.
@@ -195,17 +187,18 @@ impl fmt::Debug for ClusterKey {
     }
 }
 
-/// Keys that seal what is kept, newest first. Never shown.
+/// How what is kept is sealed. No key is ever shown.
 #[derive(Clone, PartialEq, Eq)]
-pub struct AtRestKeys {
-    keys: Vec<[u8; 32]>,
+pub struct AtRest {
+    file: Option<Vec<[u8; 32]>>,
     seals: bool,
 }
 
-impl AtRestKeys {
-    /// Takes the bytes; the first seals if `seals`, each opens.
-    pub fn new(keys: Vec<[u8; 32]>, seals: bool) -> Self {
-        Self { keys, seals }
+impl AtRest {
+    /// By keys of a file, of which the first seals and each opens; `None`: by those of the cluster. Without `seals` they only
+    /// open what was sealed.
+    pub fn new(file: Option<Vec<[u8; 32]>>, seals: bool) -> Self {
+        Self { file, seals }
     }
 
     /// Whether anything is sealed; else the keys only open what was.
@@ -213,15 +206,15 @@ impl AtRestKeys {
         self.seals
     }
 
-    /// For the seal.
-    pub fn keys(&self) -> Keys {
-        Keys::new(&self.keys, self.seals)
+    /// The keys of the file. `None`: those of the cluster count.
+    pub fn file(&self) -> Option<Keys> {
+        self.file.as_ref().map(|keys| Keys::new(keys, self.seals))
     }
 }
 
-impl fmt::Debug for AtRestKeys {
+impl fmt::Debug for AtRest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AtRestKeys({}, seals {})", self.keys.len(), self.seals)
+        write!(f, "AtRest(file {:?}, seals {})", self.file.as_ref().map(Vec::len), self.seals)
     }
 }
 

@@ -206,7 +206,7 @@ impl Inner {
         let mut tasks = self.handle.tasks();
         if self.handle.cluster().high_availability && !tasks.leading {
             let known = handle_request(&self.handle, Request::LastKnown);
-            let LastKnown { tasks: copy, .. } = tokio::time::timeout(limits::READ, known).await.ok()?.ok()?;
+            let LastKnown { tasks: copy, .. } = tokio::time::timeout(limits::READ, known).await.ok()?.ok()?.ok()?;
             tasks = std::sync::Arc::new(copy);
         }
         tasks.tasks.iter().find(|task| task.name == name).map(|task| task.enabled)

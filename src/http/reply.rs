@@ -106,7 +106,7 @@ pub struct Details {
     /// Who may use the API of the observer; an older agent does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<AccessNow>,
-    /// Whether the observer seals the Terraform state that it keeps; absent: it keeps none.
+    /// Whether the observer seals what it keeps (tasks, events, Terraform state); absent: a single agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_encrypted: Option<bool>,
 }

@@ -2,6 +2,7 @@
 
 use actix_web::http::StatusCode;
 use chrono::{DateTime, SecondsFormat, Utc};
+use tracing::debug;
 
 use super::forward::Answer;
 use super::tasks::{self, Call, handle_request};
@@ -25,7 +26,14 @@ pub(super) fn is_read(request: &ApiRequest) -> bool {
 /// The answer from the copy, in place of one without a leader; that one when the agent does not know in time.
 pub(super) async fn instead(handle: &Handle, request: &ApiRequest, otherwise: Answer) -> Answer {
     let known = tokio::time::timeout(limits::READ, handle_request(handle, Request::LastKnown)).await;
-    let Ok(Ok(LastKnown { tasks, since })) = known else { return otherwise };
+    let LastKnown { tasks, since } = match known {
+        Ok(Ok(Ok(known))) => known,
+        Ok(Ok(Err(why))) => {
+            debug!(why, "nothing is shown of the copy on this agent");
+            return otherwise;
+        }
+        Ok(Err(_)) | Err(_) => return otherwise,
+    };
     let mut request = request.clone();
     // A token that is not known here may be known to the leader that does not answer: then nothing is shown.
     let Ok(grants) = access::admit_request(handle, &mut request) else { return otherwise };

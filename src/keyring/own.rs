@@ -87,6 +87,11 @@ impl Own {
         &self.ring
     }
 
+    /// What the cluster agreed on, as far as this agent knows.
+    pub fn agreed(&self) -> Option<&Agreed> {
+        self.agreed.as_ref()
+    }
+
     /// For people and other agents.
     pub fn report(&self) -> Report {
         Report::new(self.agreed.as_ref().map_or(0, |agreed| agreed.revision), &self.ring)

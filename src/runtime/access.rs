@@ -171,8 +171,13 @@ impl Gate {
         if *known == stamps {
             return;
         }
-        self.set_book(records(registers.replica.list(TOKEN).await));
-        *known = stamps;
+        match registers.replica.list(TOKEN).await {
+            Ok(found) => {
+                self.set_book(records(found));
+                *known = stamps;
+            }
+            Err(why) => warn!(%why, "the tokens are not read again"),
+        }
     }
 
     fn set_book(&self, tokens: BTreeMap<String, Record>) {

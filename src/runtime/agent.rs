@@ -14,6 +14,7 @@ mod requests;
 pub mod roster;
 mod run_end;
 mod sequence;
+mod unreadable;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,7 @@ use tracing::{info, warn};
 use self::consul::Watches;
 use self::cycle::{Loop, Queues};
 use super::access::Gate;
+use super::at_rest::AtRest;
 use super::control::{self, Control};
 use super::core::{Core, ToldRing};
 use super::handle::{Forwarded, Handle, Health, MetricsText, TasksSnapshot};
@@ -143,6 +145,7 @@ impl Agent {
         let told_ring = ToldRing::new(stored.map(|(stamp, _)| *stamp));
         let stored = stored.and_then(|(_, value)| value.as_ref().and_then(Value::inline));
         let keys = Keys::new(configured, stored);
+        let at_rest = AtRest::new(settings.at_rest.clone(), keys.clone(), stored);
         let ring = keys.ring();
         let socket = core::bind(bind).and_then(UdpSocket::from_std);
         let socket = socket.map_err(|source| StartError::Bind { addr: bind, what: "gossip (UDP)", source })?;
@@ -218,7 +221,8 @@ impl Agent {
         let (view, views) = watch::channel(Arc::new(cluster.view().clone()));
         let (last_words, newest_last_words) = watch::channel(core::LastWords::default());
         let (agreed, newest_agreed) = watch::channel(None);
-        tokio::spawn(keyring::follow(keys.clone(), newest_agreed, commands.clone()));
+        tokio::spawn(keyring::follow(keys.clone(), at_rest.clone(), newest_agreed, commands.clone()));
+        let replica = Replica::new(commands.clone(), at_rest);
         let core = Core {
             cluster,
             socket,
@@ -254,7 +258,7 @@ impl Agent {
         let shutdown = CancellationToken::new();
         let (reload_now, hang_up) = mpsc::channel(1);
         let keeps_state = settings.network.is_some() && settings.cluster.mode == LeadershipMode::Quorum;
-        let sealed = keeps_state.then(|| settings.at_rest.seals());
+        let sealed = settings.network.is_some().then(|| settings.at_rest.seals());
         let mut chronicle = Chronicle::new(settings.network.is_some(), sealed);
         let first = chronicle.snapshot(&views.borrow(), false);
         let (cluster_tx, cluster_rx) = watch::channel(first);
@@ -263,18 +267,11 @@ impl Agent {
         let (requests, request_queue) = mpsc::channel(REQUESTS);
         let (lease_tx, lease_rx) = watch::channel(None);
         let exits = Arc::new(Exits::default());
-        let gate = Arc::new(Gate::new(settings.access, Replica::new(commands.clone()), lease_tx.subscribe()));
+        let gate = Arc::new(Gate::new(settings.access, replica.clone(), lease_tx.subscribe()));
         tokio::spawn(gate.clone().run(settings.id.clone(), views.clone(), control.clone()));
-        let (replica, lease_of) = (Replica::new(commands.clone()), lease_tx.subscribe());
-        let desk = Desk::new(replica, lease_of, views.clone(), control.clone(), settings.at_rest.clone());
+        let desk = Desk::new(replica.clone(), lease_tx.subscribe(), views.clone(), control.clone());
         let desk = Arc::new(desk);
-        let keyring = keyring::Desk::new(
-            keys,
-            Replica::new(commands.clone()),
-            lease_tx.subscribe(),
-            views.clone(),
-            control.clone(),
-        );
+        let keyring = keyring::Desk::new(keys, replica.clone(), lease_tx.subscribe(), views.clone(), control.clone());
         let credentials = RunCredentials::new(settings.id.clone());
         let (runs_heard_at, state_address) = watch::channel(None);
         let runner = Arc::new(Runner {
@@ -282,7 +279,7 @@ impl Agent {
             guardian: guardian.clone(),
             exits: exits.clone(),
             lease: lease_rx,
-            commands: commands.clone(),
+            replica: replica.clone(),
             start_margin: settings.cluster.timing.lease.start_margin,
             environment: settings.environment,
             own_secrets: settings.own_secrets,
@@ -317,8 +314,9 @@ impl Agent {
                 seed.tasks,
             ),
             roster: Roster::new(settings.tasks, BTreeMap::new()),
-            writer: writer::Writer::new(Replica::new(commands.clone())),
-            replica: Replica::new(commands.clone()),
+            writer: writer::Writer::new(replica.clone()),
+            replica,
+            unreadable: None,
             gate: gate.clone(),
             internal,
             reload: settings.reload,

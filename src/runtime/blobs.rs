@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc;
 
 use quorate_proto::message::{Entry, INLINE_MAX, Put, VALUE_MAX, Value};
-use quorate_proto::{BlobHash, Epoch};
+use quorate_proto::{BlobHash, Epoch, Stamp};
 use tokio::sync::oneshot;
 
 use super::core::{Command, ProposeError};
@@ -36,6 +36,8 @@ pub struct Proposal {
     pub epoch: Epoch,
     /// What.
     pub entries: Vec<Entry>,
+    /// Of these keys only those whose newest write is still this one; the others are left as they are.
+    pub only: BTreeMap<String, Stamp>,
     /// Who waits.
     pub reply: oneshot::Sender<Result<(), ProposeError>>,
 }
@@ -117,8 +119,11 @@ struct Work {
 impl Work {
     fn job(&mut self, job: Job) -> Result<Option<Command>, StoreError> {
         match job {
-            Job::Put(Proposal { epoch, entries, reply }) => match self.prepare(entries) {
-                Ok((puts, blobs)) => Ok(Some(Command::Prepared { epoch, puts, blobs, install: self.installs, reply })),
+            Job::Put(Proposal { epoch, entries, only, reply }) => match self.prepare(entries) {
+                Ok((puts, blobs)) => {
+                    let install = self.installs;
+                    Ok(Some(Command::Prepared { epoch, puts, only, blobs, install, reply }))
+                }
                 Err(error) if error.is_disk_full() => {
                     drop(reply.send(Err(ProposeError::Refused(error.to_string()))));
                     self.full(&error);

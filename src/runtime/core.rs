@@ -4,6 +4,7 @@
 //! Wakes for: datagrams, the core's deadline, commands of the agent. Then: obey the outputs in order.
 
 mod ingress;
+mod registers;
 mod ring;
 mod thread;
 
@@ -12,9 +13,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_proto::message::{Entry, Put, Value};
+use quorate_proto::message::{Entry, Put};
 use quorate_proto::seal::{Opener, PLAIN_MAX, Ring, Sealers, Speakers};
-use quorate_proto::{BlobHash, Epoch, Generation, MemberId};
+use quorate_proto::{BlobHash, Epoch, Generation, MemberId, Stamp};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, warn};
@@ -29,8 +30,9 @@ use super::replica::Reading;
 use super::strangers::Strangers;
 use crate::cluster::leadership::{Lease, Released};
 use crate::cluster::membership::Stats;
-use crate::cluster::{Cluster, Event, Output, Ticket, View, WriteId};
+use crate::cluster::{Cluster, Event, Output, Ticket, View};
 
+use registers::Waiting;
 pub use ring::ToldRing;
 use thread::Drift;
 pub use thread::{bind, start};
@@ -58,12 +60,16 @@ pub enum Command {
     Generation(Generation),
     /// Write registers on a majority, under the leadership of this epoch and no other.
     Propose(Epoch, Vec<Entry>, oneshot::Sender<Result<(), ProposeError>>),
+    /// The same, but only those whose newest write is still this one. The others are left as they are, which is no error.
+    Replace(Epoch, Vec<(Stamp, Entry)>, oneshot::Sender<Result<(), ProposeError>>),
     /// The large values of a proposal are on disk.
     Prepared {
         /// Under which leadership.
         epoch: Epoch,
         /// What to propose.
         puts: Vec<Put>,
+        /// See [`blobs::Proposal::only`].
+        only: BTreeMap<String, Stamp>,
         /// What was stored for it.
         blobs: Vec<BlobHash>,
         /// Number of this message, see `runtime::blobs`.
@@ -94,7 +100,14 @@ pub enum Command {
     /// What is stored cannot be read back: the process ends (rule R6).
     Damaged(String),
     /// Registers whose keys begin like this, tombstones left out, as this agent's store holds them now.
-    Read(String, oneshot::Sender<Reading>),
+    Read {
+        /// How they begin.
+        prefix: String,
+        /// So many bytes of a small value at most.
+        most: usize,
+        /// Who asks.
+        reply: oneshot::Sender<Reading>,
+    },
     /// Hand over.
     StepDown {
         /// For people.
@@ -141,6 +154,8 @@ pub enum Notice {
         lease: Lease,
         /// Every register under `run/` (none of them is large).
         journal: BTreeMap<String, Vec<u8>>,
+        /// The register of the cluster's keys.
+        keyring: Option<Vec<u8>>,
         /// Who released which epoch: nothing of theirs runs.
         released: Released,
     },
@@ -218,7 +233,7 @@ impl Core {
     /// Runs until `Command::Leave` is carried out, at `Command::Halt`, or when the agent is gone.
     pub async fn run(mut self) {
         let mut buffer = vec![0_u8; 65_536];
-        let mut waiting: BTreeMap<WriteId, oneshot::Sender<Result<(), ProposeError>>> = BTreeMap::new();
+        let mut waiting: Waiting = BTreeMap::new();
         let mut drift = Drift::new();
         self.obey(&mut waiting);
         loop {
@@ -264,11 +279,7 @@ impl Core {
         }
     }
 
-    fn command(
-        &mut self,
-        command: Command,
-        waiting: &mut BTreeMap<WriteId, oneshot::Sender<Result<(), ProposeError>>>,
-    ) {
+    fn command(&mut self, command: Command, waiting: &mut Waiting) {
         let now = clock::now();
         match command {
             Command::Seeds(seeds) => {
@@ -288,17 +299,20 @@ impl Core {
                 self.cluster.handle_persisted(ticket, now);
             }
             Command::Generation(generation) => self.cluster.handle_generation(generation, now),
-            Command::Propose(epoch, entries, reply) => match blobs::needs_disk(&entries) {
-                Ok(false) => self.propose(epoch, &entries.iter().map(Put::from).collect::<Vec<_>>(), reply, waiting),
-                Ok(true) => self.blobs.put(blobs::Proposal { epoch, entries, reply }),
-                Err(why) => drop(reply.send(Err(ProposeError::Refused(why)))),
-            },
-            Command::Prepared { epoch, puts, blobs, install, reply } => {
+            Command::Propose(epoch, entries, reply) => {
+                self.proposed(blobs::Proposal { epoch, entries, only: BTreeMap::new(), reply }, waiting);
+            }
+            Command::Replace(epoch, entries, reply) => {
+                let only = entries.iter().map(|(stamp, entry)| (entry.key.clone(), *stamp)).collect();
+                let entries = entries.into_iter().map(|(_, entry)| entry).collect();
+                self.proposed(blobs::Proposal { epoch, entries, only, reply }, waiting);
+            }
+            Command::Prepared { epoch, puts, only, blobs, install, reply } => {
                 self.installs = install;
                 for hash in blobs {
                     self.cluster.handle_blob(hash, now);
                 }
-                self.propose(epoch, &puts, reply, waiting);
+                self.propose(epoch, puts, &only, reply, waiting);
             }
             Command::Blob { hash, install } => {
                 self.installs = install;
@@ -308,19 +322,7 @@ impl Core {
             Command::DiskFull(why) => self.cluster.handle_disk_full(&why, now),
             Command::DiskOk => self.cluster.handle_disk_ok(now),
             Command::Damaged(text) => drop(self.notices.send(Notice::Event(Event::Fatal { text }))),
-            Command::Read(prefix, reply) => {
-                let durable = self.cluster.durable();
-                let begins = |entry: &(&String, _)| entry.0.starts_with(&prefix);
-                let found = durable.registers.range(prefix.clone()..).take_while(begins);
-                let here = |value: &Value| value.blob().is_none_or(|(hash, _)| durable.blobs.contains(&hash));
-                let register = |(key, (stamp, value)): (&String, &(_, Option<Value>))| {
-                    let value = value.clone()?;
-                    let here = here(&value);
-                    Some((key.clone(), *stamp, value, here))
-                };
-                let registers = found.filter_map(register).collect();
-                drop(reply.send(Reading { registers, files: self.blobs.files.clone() }));
-            }
+            Command::Read { prefix, most, reply } => drop(reply.send(self.read(&prefix, most))),
             Command::StepDown { why, leaving } => self.cluster.step_down(&why, leaving, now),
             Command::RunsStopped => self.cluster.runs_stopped(now),
             Command::EndLease(why) => self.cluster.end_lease(&why, now),
@@ -334,27 +336,8 @@ impl Core {
         }
     }
 
-    fn propose(
-        &mut self,
-        epoch: Epoch,
-        puts: &[Put],
-        reply: oneshot::Sender<Result<(), ProposeError>>,
-        waiting: &mut BTreeMap<WriteId, oneshot::Sender<Result<(), ProposeError>>>,
-    ) {
-        let now = clock::now();
-        if let Err(why) = self.cluster.check_keys(puts) {
-            drop(reply.send(Err(ProposeError::Refused(why))));
-            return;
-        }
-        let leads = self.cluster.lease(now).is_some_and(|lease| lease.epoch() == epoch);
-        match leads.then(|| self.cluster.propose(puts, now)).flatten() {
-            Some(id) => drop(waiting.insert(id, reply)),
-            None => drop(reply.send(Err(ProposeError::NotLeader))),
-        }
-    }
-
     /// Carries out what the core asked for, in order.
-    fn obey(&mut self, waiting: &mut BTreeMap<WriteId, oneshot::Sender<Result<(), ProposeError>>>) {
+    fn obey(&mut self, waiting: &mut Waiting) {
         while let Some(output) = self.cluster.poll_output() {
             match output {
                 Output::Transmit { to, plain } => self.transmit(to, &plain),
@@ -379,9 +362,11 @@ impl Core {
                     let runs = self.cluster.registers().range("run/".to_owned().."run0".to_owned());
                     let journal =
                         runs.filter_map(|(k, (_, v))| Some((k.clone(), v.as_ref()?.inline()?.to_vec()))).collect();
+                    let keyring = self.cluster.registers().get(crate::keyring::REGISTER);
+                    let keyring = keyring.and_then(|(_, value)| Some(value.as_ref()?.inline()?.to_vec()));
                     let released = self.cluster.released().clone();
                     self.renew_last_words();
-                    drop(self.notices.send(Notice::Led { lease, journal, released }));
+                    drop(self.notices.send(Notice::Led { lease, journal, keyring, released }));
                 }
                 Output::Event(Event::Odd { number, text: None, .. }) => self.metrics.odd_message(number),
                 Output::Event(event) => {

@@ -30,7 +30,7 @@ pub struct ClusterSnapshot {
     pub leader_why: String,
     /// False without a `gossip` block: a single agent (then `/status/cluster` is 405 as in CTS).
     pub high_availability: bool,
-    /// Whether this agent seals the Terraform state that it keeps; `None`: it keeps none.
+    /// Whether this agent seals what it keeps (tasks, events, Terraform state); `None`: a single agent.
     pub state_at_rest: Option<bool>,
     /// The lease of this very agent is live, and what is kept of the tasks is read.
     pub leading: bool,
@@ -370,8 +370,8 @@ pub enum Request {
         /// `Err`: nothing of it runs, or it is not known whether it was cancelled.
         reply: oneshot::Sender<Result<CancelledReport, ChangeError>>,
     },
-    /// What this agent knows of the tasks by itself, for when nobody leads.
-    LastKnown(oneshot::Sender<LastKnown>),
+    /// What this agent knows of the tasks by itself, for when nobody leads. `Err`: it has no key for it.
+    LastKnown(oneshot::Sender<Result<LastKnown, String>>),
     /// Hand leadership over now. Answers with the successor, or why not.
     StepDown(oneshot::Sender<Result<Option<MemberId>, String>>),
     /// Leave the cluster for good, then stop the process.

@@ -260,7 +260,7 @@ mod tests {
             let (error, asked_by, epoch) = (None, None, 1 << 40);
             kept.events.push_front(RunEvent { start_time, end_time, error, epoch, trigger, asked_by, ..event(n) });
             for Entry { key, value } in entries("t", &kept) {
-                let size = value.unwrap().len();
+                let size = value.unwrap().len() + quorate_proto::at_rest::OVERHEAD;
                 assert!(size <= INLINE_MAX, "{key} has {size} bytes");
             }
         }

@@ -8,17 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use quorate_proto::MemberId;
+use quorate_proto::at_rest::{KeyId, of_cluster_key};
 use quorate_proto::message::Entry;
 use quorate_proto::seal::{Fingerprint, Key, Ring};
+use quorate_proto::{Epoch, MemberId};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
+use super::at_rest::AtRest;
 use super::clock;
 use super::control::Control;
 use super::core::{Command, ProposeError};
 use super::handle::{ApiRequest, ApiResponse, Caller};
-use super::replica::Replica;
+use super::replica::{Replica, keep_sealed};
 use crate::cluster::View;
 use crate::cluster::leadership::Lease;
 use crate::cluster::settings::LeadershipMode;
@@ -39,13 +41,14 @@ const LOOK: Duration = Duration::from_millis(50);
 pub struct Keys {
     /// `None`: nothing is encrypted.
     own: Option<Arc<Mutex<Own>>>,
+    configured: Option<Ring>,
     ring: Arc<watch::Sender<Option<Ring>>>,
 }
 
 impl Keys {
     /// At start: the keys of the configuration, and what the store has of the register.
     pub fn new(configured: Option<Ring>, stored: Option<&[u8]>) -> Self {
-        let own = configured.map(|configured| {
+        let own = configured.clone().map(|configured| {
             let stored = stored.and_then(read);
             let (own, told) = Own::new(configured, stored);
             told.iter().for_each(tell);
@@ -53,7 +56,7 @@ impl Keys {
         });
         let ring = own.as_ref().map(|own| own.ring().clone());
         let (ring, _) = watch::channel(ring);
-        Self { own: own.map(|own| Arc::new(Mutex::new(own))), ring: Arc::new(ring) }
+        Self { own: own.map(|own| Arc::new(Mutex::new(own))), configured, ring: Arc::new(ring) }
     }
 
     /// The keys now; `None`: nothing is encrypted.
@@ -69,6 +72,25 @@ impl Keys {
     /// What this agent tells of them.
     pub fn report(&self) -> Option<Report> {
         self.own.as_ref().map(|own| own.lock().unwrap_or_else(PoisonError::into_inner).report())
+    }
+
+    /// Every key that this agent knows. First those that the cluster uses if the register says this, the primary before the
+    /// others, last those of the configuration, removed ones too. Nothing: nothing is encrypted.
+    pub fn known(&self, register: Option<Agreed>) -> Vec<Key> {
+        let Some(own) = &self.own else { return Vec::new() };
+        let own = own.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = register.as_ref().map(|agreed| agreed.ring.clone());
+        let mut rings = vec![own.base(register).ring, own.ring().clone()];
+        rings.extend(said);
+        rings.extend(own.agreed().map(|agreed| agreed.ring.clone()));
+        rings.extend(self.configured.clone());
+        let mut known: Vec<Key> = Vec::new();
+        for key in rings.iter().flat_map(Ring::keys) {
+            if known.iter().all(|other| other.bytes() != key.bytes()) {
+                known.push(key.clone());
+            }
+        }
+        known
     }
 
     fn base(&self, register: Option<Agreed>) -> Option<Agreed> {
@@ -90,7 +112,8 @@ impl Keys {
     }
 }
 
-fn read(value: &[u8]) -> Option<Agreed> {
+/// What a register of keys says; that it cannot be read is told.
+pub(super) fn read(value: &[u8]) -> Option<Agreed> {
     let agreed = Agreed::decode(value);
     agreed
         .inspect_err(|why| error!(why, "the register of the keys cannot be read; a newer version may have written it"))
@@ -122,10 +145,17 @@ fn tell(what: &Configured) {
 }
 
 /// Takes what the register says to the keys of this agent, for ever.
-pub async fn follow(keys: Keys, mut agreed: watch::Receiver<Option<Vec<u8>>>, commands: mpsc::Sender<Command>) {
+pub async fn follow(
+    keys: Keys,
+    at_rest: AtRest,
+    mut agreed: watch::Receiver<Option<Vec<u8>>>,
+    commands: mpsc::Sender<Command>,
+) {
     while agreed.changed().await.is_ok() {
         let value = agreed.borrow_and_update().clone();
-        let Some(ring) = value.as_deref().and_then(read).and_then(|agreed| keys.apply(agreed)) else { continue };
+        let Some(agreed) = value.as_deref().and_then(read) else { continue };
+        at_rest.learn(Some(agreed.clone()), false);
+        let Some(ring) = keys.apply(agreed) else { continue };
         // Datagrams first: then nobody is told of a key that this agent does not open with yet.
         drop(commands.send(Command::Ring(ring.clone())).await);
         keys.ring.send_replace(Some(ring));
@@ -173,6 +203,19 @@ pub enum KeyringError {
     /// It would not be safe, or there is no such key.
     #[error("{0}")]
     Refused(#[from] Refusal),
+    /// Something that is kept would be unreadable without this key.
+    #[error(
+        "{count} kept value{} still sealed at rest with {key} (such as {first}); the leader writes them anew with the primary \
+         key: ask again in a moment. If this goes on, its log says why", if *count == 1 { " is" } else { "s are" }
+    )]
+    StillSeals {
+        /// Which key.
+        key: Fingerprint,
+        /// How many.
+        count: usize,
+        /// One of them.
+        first: String,
+    },
     /// It was not written.
     #[error("{0}")]
     Failed(String),
@@ -289,7 +332,8 @@ impl Desk {
         }
         let _turn = self.changing.lock().await;
         let epoch = self.leads().ok_or(KeyringError::NotLeading)?;
-        let register = match self.replica.get(REGISTER).await {
+        let kept = self.replica.get(REGISTER).await.map_err(|why| KeyringError::Failed(why.to_string()))?;
+        let register = match kept {
             Some(value) => Some(
                 Agreed::decode(&value)
                     .map_err(|why| KeyringError::Failed(format!("the register of the keys cannot be read: {why}")))?,
@@ -301,12 +345,20 @@ impl Desk {
         let outcome = decide(&now, &change, &self.standings().await?, force)?;
         let changed = outcome.next.is_some();
         if let Some(next) = outcome.next {
+            if let Change::Remove(print) = &change
+                && let Some(key) = now.ring.key(*print)
+            {
+                unseal(&self.replica, key, epoch, SEEN).await?;
+            }
             let entry = Entry { key: REGISTER.to_owned(), value: Some(next.encode()) };
             self.replica.propose(epoch, vec![entry]).await.map_err(|error| match error {
                 ProposeError::NotLeader => KeyringError::NotLeading,
                 ProposeError::Refused(why) => KeyringError::Failed(why),
                 ProposeError::Unknown => KeyringError::Lost,
             })?;
+            // Before anything else is written: what is on its way is counted.
+            self.replica.at_rest().learn(Some(next), true);
+            tokio::spawn(keep_sealed(self.replica.clone(), epoch));
         }
         let waiting = self.wait_seen(&change).await?;
         Ok(Changed { key: change.key(), changed, waiting, warnings: outcome.warnings })
@@ -330,9 +382,28 @@ impl Desk {
         }
     }
 
-    fn leads(&self) -> Option<quorate_proto::Epoch> {
+    fn leads(&self) -> Option<Epoch> {
         let lease = *self.lease.borrow();
         lease.filter(|lease| lease.is_live(Duration::ZERO, clock::now())).map(|lease| lease.epoch())
+    }
+}
+
+/// Until nothing that is kept is sealed with a key that shall go, though not for ever. `force` does not go on without: nobody
+/// could read it again.
+async fn unseal(replica: &Replica, key: &Key, epoch: Epoch, patience: Duration) -> Result<(), KeyringError> {
+    let id = KeyId::of(&of_cluster_key(key.bytes()));
+    let begun = clock::now().mono;
+    loop {
+        replica.seal_anew(epoch).await;
+        let mut sealed = replica.sealed_by(id).await;
+        if replica.at_rest().is_under_way(id) {
+            sealed.push("a write under way".to_owned());
+        }
+        let Some(first) = sealed.first().cloned() else { return Ok(()) };
+        if clock::now().mono.saturating_sub(begun) >= patience {
+            return Err(KeyringError::StillSeals { key: Fingerprint::of(key), count: sealed.len(), first });
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 
@@ -349,4 +420,48 @@ fn resolve(wanted: Wanted, now: &Agreed) -> Result<Change, Refusal> {
         Wanted::Use(named) => Change::Use(print(named, &[])?),
         Wanted::Remove(named) => Change::Remove(print(named, &now.removed)?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::at_rest::Source;
+    use crate::runtime::replica::testing::leading;
+
+    fn key(byte: u8) -> Key {
+        Key::from_bytes(&[byte; 32]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_key_that_still_seals_something_is_not_removed() {
+        let epoch = Epoch(1);
+        let keys = Keys::new(Some(Ring::of(key(1))), None);
+        let (replica, board) = leading(AtRest::new(Source::Cluster { seals: true }, keys, None));
+        replica.propose(epoch, vec![Entry::new("task/a", Some(b"text".to_vec()))]).await.unwrap();
+        let ring = Ring::new([key(2), key(1)]).unwrap();
+        replica.at_rest().learn(Some(Agreed { revision: 1, ring, removed: Vec::new() }), true);
+
+        board.lock().unwrap().refused = Some("task/a");
+        let refused = unseal(&replica, &key(1), epoch, Duration::ZERO).await.unwrap_err();
+        let text = refused.to_string();
+        assert!(text.starts_with("1 kept value is still sealed at rest with ") && text.contains("task/a"), "{text}");
+        board.lock().unwrap().refused = None;
+
+        // Nothing is there that is sealed with it, but something is on its way.
+        let under_way = {
+            let old = Keys::new(Some(Ring::of(key(1))), None);
+            let at_rest = AtRest::new(Source::Cluster { seals: true }, old, None);
+            (at_rest.seal(Vec::new()), leading(at_rest).0)
+        };
+        let ring = Ring::new([key(2), key(1)]).unwrap();
+        under_way.1.at_rest().learn(Some(Agreed { revision: 1, ring, removed: Vec::new() }), true);
+        let refused = unseal(&under_way.1, &key(1), epoch, Duration::ZERO).await.unwrap_err();
+        assert!(refused.to_string().contains("a write under way"), "{refused}");
+        drop(under_way.0);
+        assert_eq!(unseal(&under_way.1, &key(1), epoch, Duration::ZERO).await, Ok(()));
+
+        assert_eq!(unseal(&replica, &key(1), epoch, Duration::ZERO).await, Ok(()), "it was written anew");
+        assert_eq!(replica.get("task/a").await, Ok(Some(b"text".to_vec())));
+        assert_eq!(replica.sealed_by(KeyId::of(&of_cluster_key(&[2; 32]))).await, ["task/a"]);
+    }
 }

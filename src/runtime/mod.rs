@@ -6,6 +6,7 @@
 pub mod access;
 pub mod address;
 pub mod agent;
+pub mod at_rest;
 pub mod blobs;
 pub mod check;
 pub mod clock;

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use quorate_proto::message::Entry;
 use quorate_proto::{Epoch, MemberId};
-use tokio::sync::{OnceCell, RwLock, mpsc, oneshot, watch};
+use tokio::sync::{OnceCell, RwLock, watch};
 use tracing::{debug, info};
 
 pub(super) use self::exec::Exits;
@@ -33,10 +33,11 @@ use self::module::Aim;
 pub(super) use self::secrets::Known;
 pub(super) use self::underway::Underway;
 use super::clock;
-use super::core::{Command, ProposeError};
+use super::core::ProposeError;
 use super::handle::{ChangeError, Plan};
 use super::journal::{self, Entered};
 use super::metrics::{Metrics, Outcome as Counted};
+use super::replica::Replica;
 use super::settings::Secrets;
 use super::state::RunCredentials;
 use super::state::desk::Desk;
@@ -52,7 +53,8 @@ pub(super) struct Runner {
     pub(super) guardian: Guardian,
     pub(super) exits: Arc<Exits>,
     pub(super) lease: watch::Receiver<Option<Lease>>,
-    pub(super) commands: mpsc::Sender<Command>,
+    /// For the journal.
+    pub(super) replica: Replica,
     pub(super) start_margin: Duration,
     pub(super) environment: Vec<(OsString, OsString)>,
     pub(super) own_secrets: BTreeSet<String>,
@@ -160,14 +162,6 @@ impl Runner {
         }
     }
 
-    /// Off this task: what is kept of all states, in the form that the configuration asks for.
-    pub(super) fn seal_states_anew(&self) {
-        if self.state.kept {
-            let desk = self.state.desk.clone();
-            tokio::spawn(async move { desk.seal_anew().await });
-        }
-    }
-
     fn lease(&self, epoch: Epoch) -> Result<Lease, Stopped> {
         let lease = *self.lease.borrow();
         let live = lease.filter(|lease| lease.epoch() == epoch && lease.is_live(self.start_margin, clock::now()));
@@ -252,11 +246,7 @@ impl Runner {
 
     async fn enter(&self, entered: &Entered, task: &str) -> Result<(), ProposeError> {
         let entries: Vec<Entry> = entered.entry(task).into_iter().collect();
-        let (reply, answer) = oneshot::channel();
-        if self.commands.send(Command::Propose(entered.epoch, entries, reply)).await.is_err() {
-            return Err(ProposeError::NotLeader);
-        }
-        answer.await.unwrap_or(Err(ProposeError::Unknown))
+        self.replica.propose(entered.epoch, entries).await
     }
 
     /// Everything that can be made ready before the run may start. What it writes is this agent's own and counts for nothing

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use quorate_proto::MemberId;
 use quorate_proto::seal::Ring;
 
+use super::at_rest;
 use super::handle::TaskObjects;
 use crate::task::spec::{RunEnv, TaskSpec};
 use crate::terraform;
@@ -87,8 +88,8 @@ pub struct Settings {
     pub terraform: terraform::Settings,
     /// A new leader runs every task, also what has not changed.
     pub take_over_all: bool,
-    /// What Terraform state is sealed with on disks; without keys it is kept as it is.
-    pub at_rest: quorate_proto::at_rest::Keys,
+    /// What seals that which is kept on disks.
+    pub at_rest: at_rest::Source,
     /// Runs at a time.
     pub max_parallel: usize,
     /// How Terraform reaches Consul for its state, when that is used.

@@ -13,31 +13,36 @@ pub mod desk;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
-use quorate_proto::at_rest::{Keys, OpenError};
-use quorate_proto::codec;
+use quorate_proto::codec::{self, CodecError};
 use quorate_proto::message::Entry;
 use quorate_proto::{Epoch, MemberId};
 use tokio::sync::Mutex as Turn;
 
+use super::at_rest::Unreadable;
 use super::clock;
 use super::core::ProposeError;
 use super::journal::Entered;
 use super::replica::Replica;
 use crate::cluster::settings::LeadershipMode;
 use crate::state::{
-    ALIVE_MODE, CONTENT_PREFIX, Credential, Credentials, Decision, Denied, Document, Fence, Grant, INDEX_PREFIX,
-    Leadership, Request, StateAnswer, StateCall, Summary, Token, decide, index_key, needs, slot_key, summary,
+    ALIVE_MODE, Credential, Credentials, Decision, Denied, Document, Fence, Grant, INDEX_PREFIX, Leadership, Request,
+    StateAnswer, StateCall, Summary, Token, decide, index_key, needs, slot_key, summary,
 };
 
 /// Turns: tasks share them by the hash of their name, so that invented names cost nothing.
 const TURNS: usize = 64;
 
+/// Keys and values.
+pub type Listed = Result<Vec<(String, Vec<u8>)>, Unreadable>;
+
 /// The registers, as far as state needs them.
 pub trait Registers: std::fmt::Debug + Send + Sync {
     /// One register of this agent's copy.
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<Vec<u8>>>;
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Unreadable>>;
     /// All whose keys begin like this, sorted by key.
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Vec<(String, Vec<u8>)>>;
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Listed>;
+    /// Whether there is a key for one of them. It is not opened.
+    fn check<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), Unreadable>>;
     /// One batch, durable on a majority under this epoch and no other.
     fn propose(&self, epoch: Epoch, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), ProposeError>>;
     /// The leadership of this very agent, while its lease is live and its registers are recovered.
@@ -59,12 +64,16 @@ impl<F> std::fmt::Debug for Led<F> {
 }
 
 impl<F: Fn() -> Option<Leadership> + Send + Sync> Registers for Led<F> {
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<Vec<u8>>> {
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Unreadable>> {
         Box::pin(self.replica.get(key))
     }
 
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Vec<(String, Vec<u8>)>> {
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Listed> {
         Box::pin(self.replica.list(prefix))
+    }
+
+    fn check<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), Unreadable>> {
+        Box::pin(self.replica.check(key))
     }
 
     fn propose(&self, epoch: Epoch, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), ProposeError>> {
@@ -81,7 +90,6 @@ impl<F: Fn() -> Option<Leadership> + Send + Sync> Registers for Led<F> {
 pub struct Keeper<R> {
     registers: R,
     mode: LeadershipMode,
-    at_rest: Keys,
     turns: Vec<Turn<()>>,
 }
 
@@ -89,48 +97,23 @@ impl<R: Registers> Keeper<R> {
     /// Over these registers. In mode `alive` it keeps nothing, and says why.
     pub fn new(registers: R, mode: LeadershipMode) -> Self {
         let turns = (0..TURNS).map(|_| Turn::new(())).collect();
-        Self { registers, mode, at_rest: Keys::new(&[], false), turns }
+        Self { registers, mode, turns }
     }
 
-    /// The same, which seals contents before they become registers, so that every copy anywhere is sealed.
-    #[must_use]
-    pub fn sealing(mut self, keys: Keys) -> Self {
-        self.at_rest = keys;
-        self
-    }
-
-    /// Brings the contents of all tasks into the form that the keys of this agent ask for: what was kept in plain text or
-    /// sealed by an older key is written anew. Returns how many were, and what could not be read. Ends early when this agent
-    /// does not lead any more.
-    pub async fn seal_anew(&self) -> (usize, Vec<String>) {
-        let (mut written, mut unread) = (0, Vec::new());
-        if self.mode == LeadershipMode::Alive || self.at_rest.is_empty() {
-            return (written, unread);
+    /// Whether there is a key for the current state of a task; why not, for people. The state is not opened. An agent that does
+    /// not lead has nothing to say against it.
+    pub async fn can_be_read(&self, task: &str) -> Result<(), String> {
+        if self.mode == LeadershipMode::Alive || self.registers.leading().is_none() {
+            return Ok(());
         }
-        for (index, value) in self.registers.list(INDEX_PREFIX).await {
-            let Some(task) = index.strip_prefix(INDEX_PREFIX) else { continue };
-            let Ok(document) = document(task, Some(&value)) else { continue };
-            for version in document.versions {
-                let key = slot_key(task, version.number);
-                let turn = self.turn(task).lock().await;
-                let Some(leadership) = self.registers.leading() else { return (written, unread) };
-                let Some(kept) = self.registers.get(&key).await.filter(|kept| !self.at_rest.is_current(kept)) else {
-                    continue;
-                };
-                match self.at_rest.open(&key, kept) {
-                    Ok(content) => {
-                        let entry = Entry { value: Some(self.at_rest.seal(&key, content)), key };
-                        if self.registers.propose(leadership.epoch, vec![entry]).await.is_err() {
-                            return (written, unread);
-                        }
-                        written += 1;
-                    }
-                    Err(why) => unread.push(format!("version {}: {}", version.number, cannot_open(task, &why))),
-                }
-                drop(turn);
-            }
+        let unreadable = |why: Unreadable| cannot_read(task, &why);
+        let _turn = self.turn(task).lock().await;
+        let index = self.registers.get(&index_key(task)).await.map_err(unreadable)?;
+        let document = Document::decode(index.as_deref()).map_err(|error| cannot_decode(task, &error))?;
+        match document.version(None) {
+            Some(version) => self.registers.check(&slot_key(task, version.number)).await.map_err(unreadable),
+            None => Ok(()),
         }
-        (written, unread)
     }
 
     fn turn(&self, task: &str) -> &Turn<()> {
@@ -160,20 +143,17 @@ impl<R: Registers> Keeper<R> {
     async fn decide(&self, call: StateCall, leadership: &Leadership) -> Result<(StateAnswer, bool), StateAnswer> {
         let _turn = self.turn(&call.task).lock().await;
         let task = call.task.clone();
-        let index = self.registers.get(&index_key(&task)).await;
-        let document = document(&task, index.as_deref())?;
+        let read = async |key: &str| {
+            let unreadable = |why| StateAnswer::Broken(cannot_read(&task, &why));
+            self.registers.get(key).await.map_err(unreadable)
+        };
+        let document = document(&task, read(&index_key(&task)).await?.as_deref())?;
         let content = match needs(&call, &document) {
-            Some(key) => match self.registers.get(&key).await.map(|kept| self.at_rest.open(&key, kept)).transpose() {
-                Ok(content) => content,
-                Err(why) => return Err(StateAnswer::Broken(cannot_open(&task, &why))),
-            },
+            Some(key) => read(&key).await?,
             None => None,
         };
-        let fence = self.registers.get(&format!("run/{task}")).await.and_then(|value| fence(&value));
-        let Decision { answer, mut writes } = decide(call, document, content, fence, leadership, now_ms());
-        for Entry { key, value } in writes.iter_mut().filter(|entry| entry.key.starts_with(CONTENT_PREFIX)) {
-            *value = value.take().map(|content| self.at_rest.seal(key, content));
-        }
+        let fence = read(&format!("run/{task}")).await?.and_then(|value| fence(&value));
+        let Decision { answer, writes } = decide(call, document, content, fence, leadership, now_ms());
         let written = !writes.is_empty();
         if written {
             self.registers.propose(leadership.epoch, writes).await.map_err(|error| match error {
@@ -187,7 +167,11 @@ impl<R: Registers> Keeper<R> {
 
     async fn list(&self) -> StateAnswer {
         let mut summaries: Vec<Summary> = Vec::new();
-        for (key, value) in self.registers.list(INDEX_PREFIX).await {
+        let indexes = match self.registers.list(INDEX_PREFIX).await {
+            Ok(indexes) => indexes,
+            Err(why) => return StateAnswer::Broken(why.to_string()),
+        };
+        for (key, value) in indexes {
             let Some(task) = key.strip_prefix(INDEX_PREFIX) else { continue };
             match document(task, Some(&value)) {
                 Ok(document) => summaries.push(summary(task, &document)),
@@ -198,19 +182,16 @@ impl<R: Registers> Keeper<R> {
     }
 }
 
-fn cannot_open(task: &str, why: &OpenError) -> String {
-    let help = match why {
-        OpenError::NoKey(_) => {
-            "; it is not lost: give this agent the key (at_rest in its configuration) and start it again"
-        }
-        OpenError::Broken => "",
-    };
-    format!("the state of task {task:?} cannot be read: {why}{help}")
+fn cannot_read(task: &str, why: &Unreadable) -> String {
+    format!("the state of task {task:?} cannot be read: {}", why.reason())
+}
+
+fn cannot_decode(task: &str, error: &CodecError) -> String {
+    format!("cannot read what is kept of task {task:?}: {error}")
 }
 
 fn document(task: &str, index: Option<&[u8]>) -> Result<Document, StateAnswer> {
-    Document::decode(index)
-        .map_err(|error| StateAnswer::Broken(format!("cannot read what is kept of task {task:?}: {error}")))
+    Document::decode(index).map_err(|error| StateAnswer::Broken(cannot_decode(task, &error)))
 }
 
 /// The newest run, out of its register in the journal.
@@ -267,6 +248,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use futures_util::future::join;
+    use quorate_proto::at_rest::{KeyId, OpenError};
 
     use super::*;
     use crate::state::Caller;
@@ -277,6 +259,8 @@ mod tests {
         registers: Mutex<BTreeMap<String, Vec<u8>>>,
         looks: Mutex<usize>,
         outcome: Option<ProposeError>,
+        /// There is no key for what begins like this.
+        unreadable: Option<&'static str>,
     }
 
     impl Slow {
@@ -291,17 +275,29 @@ mod tests {
             };
             let entry = entered.entry("fw").unwrap();
             let registers = Mutex::new(BTreeMap::from([(entry.key, entry.value.unwrap())]));
-            Self { registers, looks: Mutex::new(looks), outcome: None }
+            Self { registers, looks: Mutex::new(looks), ..Self::default() }
+        }
+
+        fn readable(&self, key: &str) -> Result<(), Unreadable> {
+            let why = OpenError::NoKey(KeyId::of(&[7; 32]));
+            match self.unreadable.filter(|prefix| key.starts_with(prefix)) {
+                Some(_) => Err(Unreadable { key: key.to_owned(), why }),
+                None => Ok(()),
+            }
         }
     }
 
     impl Registers for Slow {
-        fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<Vec<u8>>> {
-            Box::pin(async { self.registers.lock().unwrap().get(key).cloned() })
+        fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Unreadable>> {
+            Box::pin(async { self.readable(key).map(|()| self.registers.lock().unwrap().get(key).cloned()) })
         }
 
-        fn list<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Vec<(String, Vec<u8>)>> {
-            Box::pin(async { Vec::new() })
+        fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Listed> {
+            Box::pin(async { self.readable(prefix).map(|()| Vec::new()) })
+        }
+
+        fn check<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), Unreadable>> {
+            Box::pin(async { self.readable(key) })
         }
 
         fn propose(&self, _: Epoch, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), ProposeError>> {
@@ -363,5 +359,31 @@ mod tests {
             assert_eq!(matches!(answer, StateAnswer::Unknown(_)), lost, "{answer:?}");
             assert_eq!(matches!(answer, StateAnswer::NoLeader(_)), !lost, "{answer:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_opened_is_told_and_is_not_taken_for_absent() {
+        let content = br#"{"version":4,"lineage":"l","serial":1}"#.to_vec();
+        for prefix in ["state/", "run/"] {
+            let slow = Slow { unreadable: Some(prefix), ..Slow::new(9) };
+            let keeper = Keeper::new(slow, LeadershipMode::Quorum);
+            let StateAnswer::Broken(why) = keeper.handle(call(1, lock("l"))).await else {
+                panic!("it was taken for absent")
+            };
+            assert!(why.contains("is sealed with key") && why.contains("not lost"), "{why}");
+            assert_eq!(keeper.registers.registers.lock().unwrap().len(), 1, "and nothing was written");
+        }
+        let keeper = Keeper::new(Slow { unreadable: Some("state/"), ..Slow::new(9) }, LeadershipMode::Quorum);
+        let list = StateCall { task: String::new(), caller: Caller::Operator, request: Request::List };
+        assert!(matches!(keeper.handle(list).await, StateAnswer::Broken(_)));
+        assert!(keeper.can_be_read("fw").await.is_err());
+
+        // A content without a key: its index is enough to find out.
+        let keeper = Keeper::new(Slow { unreadable: Some("state-content/"), ..Slow::new(30) }, LeadershipMode::Quorum);
+        assert_eq!(keeper.can_be_read("fw").await, Ok(()), "there is none");
+        assert_eq!(keeper.handle(call(1, lock("l"))).await, StateAnswer::Done);
+        let put = Request::Put { lock_id: Some("l".to_owned()), content };
+        assert_eq!(keeper.handle(call(1, put)).await, StateAnswer::Done);
+        assert!(keeper.can_be_read("fw").await.unwrap_err().contains("the state of task \"fw\" cannot be read"));
     }
 }

@@ -139,6 +139,14 @@ impl Blobs {
         Ok(contents)
     }
 
+    /// What the contents begin with, so many bytes at most. Not compared.
+    pub fn start(&self, hash: BlobHash, most: usize) -> io::Result<Vec<u8>> {
+        let (file, _) = self.file(hash)?;
+        let mut start = Vec::with_capacity(most);
+        file.take(u64::try_from(most).unwrap_or(u64::MAX)).read_to_end(&mut start)?;
+        Ok(start)
+    }
+
     /// The file with these contents, and its length: for sending it on. The receiver compares.
     pub fn file(&self, hash: BlobHash) -> io::Result<(File, u64)> {
         let file = File::open(self.path(hash))?;
@@ -230,6 +238,8 @@ mod tests {
         let (blobs, here) = opened(directory.path(), &[(hash, 300_000)]);
         assert_eq!(here, BTreeSet::from([hash]));
         assert_eq!(blobs.read(hash, 300_000).unwrap(), contents);
+        assert_eq!(blobs.start(hash, 12).unwrap(), [7; 12]);
+        assert_eq!(blobs.start(hash, 400_000).unwrap().len(), 300_000);
         blobs.remove(hash).unwrap();
         blobs.remove(hash).unwrap();
         assert_eq!(blobs.read(hash, 300_000).unwrap_err().kind(), io::ErrorKind::NotFound);

@@ -295,7 +295,7 @@ fn a_copy_of_an_agent_without_a_leader_is_shown_to_who_may_see_it() {
         if token != STRANGER {
             let Request::LastKnown(reply) = agent.asked() else { panic!("the copy is asked for") };
             let known = quorate::runtime::handle::TasksSnapshot { tasks: tasks(), ..Default::default() };
-            drop(reply.send(LastKnown { tasks: known, since: at("2026-11-23T04:00:00Z") }));
+            drop(reply.send(Ok(LastKnown { tasks: known, since: at("2026-11-23T04:00:00Z") })));
         }
         let answer = client.join().unwrap();
         assert_eq!(answer.status == 200 && answer.text().contains("web"), shows, "{token}: {}", answer.text());

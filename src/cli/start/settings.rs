@@ -10,6 +10,7 @@ use super::super::env;
 use super::super::objects::Objects;
 use super::super::providers::{self, Asked, AtRun};
 use crate::cluster::settings::{LeadershipMode, LeaseTiming, Profile, Timing};
+use crate::runtime::at_rest::Source;
 use crate::runtime::settings::{Mode, Network, Reload};
 use crate::{cluster, config, http, runtime};
 
@@ -65,7 +66,12 @@ pub(super) fn of_runtime(
     let network = settings.cluster.as_ref().map(|ha| Network { bind: ha.bind, advertise: ha.advertise, ring });
     let consul_backend = providers::consul_access(&settings);
     let secrets = AtRun::new(&settings, env::texts(), asked);
-    let (consul, at_rest) = (settings.consul.clone(), settings.at_rest_keys());
+    let consul = settings.consul.clone();
+    let at_rest = settings.cluster.as_ref().and_then(|ha| ha.at_rest.as_ref());
+    let at_rest = at_rest.map_or(Source::Off, |at_rest| match at_rest.file() {
+        Some(keys) => Source::File(keys),
+        None => Source::Cluster { seals: at_rest.seals() },
+    });
     Ok(runtime::Settings {
         mode: Mode::Daemon,
         cluster: settings.cluster.as_ref().map_or_else(single, |ha| ha.cluster.clone()),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cluster::settings::LeadershipMode;
 use crate::config::duration::show;
-use crate::config::settings::{AtRestKeys, HighAvailability, Settings};
+use crate::config::settings::{AtRest, HighAvailability, Settings};
 use crate::http::tls::Tls;
 use crate::task::spec::{Condition, TaskSpec, Work};
 
@@ -111,7 +111,7 @@ impl From<&HighAvailability> for ClusterSummary {
             bind: ha.bind.to_string(),
             advertise: ha.advertise.map(|addr| addr.to_string()),
             encrypted: !ha.keys.is_empty(),
-            state_encrypted: ha.at_rest.as_ref().is_some_and(AtRestKeys::seals),
+            state_encrypted: ha.at_rest.as_ref().is_some_and(AtRest::seals),
             profile: ha.profile.to_string(),
             detection: show(timing.gossip.probe_period.saturating_add(timing.gossip.suspect_to_down)),
             lease: show(timing.lease.grant),
@@ -195,12 +195,9 @@ impl ClusterSummary {
             _ => "two may lead while the network is cut".to_owned(),
         };
         writeln!(out, "         leadership {}: {survives}", self.leadership)?;
-        let state = match (self.leadership, self.state_encrypted) {
-            ("quorum", true) => "is encrypted on the disk of each agent (at_rest)",
-            ("quorum", false) => "is stored in plain text on the disk of each agent (at_rest encrypts it)",
-            _ => "is not kept by the agents",
-        };
-        writeln!(out, "         Terraform state {state}")?;
+        let kept = if self.leadership == "quorum" { "tasks, events and Terraform state" } else { "tasks and events" };
+        let how = if self.state_encrypted { "encrypted (at_rest)" } else { "in plain text (at_rest encrypts them)" };
+        writeln!(out, "         {kept} are on the disk of each agent, {how}")?;
         writeln!(
             out,
             "         profile {}: a death is noticed after about {}, lease {}, settle {}",

@@ -1,4 +1,4 @@
-//! `at_rest`: the keys that Terraform state is sealed with.
+//! `at_rest`: the keys that what the agents keep is sealed with.
 
 use std::path::Path;
 
@@ -6,32 +6,23 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 use super::World;
-use crate::cluster::settings::LeadershipMode;
 use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::raw::cluster::RawAtRest;
 use crate::config::read::Spanned;
-use crate::config::settings::{AtRestKeys, ClusterKey};
+use crate::config::settings::{AtRest, ClusterKey};
 use crate::config::source::text;
 
-/// Derives the keys from the cluster's own: no two uses share a key.
-const FROM_CLUSTER: &str = "quorate 2026-11 terraform state at rest, from the key of the cluster";
 /// Most keys of one file: a rotation needs two.
 const KEYS_MAX: usize = 16;
 
-/// `None`: state is kept as it is.
+/// `None`: everything is kept as it is.
 pub(super) fn at_rest(
     raw: &Spanned<RawAtRest>,
     cluster: &[ClusterKey],
-    mode: LeadershipMode,
     world: &World<'_>,
     problems: &mut Problems,
-) -> Option<AtRestKeys> {
+) -> Option<AtRest> {
     let seals = raw.value.enabled.as_ref().is_none_or(|enabled| enabled.value);
-    if mode == LeadershipMode::Alive {
-        let message = "`at_rest` has no effect with `leadership = \"alive\"`: the agents keep no state then";
-        problems.add(Diagnostic::warning(message).at(&raw.key, "not used"));
-        return None;
-    }
     if let Some(file) = &raw.value.key_file {
         return from_file(file, seals, world, problems);
     }
@@ -41,12 +32,11 @@ pub(super) fn at_rest(
         problems.add(Diagnostic::error(message).at(&raw.key, "no `key_file` here, and no `encrypt_file`").help(help));
         return None;
     }
-    let keys = cluster.iter().map(|key| blake3::derive_key(FROM_CLUSTER, key.bytes())).collect();
-    Some(AtRestKeys::new(keys, seals))
+    Some(AtRest::new(None, seals))
 }
 
 /// A key a line; the first seals.
-fn from_file(file: &Spanned<String>, seals: bool, world: &World<'_>, problems: &mut Problems) -> Option<AtRestKeys> {
+fn from_file(file: &Spanned<String>, seals: bool, world: &World<'_>, problems: &mut Problems) -> Option<AtRest> {
     let mut unread = Problems::default();
     let Some(text) = text(Path::new(&file.value), &world.path(&file.value), &mut unread) else {
         let why = unread.into_sorted().first().map_or_else(String::new, |it| it.message.clone());
@@ -71,5 +61,5 @@ fn from_file(file: &Spanned<String>, seals: bool, world: &World<'_>, problems: &
         problems.add(Diagnostic::error(message).at(&file.span, "this file").help("make one with `quorate keygen`"));
         return None;
     }
-    Some(AtRestKeys::new(keys, seals))
+    Some(AtRest::new(Some(keys), seals))
 }

@@ -67,7 +67,7 @@ pub(super) fn high_availability(raw: &RawRoot, world: &World<'_>, problems: &mut
     };
     let at_rest = cluster.and_then(|cluster| cluster.value.at_rest.as_ref());
     Some(HighAvailability {
-        at_rest: at_rest.and_then(|raw| at_rest::at_rest(raw, &keys, mode, world, problems)),
+        at_rest: at_rest.and_then(|raw| at_rest::at_rest(raw, &keys, world, problems)),
         cluster: crate::cluster::Settings {
             name,
             expect,

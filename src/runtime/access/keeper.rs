@@ -11,6 +11,7 @@ use tracing::info;
 use super::{Gate, Registers, TOKEN, now, records};
 use crate::access::{Identity, Record, Role, Secret};
 use crate::cluster::leadership::Lease;
+use crate::runtime::at_rest::Unreadable;
 use crate::runtime::clock;
 use crate::runtime::core::ProposeError;
 use crate::runtime::handle::Caller;
@@ -69,6 +70,12 @@ pub enum KeepError {
         "leadership ended before the change was acknowledged; whether it took effect is unknown: see `quorate token list`"
     )]
     Lost,
+}
+
+impl From<Unreadable> for KeepError {
+    fn from(why: Unreadable) -> Self {
+        Self::Conflict(why.to_string())
+    }
 }
 
 impl From<ProposeError> for KeepError {
@@ -149,10 +156,10 @@ impl Gate {
         let (registers, epoch) = self.may_change()?;
         let mut known = registers.turn.lock().await;
         for key in &once {
-            let Some(done) = registers.replica.get(key).await else { continue };
+            let Some(done) = registers.replica.get(key).await? else { continue };
             return Err(KeepError::Conflict(done_before(&done)));
         }
-        let tokens = records(registers.replica.list(TOKEN).await);
+        let tokens = records(registers.replica.list(TOKEN).await?);
         if tokens.len() >= TOKENS_MAX {
             let why = format!("there are {TOKENS_MAX} tokens, which is the most: revoke some");
             return Err(KeepError::Conflict(why));
@@ -174,7 +181,7 @@ impl Gate {
     pub async fn revoke(&self, accessor: &str, by: &Caller) -> Result<(), KeepError> {
         let (registers, epoch) = self.may_change()?;
         let mut known = registers.turn.lock().await;
-        let tokens = records(registers.replica.list(TOKEN).await);
+        let tokens = records(registers.replica.list(TOKEN).await?);
         if !tokens.contains_key(accessor) {
             return Err(KeepError::Unknown(accessor.to_owned()));
         }
@@ -190,7 +197,7 @@ impl Gate {
     pub async fn rotate(&self, accessor: &str, by: &Caller) -> Result<Made, KeepError> {
         let (registers, epoch) = self.may_change()?;
         let mut known = registers.turn.lock().await;
-        let tokens = records(registers.replica.list(TOKEN).await);
+        let tokens = records(registers.replica.list(TOKEN).await?);
         let old = tokens.get(accessor).filter(|record| !record.is_expired(now()));
         let old = old.ok_or_else(|| KeepError::Unknown(accessor.to_owned()))?;
         let secret = Secret::new(random());
@@ -206,7 +213,7 @@ impl Gate {
     pub(super) async fn write_sweep(&self, used: BTreeMap<String, i64>) -> Result<usize, KeepError> {
         let (registers, epoch) = self.may_change()?;
         let mut known = registers.turn.lock().await;
-        let mut tokens = records(registers.replica.list(TOKEN).await);
+        let mut tokens = records(registers.replica.list(TOKEN).await?);
         let now = now();
         let mut entries = Vec::new();
         for (accessor, hour) in used {

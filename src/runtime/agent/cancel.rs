@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::changes::Reply;
 use super::cycle::Loop;
 use super::roster::acknowledged;
+use crate::runtime::at_rest::Unreadable;
 use crate::runtime::clock;
 use crate::runtime::handle::{Caller, CancelledReport, ChangeError};
 use crate::runtime::history::{ASKED_PREFIX, CANCELLED_PREFIX};
@@ -90,8 +91,11 @@ fn moment(micros: i64) -> DateTime<Local> {
 }
 
 /// By task, the cancelled runs that nothing has followed. `newest`: the newest run of each task in the journal.
-pub(super) async fn cancelled(replica: &Replica, newest: &BTreeMap<String, Uuid>) -> BTreeMap<String, CancelledRun> {
-    counting(replica.list(CANCELLED_PREFIX).await, newest)
+pub(super) async fn cancelled(
+    replica: &Replica,
+    newest: &BTreeMap<String, Uuid>,
+) -> Result<BTreeMap<String, CancelledRun>, Unreadable> {
+    Ok(counting(replica.list(CANCELLED_PREFIX).await?, newest))
 }
 
 fn counting(found: Vec<(String, Vec<u8>)>, newest: &BTreeMap<String, Uuid>) -> BTreeMap<String, CancelledRun> {

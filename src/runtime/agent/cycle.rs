@@ -27,6 +27,7 @@ use crate::cluster::{Event, View};
 use crate::guardian::{self, Datagram, Guardian, OnDeath};
 use crate::roster::{Differs, Roster};
 use crate::runtime::access::Gate;
+use crate::runtime::at_rest::Unreadable;
 use crate::runtime::control::Control;
 use crate::runtime::core::{Command, Datagrams, LastWords, Notice};
 use crate::runtime::handle::{ChangeError, ClusterSnapshot, Health, Plan, ReloadReport, Request, TasksSnapshot};
@@ -70,6 +71,8 @@ pub(super) struct Queues {
 pub(super) enum Internal {
     /// What a new leader found on its majority.
     Recovered(Box<Recovered>),
+    /// It has no key for something of that.
+    Unreadable(Epoch, Unreadable),
     /// What was tried out has ended.
     Tried(Box<Tried>),
     /// What is kept of this task is on a majority, or will not be.
@@ -95,6 +98,8 @@ pub(super) struct Loop {
     /// Which tasks there are.
     pub(super) roster: Roster,
     pub(super) replica: Replica,
+    /// Why this agent cannot read what the cluster keeps, and so never leads again.
+    pub(super) unreadable: Option<String>,
     pub(super) gate: Arc<Gate>,
     /// Takes changes of the tasks to a majority.
     pub(super) writer: Writer,
@@ -193,6 +198,11 @@ impl Loop {
                 Some((run, carried)) = queues.finished.recv() => self.run_over(run, carried).await,
                 Some(result) = queues.internal.recv() => match result {
                     Internal::Recovered(found) => self.recovered(*found),
+                    Internal::Unreadable(epoch, why) => {
+                        if let Some(fatal) = self.cannot_read(epoch, &why).await {
+                            return self.end(Err(fatal)).await;
+                        }
+                    }
                     Internal::Kept(task, is_kept) => self.kept_on_majority(&task, is_kept),
                     Internal::RunEnded(ended) => self.run_ended(*ended).await,
                     Internal::Tried(tried) => {
@@ -242,8 +252,10 @@ impl Loop {
 
     pub(super) async fn notice(&mut self, notice: Notice) -> Option<String> {
         match notice {
-            Notice::Led { lease, journal, released } => {
+            Notice::Led { lease, journal, keyring, released } => {
                 story::tell(&Event::LeaseGained(lease));
+                // Before anything is read or written under this lease.
+                self.learn_keys(keyring);
                 self.lead(lease, &journal, &released);
             }
             Notice::Event(event) => {
@@ -281,15 +293,6 @@ impl Loop {
             Notice::Left => {}
         }
         None
-    }
-
-    /// Tells the others when nothing of a lost epoch runs any more: whoever leads then need not wait for it.
-    pub(super) async fn check_lost(&mut self) {
-        if self.running.is_empty()
-            && let Some(epoch) = self.lost.take()
-        {
-            self.command(Command::RunsEnded(epoch)).await;
-        }
     }
 
     fn disk_is_full(&mut self, why: Option<String>) {
@@ -367,7 +370,7 @@ impl Loop {
 
     /// Shows the faces what is now.
     pub(super) fn publish(&mut self) {
-        let view = self.views.borrow().clone();
+        let view = self.shown_view();
         let leading = self.leads().is_some();
         self.metrics.observe_view(&view, leading);
         self.cluster.send_replace(self.chronicle.snapshot(&view, leading));

@@ -53,6 +53,15 @@ impl Loop {
         }
     }
 
+    /// Tells the others when nothing of a lost epoch runs any more: whoever leads then need not wait for it.
+    pub(super) async fn check_lost(&mut self) {
+        if self.running.is_empty()
+            && let Some(epoch) = self.lost.take()
+        {
+            self.command(Command::RunsEnded(epoch)).await;
+        }
+    }
+
     pub(super) async fn begin_stop(&mut self) {
         info!("stopping: leadership is handed over first");
         self.stopping = Some(Stopping { until: Duration::MAX, said_goodbye: false });

@@ -5,13 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_proto::{Epoch, MemberId, codec};
-use tokio::sync::oneshot;
 use tracing::info;
 
 use super::cycle::Loop;
-use crate::cluster::leadership::Lease;
 use crate::runtime::clock;
-use crate::runtime::core::Command;
 use crate::runtime::journal::{self, Entered, Unfinished};
 
 /// One of them.
@@ -69,7 +66,8 @@ impl Loop {
         if self.interrupted.is_empty() {
             return;
         }
-        let Some(epoch) = self.lease.borrow().as_ref().map(Lease::epoch) else { return };
+        // Before the records are read it is not known which tasks there are: the entry of one would be taken away.
+        let Some(epoch) = self.leads() else { return };
         let now = clock::now().mono;
         let (over, open) = std::mem::take(&mut self.interrupted).into_iter().partition(|(_, it)| it.until <= now);
         self.interrupted = open;
@@ -79,8 +77,8 @@ impl Loop {
             let forgotten = (!self.roster.has(&task)).then(|| journal::forget(&task));
             let entries = forgotten.or_else(|| closed.entry(&task)).into_iter().collect();
             // Refused or lost: the next leader finds it again.
-            let (reply, _) = oneshot::channel();
-            self.command(Command::Propose(epoch, entries, reply)).await;
+            let (command, _) = self.replica.proposal(epoch, entries);
+            self.command(command).await;
         }
     }
 }

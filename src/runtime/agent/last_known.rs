@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::cycle::Loop;
 use super::roster::{TASK, kept, records};
 use crate::roster::Roster;
+use crate::runtime::at_rest::Unreadable;
 use crate::runtime::handle::{LastKnown, TasksSnapshot};
 use crate::runtime::journal::Entered;
 use crate::runtime::replica::Replica;
@@ -19,10 +20,13 @@ use crate::task::{self, Kept, Tasks};
 
 impl Loop {
     /// Reads the registers, off this loop.
-    pub(super) fn tell_last_known(&self, reply: oneshot::Sender<LastKnown>) {
+    pub(super) fn tell_last_known(&self, reply: oneshot::Sender<Result<LastKnown, String>>) {
         let (replica, roster) = (self.replica.clone(), self.roster.clone());
         let (current, began) = self.chronicle.current_until();
-        tokio::spawn(async move { drop(reply.send(last_known(&replica, roster, current, began).await)) });
+        tokio::spawn(async move {
+            let known = last_known(&replica, roster, current, began).await;
+            drop(reply.send(known.map_err(|why| why.to_string())));
+        });
     }
 }
 
@@ -32,11 +36,11 @@ async fn last_known(
     mut roster: Roster,
     current: Option<DateTime<Utc>>,
     began: DateTime<Utc>,
-) -> LastKnown {
-    roster.set_records(records(replica.list(TASK).await));
-    let kept = kept(replica).await;
+) -> Result<LastKnown, Unreadable> {
+    roster.set_records(records(replica.list(TASK).await?));
+    let kept = kept(replica).await?;
     let since = current.unwrap_or_else(|| newest(&kept).map_or(began, |newest| newest.min(began)));
-    let under_way = under_way(replica.list("run/").await);
+    let under_way = under_way(replica.list("run/").await?);
     let (specs, changed) = (roster.tasks(), super::roster::changed(&roster));
     // No run is decided here, so nothing is drawn from this seed.
     let mut tasks = Tasks::new(specs.clone(), task::Settings::default(), [0; 32]);
@@ -44,7 +48,7 @@ async fn last_known(
     let reports = tasks.reports(|_| None).into_iter();
     let reports = reports.map(|report| Arc::new(waiting(Arc::unwrap_or_clone(report), &under_way))).collect();
     let specs = specs.into_iter().map(Arc::new).collect();
-    LastKnown { tasks: TasksSnapshot { tasks: reports, specs, changed, ..TasksSnapshot::default() }, since }
+    Ok(LastKnown { tasks: TasksSnapshot { tasks: reports, specs, changed, ..TasksSnapshot::default() }, since })
 }
 
 /// When the newest run ended that is known here: the registers were current then.

@@ -73,7 +73,7 @@ impl Loop {
 
     /// Follower to leader, over the sealed control connection.
     pub(super) fn forward(&self, request: ApiRequest, reply: oneshot::Sender<Result<ApiResponse, ForwardError>>) {
-        let view = self.views.borrow().clone();
+        let view = self.shown_view();
         let leader = view.members.iter().find(|m| m.leader && m.id != self.me);
         let Some(leader) = leader.cloned() else {
             let why = if view.reason.is_empty() { "leadership is changing".to_owned() } else { view.reason.clone() };

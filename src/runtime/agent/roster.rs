@@ -10,7 +10,7 @@ use std::time::Duration;
 use quorate_proto::message::Entry;
 use quorate_proto::{Epoch, MemberId};
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
 use super::asked::asked;
@@ -18,9 +18,10 @@ use super::cancel::cancelled;
 use super::cycle::{Internal, Loop};
 use super::writer::Then;
 use crate::roster::{Changed, Difference, Differs, Record, Roster, Write};
+use crate::runtime::at_rest::Unreadable;
 use crate::runtime::core::ProposeError;
 use crate::runtime::handle::{ApiRequest, Caller, ChangeError, ReloadReport};
-use crate::runtime::replica::Replica;
+use crate::runtime::replica::{Replica, keep_sealed};
 use crate::runtime::settings::{Mode, Reloaded};
 use crate::runtime::{clock, history, journal};
 use crate::task::{CancelledRun, Kept};
@@ -60,15 +61,24 @@ pub(super) fn records(found: Vec<(String, Vec<u8>)>) -> BTreeMap<String, Record>
 }
 
 /// What was kept of each task's runs.
-pub(super) async fn kept(replica: &Replica) -> BTreeMap<String, Kept> {
-    let newest = replica.list(history::PREFIX).await;
-    let mut others: BTreeMap<String, Vec<u8>> = replica.list(history::OLDER_PREFIX).await.into_iter().collect();
-    others.extend(replica.list(history::APPLIED_PREFIX).await);
+pub(super) async fn kept(replica: &Replica) -> Result<BTreeMap<String, Kept>, Unreadable> {
+    let newest = replica.list(history::PREFIX).await?;
+    let mut others: BTreeMap<String, Vec<u8>> = replica.list(history::OLDER_PREFIX).await?.into_iter().collect();
+    others.extend(replica.list(history::APPLIED_PREFIX).await?);
     let kept = newest.into_iter().filter_map(|(key, value)| {
         let task = key.strip_prefix(history::PREFIX)?;
         Some((task.to_owned(), history::read(task, &value, &others)))
     });
-    kept.collect()
+    Ok(kept.collect())
+}
+
+/// What is kept of tasks, as a new leader needs it. All of it or nothing: with less it would do the wrong things.
+async fn found(
+    replica: &Replica,
+    newest: &BTreeMap<String, Uuid>,
+) -> Result<(BTreeMap<String, Record>, BTreeMap<String, Kept>, BTreeMap<String, CancelledRun>), Unreadable> {
+    let records = records(replica.list(TASK).await?);
+    Ok((records, kept(replica).await?, cancelled(replica, newest).await?))
 }
 
 fn entry(write: &Write) -> Entry {
@@ -90,12 +100,14 @@ impl Loop {
         tokio::spawn(async move {
             // What was revoked under the leader before is not taken by this one.
             gate.refresh().await;
-            let records = records(replica.list(TASK).await);
-            let kept = kept(&replica).await;
             let asked = asked(&replica).await;
-            let cancelled = cancelled(&replica, &newest).await;
-            let found = Recovered { epoch, unfinished, records, kept, interrupted, asked, cancelled };
-            drop(internal.send(Internal::Recovered(Box::new(found))));
+            let recovered = found(&replica, &newest).await.map(|(records, kept, cancelled)| {
+                Box::new(Recovered { epoch, unfinished, records, kept, interrupted, asked, cancelled })
+            });
+            drop(internal.send(match recovered {
+                Ok(recovered) => Internal::Recovered(recovered),
+                Err(why) => Internal::Unreadable(epoch, why),
+            }));
         });
     }
 
@@ -125,7 +137,7 @@ impl Loop {
         self.keep(found.epoch, &writes, None);
         self.differences.clear();
         if self.mode == Mode::Daemon {
-            self.runner.seal_states_anew();
+            tokio::spawn(keep_sealed(self.replica.clone(), found.epoch));
             self.watch();
             self.prepare_disabled();
         }
@@ -234,7 +246,18 @@ impl Loop {
         let (replica, control, me) = (self.replica.clone(), self.control.clone(), self.me.clone());
         let mut roster = self.roster.clone();
         tokio::spawn(async move {
-            roster.set_records(records(replica.list(TASK).await));
+            let kept = match replica.list(TASK).await {
+                Ok(kept) => kept,
+                Err(why) => {
+                    // What the leader's files say is not known here; told again at the next comparison.
+                    debug!(%why, "the files are not compared with the leader's");
+                    if let Some((Some(reply), _)) = asked {
+                        drop(reply.send(Err(format!("the configuration is read again, but {why}"))));
+                    }
+                    return;
+                }
+            };
+            roster.set_records(records(kept));
             let differs = roster.differences();
             if let Some((Some(reply), needs_restart)) = asked {
                 let report = ReloadReport {

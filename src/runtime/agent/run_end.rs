@@ -5,11 +5,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use quorate_proto::message::Entry;
-use tokio::sync::oneshot;
 
 use super::cycle::{Internal, Loop};
 use crate::runtime::clock;
-use crate::runtime::core::{Command, ProposeError};
 use crate::runtime::history::{self, ASKED_PREFIX};
 use crate::runtime::journal;
 use crate::runtime::runs::Carried;
@@ -60,11 +58,11 @@ impl Loop {
             }
             ended.written = Some(Written { count: kept.count, newest: kept.events.front().cloned(), keeps_promise });
         }
-        let (reply, answer) = oneshot::channel();
-        self.command(Command::Propose(end.epoch, entries, reply)).await;
+        let (command, outcome) = self.replica.proposal(end.epoch, entries);
+        self.command(command).await;
         let internal = self.internal.clone();
         tokio::spawn(async move {
-            let journalled = answer.await.unwrap_or(Err(ProposeError::Unknown));
+            let journalled = outcome.await;
             ended.written = ended.written.filter(|_| journalled.is_ok());
             ended.outcome = journal::outcome(ended.outcome, journalled);
             drop(internal.send(Internal::RunEnded(Box::new(ended))));

@@ -67,12 +67,13 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::at_rest::AtRest;
     use crate::runtime::core::Command;
 
     #[tokio::test]
     async fn a_write_begins_when_the_one_before_it_has_ended() {
         let (commands, mut core) = mpsc::channel(8);
-        let writer = Writer::new(Replica::new(commands));
+        let writer = Writer::new(Replica::new(commands, AtRest::off()));
         let (then, told) = oneshot::channel();
         writer.write(Epoch(1), vec![Entry::new("task/a", Some(b"old".to_vec()))], None);
         writer.write(Epoch(1), vec![Entry::new("task/a", None)], Some(then));

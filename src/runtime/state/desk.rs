@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_proto::at_rest::Keys;
 use quorate_proto::codec;
 use tokio::sync::watch;
-use tracing::{error, info};
 
 use super::{Keeper, Led};
 use crate::cluster::View;
@@ -15,7 +13,7 @@ use crate::runtime::clock;
 use crate::runtime::control::Control;
 use crate::runtime::handle::{ApiRequest, ApiResponse, Caller};
 use crate::runtime::replica::Replica;
-use crate::state::{self, Answering, Leadership, Request, StateAnswer, StateCall, StateService};
+use crate::state::{Answering, Leadership, StateAnswer, StateCall, StateService};
 
 /// Path on which an agent asks the leader. Only over the control connection.
 pub const PATH: &str = "/internal/state";
@@ -39,7 +37,6 @@ impl Desk {
         lease: watch::Receiver<Option<Lease>>,
         views: watch::Receiver<Arc<View>>,
         control: Control,
-        at_rest: Keys,
     ) -> Self {
         let (mode, me) = {
             let view = views.borrow();
@@ -50,28 +47,12 @@ impl Desk {
             let lease = lease.filter(|lease| lease.is_live(Duration::ZERO, clock::now()))?;
             Some(Leadership { leader: me.clone(), epoch: lease.epoch() })
         });
-        Self { keeper: Keeper::new(Led { replica, leading }, mode).sealing(at_rest), views, control }
+        Self { keeper: Keeper::new(Led { replica, leading }, mode), views, control }
     }
 
-    /// See [`Keeper::seal_anew`]; says what came of it.
-    pub async fn seal_anew(&self) {
-        let (written, unread) = self.keeper.seal_anew().await;
-        if written > 0 {
-            info!(written, "kept Terraform states were written anew, as at_rest asks for");
-        }
-        for why in unread {
-            error!("{why}");
-        }
-    }
-
-    /// Whether the current state of a task can be read at all by the leader, who this agent should be; why not, for people.
+    /// See [`Keeper::can_be_read`].
     pub async fn can_be_read(&self, task: &str) -> Result<(), String> {
-        let request = Request::Get { version: None };
-        let call = StateCall { task: task.to_owned(), caller: state::Caller::Operator, request };
-        match self.keeper.handle(call).await {
-            StateAnswer::Broken(why) => Err(why),
-            _ => Ok(()),
-        }
+        self.keeper.can_be_read(task).await
     }
 
     /// Answers what another agent asks this one, as the leader. Never asks further: a request makes one hop.
