@@ -338,6 +338,7 @@ fn runtime_settings(
         take_over_all: settings.cluster.as_ref().is_some_and(|ha| ha.take_over_all),
         at_rest,
         max_parallel: usize::from(settings.max_parallel),
+        runs: settings.runs,
         reload,
         objects: Arc::new(objects),
         id: settings.id,

@@ -20,7 +20,7 @@ use crate::task::report::TaskReport;
 const CONSUL_TOKEN: &str = "x-consul-token";
 
 /// What stands in place of what a run said.
-const HIDDEN: &str = "(what a run says is shown to callers with the role operate)";
+pub(super) const HIDDEN: &str = "(what a run says is shown to callers with the role operate)";
 
 /// Why a request is not answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Refused {
 
     pub(super) fn answer(&self, path: &str, request_id: &str) -> Answer {
         let retry_after = if let Self::Locked(left) = self { Some(*left) } else { None };
-        Answer { response: self.response(path, request_id), retry_after, stale: None }
+        Answer { response: self.response(path, request_id), retry_after, stale: None, rest: None }
     }
 
     fn wrong_token(why: &str) -> Self {

@@ -3,7 +3,7 @@
 //! Three kinds of paths, told apart in `routes`:
 //!
 //! - *views* (`/v1/status/cluster`, `/v1/cluster`, `/livez`, `/leader`, ...): every agent answers from what it sees;
-//! - *task requests* (`/v1/status`, `/v1/status/tasks`, `/v1/tasks`, `/v1/cluster/tasks`, step-down): only the leader
+//! - *task requests* (`/v1/status`, `/v1/status/tasks`, `/v1/tasks`, `/v1/runs`, `/v1/cluster/tasks`, step-down): only the leader
 //!   answers, through [`answer`]; a follower sends them on (`forward`);
 //! - *commands to this very agent* (`/v1/cluster/leave`).
 //!
@@ -27,6 +27,7 @@ mod cluster;
 mod connections;
 mod create;
 mod error;
+mod follow;
 mod forward;
 mod fuzzing;
 mod guard;
@@ -39,6 +40,7 @@ mod readiness;
 mod reload;
 pub mod reply;
 mod routes;
+mod runs;
 mod schema;
 mod server;
 mod stale;

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 mod access;
+mod runs;
 
 pub use self::access::{AccessNow, TokenGrant, TokenMade, TokenRevoked, TokenSelf, TokenShown, TokenText, Tokens};
+pub use self::runs::{LogPiece, LogShown, RunShown, RunText, Runs};
 pub use crate::roster::Differs;
 use crate::state::Summary;
 

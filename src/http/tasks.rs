@@ -17,7 +17,7 @@ use super::reply::{
     TaskSummary, TasksNow,
 };
 use super::state::{self, is_state_path};
-use super::{access, cancel, create, forward, keyring, limits, patch, reload, stale, tokens};
+use super::{access, cancel, create, forward, keyring, limits, patch, reload, runs, stale, tokens};
 use crate::roster::Changed;
 use crate::runtime::access::USED_PATH;
 use crate::runtime::agent::roster::DIFFERENCES_PATH;
@@ -68,6 +68,7 @@ pub(super) fn is_task_path(path: &str) -> bool {
         || super::state::is_state_path(path)
         || tokens::is_token_path(path)
         || super::keyring::is_keyring_path(path)
+        || runs::is_run_path(path)
         || path.starts_with("/v1/status/tasks/")
         || path.starts_with("/v1/tasks/")
 }
@@ -110,6 +111,11 @@ pub async fn answer(handle: &Handle, mut request: ApiRequest) -> ApiResponse {
     }
     if let Some(response) = read(handle, &call, &cluster, &access::visible(&tasks, &grants), None) {
         return response;
+    }
+    if runs::is_run_path(call.path) {
+        let tasks = access::visible(&tasks, &grants);
+        let known = runs::Known { handle, cluster: &cluster, tasks: &tasks, grants: &grants, stale: None };
+        return runs::answer(&known, &call).await;
     }
     match (call.method, call.path) {
         (_, "/v1/status") => call.unsupported("overallStatus", "GET"),

@@ -38,10 +38,11 @@ use super::control::{self, Control};
 use super::core::{Core, ToldRing};
 use super::handle::{Forwarded, Handle, Health, MetricsText, TasksSnapshot};
 use super::keyring::{self, Keys};
+use super::logs::{self, Keeper};
 use super::metrics::Metrics;
 use super::replica::Replica;
 use super::runs::{Exits, Known, Leashes, Runner, StateOfRuns, Underway};
-use super::settings::Settings;
+use super::settings::{Mode, Settings};
 use super::snapshot::Chronicle;
 use super::state::RunCredentials;
 use super::state::desk::Desk;
@@ -276,6 +277,16 @@ impl Agent {
             control.clone(),
         );
         let credentials = RunCredentials::new(settings.id.clone());
+        // Where no majority keeps registers, logs stay with the agent that ran; and one that ends with its runs keeps none.
+        let keeps_logs = settings.mode == Mode::Daemon && settings.cluster.mode == LeadershipMode::Quorum;
+        let logs = Keeper::start(
+            settings.runs,
+            keeps_logs.then(|| Replica::new(commands.clone())),
+            settings.at_rest.clone(),
+            lease_tx.subscribe(),
+            tasks_tx.subscribe(),
+        );
+        let log_desk = logs::Desk::new(logs.clone(), Replica::new(commands.clone()), settings.at_rest.clone());
         let (runs_heard_at, state_address) = watch::channel(None);
         let runner = Arc::new(Runner {
             me: settings.id.clone(),
@@ -294,6 +305,7 @@ impl Agent {
             caches: crate::terraform::Caches::default(),
             called: crate::terraform::handler::Called::default(),
             metrics: metrics.clone(),
+            logs,
             state: StateOfRuns {
                 kept: keeps_state,
                 clustered: settings.network.is_some(),
@@ -383,6 +395,7 @@ impl Agent {
             health: health_rx,
             requests,
             state: Some(desk.clone()),
+            logs: Some(Arc::new(log_desk)),
             keyring: Some(Arc::new(keyring)),
             objects: settings.objects,
             metrics,

@@ -9,8 +9,8 @@ use quorate_proto::MemberId;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::access::Gate;
-use super::keyring;
 use super::state::desk::Desk;
+use super::{keyring, logs};
 use crate::access::Identity;
 use crate::cluster::View;
 use crate::roster::{self, Differs};
@@ -407,6 +407,8 @@ pub struct Handle {
     pub requests: mpsc::Sender<Request>,
     /// Terraform state that the cluster keeps; `None`: it keeps none.
     pub state: Option<Arc<Desk>>,
+    /// Runs and their logs.
+    pub logs: Option<Arc<logs::Desk>>,
     /// The keys of the cluster's traffic.
     pub keyring: Option<Arc<keyring::Desk>>,
     /// Task objects of the API to definitions and back.

@@ -17,6 +17,7 @@ pub mod handle;
 mod history;
 pub mod journal;
 pub mod keyring;
+pub mod logs;
 pub mod metrics;
 pub mod persist;
 pub mod replica;
