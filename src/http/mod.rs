@@ -27,6 +27,7 @@ mod cluster;
 mod connections;
 mod create;
 mod error;
+mod events;
 mod follow;
 mod forward;
 mod fuzzing;

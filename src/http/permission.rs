@@ -111,6 +111,7 @@ mod tests {
         ("DELETE", "/v1/tasks/{name}", "admin task"),
         ("POST", "/v1/tasks/{name}/run", "operate task"),
         ("POST", "/v1/tasks/{name}/cancel", "operate task"),
+        ("GET", "/v1/events", "read any"),
         ("GET", "/v1/runs", "read any"),
         ("GET", "/v1/runs/{run}", "read any"),
         ("GET", "/v1/runs/{run}/log", "operate any"),

@@ -215,6 +215,7 @@ pub(super) fn pattern(path: &str) -> &'static str {
         "/metrics" => "/metrics",
         "/openapi.json" => "/openapi.json",
         "/v1/runs" => "/v1/runs",
+        "/v1/events" => "/v1/events",
         _ if runs::log_of(path).is_some() => "/v1/runs/{run}/log",
         _ if runs::is_run_path(path) => "/v1/runs/{run}",
         _ if path.starts_with("/v1/status/tasks/") => "/v1/status/tasks/{name}",

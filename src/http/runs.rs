@@ -12,7 +12,7 @@ use super::cluster::form_pairs;
 use super::error::{Shape, json};
 use super::reply::{LogPiece, LogShown, RunShown, RunText, Runs};
 use super::tasks::{Call, nanos};
-use super::{access, stale};
+use super::{access, events, stale};
 use crate::access::{Grants, Role};
 use crate::runtime::handle::{ApiResponse, ClusterSnapshot, Handle, TasksSnapshot};
 use crate::runtime::logs::{Desk, LogState, NoLog};
@@ -31,6 +31,11 @@ pub(super) fn is_run_path(path: &str) -> bool {
     path == PATH || path.starts_with("/v1/runs/")
 }
 
+/// Whether the leader answers here: the same, and what happens.
+pub(super) fn is_about_runs(path: &str) -> bool {
+    is_run_path(path) || path == events::PATH
+}
+
 /// The run of a path of a log.
 pub(super) fn log_of(path: &str) -> Option<&str> {
     path.strip_prefix("/v1/runs/")?.strip_suffix("/log")
@@ -45,6 +50,19 @@ pub(super) struct Known<'a> {
     pub(super) grants: &'a Grants,
     /// The tasks are no leader's, but were known until then.
     pub(super) stale: Option<DateTime<Utc>>,
+}
+
+/// Answers as the leader.
+pub(super) async fn as_leader(
+    handle: &Handle,
+    call: &Call<'_>,
+    cluster: &ClusterSnapshot,
+    tasks: &TasksSnapshot,
+    grants: &Grants,
+) -> ApiResponse {
+    let tasks = access::visible(tasks, grants);
+    let known = Known { handle, cluster, tasks: &tasks, grants, stale: None };
+    if call.path == events::PATH { events::answer(&known, call) } else { answer(&known, call).await }
 }
 
 /// Answers a request about runs.
@@ -181,6 +199,7 @@ async fn log(known: &Known<'_>, call: &Call<'_>, id: Uuid) -> ApiResponse {
                 left_out: piece.left_out,
                 text: piece.text,
                 next: piece.next,
+                bytes: piece.whole,
                 over,
                 request_id: call.request_id.to_owned(),
             };
@@ -216,7 +235,7 @@ fn empty(id: Uuid, task: &str) -> RunShown {
     }
 }
 
-fn active(task: &str, run: &ActiveRun, cluster: &ClusterSnapshot) -> RunShown {
+pub(super) fn active(task: &str, run: &ActiveRun, cluster: &ClusterSnapshot) -> RunShown {
     RunShown {
         state: "running".to_owned(),
         start_time: Some(nanos(run.start_time)),
@@ -228,7 +247,7 @@ fn active(task: &str, run: &ActiveRun, cluster: &ClusterSnapshot) -> RunShown {
 }
 
 /// What a run said is for those who may operate its task.
-fn of_event(task: &str, event: &RunEvent, grants: &Grants) -> RunShown {
+pub(super) fn of_event(task: &str, event: &RunEvent, grants: &Grants) -> RunShown {
     let took = |from: DateTime<Local>, to: DateTime<Local>| u64::try_from((to - from).num_milliseconds()).ok();
     let may_read = grants.allow_task(Role::Operate, task);
     let error = event.error.as_ref().map(|error| if may_read { error.clone() } else { access::HIDDEN.to_owned() });

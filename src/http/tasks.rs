@@ -65,10 +65,10 @@ impl<'a> Call<'a> {
 /// Whether a path is one that only the leader answers.
 pub(super) fn is_task_path(path: &str) -> bool {
     matches!(path, "/v1/status" | "/v1/status/tasks" | "/v1/tasks" | "/v1/cluster/tasks" | "/v1/cluster/step-down")
-        || super::state::is_state_path(path)
+        || is_state_path(path)
         || tokens::is_token_path(path)
-        || super::keyring::is_keyring_path(path)
-        || runs::is_run_path(path)
+        || is_keyring_path(path)
+        || runs::is_about_runs(path)
         || path.starts_with("/v1/status/tasks/")
         || path.starts_with("/v1/tasks/")
 }
@@ -112,10 +112,8 @@ pub async fn answer(handle: &Handle, mut request: ApiRequest) -> ApiResponse {
     if let Some(response) = read(handle, &call, &cluster, &access::visible(&tasks, &grants), None) {
         return response;
     }
-    if runs::is_run_path(call.path) {
-        let tasks = access::visible(&tasks, &grants);
-        let known = runs::Known { handle, cluster: &cluster, tasks: &tasks, grants: &grants, stale: None };
-        return runs::answer(&known, &call).await;
+    if runs::is_about_runs(call.path) {
+        return runs::as_leader(handle, &call, &cluster, &tasks, &grants).await;
     }
     match (call.method, call.path) {
         (_, "/v1/status") => call.unsupported("overallStatus", "GET"),

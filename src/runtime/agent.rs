@@ -36,6 +36,7 @@ use self::cycle::{Loop, Queues};
 use super::access::Gate;
 use super::control::{self, Control};
 use super::core::{Core, ToldRing};
+use super::feed::Feed;
 use super::handle::{Forwarded, Handle, Health, MetricsText, TasksSnapshot};
 use super::keyring::{self, Keys};
 use super::logs::{self, Keeper};
@@ -388,6 +389,8 @@ impl Agent {
             consul: consul_queue,
         };
         let done = tokio::spawn(agent.run(queues));
+        let feed = Arc::new(Feed::default());
+        tokio::spawn(feed.clone().follow(cluster_rx.clone(), tasks_rx.clone()));
         let metrics: Arc<dyn MetricsText> = metrics;
         let handle = Handle {
             cluster: cluster_rx,
@@ -395,6 +398,7 @@ impl Agent {
             health: health_rx,
             requests,
             state: Some(desk.clone()),
+            feed,
             logs: Some(Arc::new(log_desk)),
             keyring: Some(Arc::new(keyring)),
             objects: settings.objects,

@@ -9,6 +9,7 @@ use quorate_proto::MemberId;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::access::Gate;
+use super::feed::Feed;
 use super::state::desk::Desk;
 use super::{keyring, logs};
 use crate::access::Identity;
@@ -407,6 +408,8 @@ pub struct Handle {
     pub requests: mpsc::Sender<Request>,
     /// Terraform state that the cluster keeps; `None`: it keeps none.
     pub state: Option<Arc<Desk>>,
+    /// What has happened lately.
+    pub feed: Arc<Feed>,
     /// Runs and their logs.
     pub logs: Option<Arc<logs::Desk>>,
     /// The keys of the cluster's traffic.

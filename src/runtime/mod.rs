@@ -12,6 +12,7 @@ pub mod clock;
 pub mod control;
 pub mod core;
 pub mod fail_stop;
+pub mod feed;
 pub mod fetch;
 pub mod handle;
 mod history;

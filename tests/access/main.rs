@@ -9,4 +9,5 @@
 mod certificates;
 mod cluster;
 mod harness;
+mod logs;
 mod single;

@@ -83,8 +83,53 @@ pub struct LogPiece {
     pub text: String,
     /// Where the next piece begins.
     pub next: u64,
+    /// Bytes of the whole text by now.
+    pub bytes: u64,
     /// Nothing comes after it.
     pub over: bool,
+    /// Of this answer.
+    pub request_id: String,
+}
+
+/// Something that happened, as `GET /v1/events` tells it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventShown {
+    /// Epoch and number; null: what the agent that was asked tells by itself.
+    pub id: Option<String>,
+    /// `run`, `member` or `leadership`.
+    pub kind: String,
+    /// Of a run `started`, `cancelled` or `ended`; of a member its state, or `removed`; of leadership `gained` or `lost`.
+    pub what: String,
+    /// RFC 3339 in UTC.
+    pub at: String,
+    /// Of which leadership it is told.
+    pub epoch: Option<u64>,
+    /// The task, of a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// The run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunShown>,
+    /// The member, or who leads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// Of a member: its promises count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voter: Option<bool>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// `GET /v1/events?format=json`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventsShown {
+    /// In order.
+    pub events: Vec<EventShown>,
+    /// Some before them are not known any more.
+    pub gap: bool,
+    /// What to ask `after` the next time.
+    pub next: String,
     /// Of this answer.
     pub request_id: String,
 }

@@ -89,6 +89,8 @@ pub struct Piece {
     pub text: String,
     /// Where the next piece begins.
     pub next: u64,
+    /// Bytes of the whole text by now.
+    pub whole: u64,
 }
 
 impl Text {
@@ -150,7 +152,8 @@ impl Text {
     pub(super) fn read(&self, from: u64, max: usize) -> Option<Piece> {
         let (head_end, tail) = self.gap();
         let start = if (head_end..tail).contains(&from) { tail } else { from.min(self.len) };
-        let mut piece = Piece { from: start, left_out: start.saturating_sub(from), text: String::new(), next: start };
+        let (left_out, text) = (start.saturating_sub(from), String::new());
+        let mut piece = Piece { from: start, left_out, text, next: start, whole: self.len };
         let blocks = self.head.iter().chain(&self.tail).filter(|block| block.end() > start);
         for block in blocks {
             if block.offset > piece.next || piece.text.len() >= max {
