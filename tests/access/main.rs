@@ -8,6 +8,7 @@
 #[expect(dead_code, reason = "shared with others that use all of it")]
 mod certificates;
 mod cluster;
+mod events;
 mod harness;
 mod logs;
 mod single;
