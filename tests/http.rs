@@ -30,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 mod access;
 #[path = "http/contract.rs"]
 mod contract;
+#[path = "http/runs.rs"]
+mod runs;
 
 #[test]
 fn cluster_status_is_the_contract_to_the_letter() {
