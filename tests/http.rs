@@ -30,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 mod access;
 #[path = "http/contract.rs"]
 mod contract;
+#[path = "http/runs.rs"]
+mod runs;
 
 #[test]
 fn cluster_status_is_the_contract_to_the_letter() {
@@ -906,7 +908,8 @@ fn handle(snapshot: ClusterSnapshot, gate: Gate) -> (Handle, Ends) {
     let (requests, received) = mpsc::channel(8);
     let (metrics, gate) = (Arc::new(Metrics::new()), Arc::new(gate));
     let objects = Arc::new(Objects);
-    let handle = Handle { cluster, tasks, health, requests, state: None, keyring: None, objects, metrics, gate };
+    let (feed, logs, keyring, state) = (Arc::default(), None, None, None);
+    let handle = Handle { cluster, tasks, health, requests, state, feed, logs, keyring, objects, metrics, gate };
     (handle, (cluster_sender, tasks_sender, health_sender, received))
 }
 

@@ -81,6 +81,30 @@ impl Client {
         self.answer(self.request(Method::GET, path))
     }
 
+    /// An answer that comes bit by bit, for as long as it takes. The inner error is that of `take`, which ends it.
+    pub(super) fn stream(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<std::io::Result<()>, ClientError> {
+        // Nothing that the agent sends for long is no sign of anything: a run may print nothing for hours.
+        let request = self.plain(Method::GET, path);
+        let outcome = self.runtime.block_on(async {
+            let mut response = request.send().await.map_err(Some)?;
+            if !response.status().is_success() {
+                return Ok(Err((response.status(), body(&mut response).await?)));
+            }
+            while let Some(chunk) = response.chunk().await.map_err(Some)? {
+                if let Err(error) = take(&chunk) {
+                    return Ok(Ok(Err(error)));
+                }
+            }
+            Ok(Ok(Ok(())))
+        });
+        let answered = outcome.map_err(|error| self.no_answer(error))?;
+        answered.map_err(|(status, body)| self.refusal(status, &body))
+    }
+
     pub(super) fn post(&self, path: &str) -> Result<Value, ClientError> {
         self.answer(self.request(Method::POST, path).header("content-length", 0))
     }
@@ -113,16 +137,22 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.plain(method, path);
+        match self.patience {
+            Some(patience) => request.timeout(patience),
+            None => request,
+        }
+    }
+
+    /// Without a limit of time.
+    fn plain(&self, method: Method, path: &str) -> RequestBuilder {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         let header = self.token.as_ref().and_then(|token| HeaderValue::try_from(token.bearer()).ok());
         if let Some(mut header) = header {
             header.set_sensitive(true);
             request = request.header(AUTHORIZATION, header);
         }
-        match self.patience {
-            Some(patience) => request.timeout(patience),
-            None => request,
-        }
+        request
     }
 
     fn answer(&self, request: RequestBuilder) -> Result<Value, ClientError> {
@@ -131,19 +161,25 @@ impl Client {
     }
 
     fn read(&self, request: RequestBuilder) -> Result<Vec<u8>, ClientError> {
-        let (status, body) = self.runtime.block_on(whole(request)).map_err(|error| match error {
+        let (status, body) = self.runtime.block_on(whole(request)).map_err(|error| self.no_answer(error))?;
+        if status.is_success() { Ok(body) } else { Err(self.refusal(status, &body)) }
+    }
+
+    /// `None`: it is too large.
+    fn no_answer(&self, error: Option<reqwest::Error>) -> ClientError {
+        match error {
             Some(error) => self.unreachable(&error),
             None => ClientError::Strange(self.shown.clone(), format!("its answer is larger than {ANSWER_MAX} bytes")),
-        })?;
-        if status.is_success() {
-            return Ok(body);
         }
-        let (message, request_id) = match serde_json::from_slice::<Failure>(&body) {
+    }
+
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> ClientError {
+        let (message, request_id) = match serde_json::from_slice::<Failure>(body) {
             Ok(failure) => (failure.error.message, failure.request_id),
-            Err(_) => (super::table::cut(String::from_utf8_lossy(&body).trim(), 300), None),
+            Err(_) => (super::table::cut(String::from_utf8_lossy(body).trim(), 300), None),
         };
         let (message, hint) = (clean_lines(message.trim()), self.hint(status));
-        Err(ClientError::Refusal { status, message, request_id, hint })
+        ClientError::Refusal { status, message, request_id, hint }
     }
 
     /// What to do about a refusal, for whoever is tired.
@@ -191,6 +227,11 @@ impl Client {
 /// Status and body. `Err(None)`: the body is larger than any of ours.
 async fn whole(request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), Option<reqwest::Error>> {
     let mut response = request.send().await.map_err(Some)?;
+    let body = body(&mut response).await?;
+    Ok((response.status(), body))
+}
+
+async fn body(response: &mut reqwest::Response) -> Result<Vec<u8>, Option<reqwest::Error>> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(Some)? {
         if body.len() + chunk.len() > ANSWER_MAX {
@@ -198,7 +239,7 @@ async fn whole(request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), Option<
         }
         body.extend_from_slice(&chunk);
     }
-    Ok((response.status(), body))
+    Ok(body)
 }
 
 /// Of the system's refusal within an error.

@@ -58,6 +58,27 @@ pub(super) fn clean_lines(text: &str) -> String {
     text.lines().map(harmless).collect::<Vec<String>>().join("\n")
 }
 
+/// The same for what programs print: colours and tabs stay, too.
+pub(super) fn clean_shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let length = colour(rest).unwrap_or(c.len_utf8());
+        let (now, later) = rest.split_at(length);
+        let harmless = length > 1 && c == '\x1b' || c == '\n' || c == '\t' || !c.is_control() && !is_format(c);
+        shown.push_str(if harmless { now } else { " " });
+        rest = later;
+    }
+    shown
+}
+
+/// The length of a sequence that only sets colours, at the beginning of a text.
+fn colour(text: &str) -> Option<usize> {
+    let codes = text.strip_prefix("\x1b[")?;
+    let end = codes.find(|c: char| !c.is_ascii_digit() && c != ';').filter(|end| *end <= 16)?;
+    codes[end..].starts_with('m').then_some(end + 3)
+}
+
 /// Invisible characters that turn the direction of text or join lines.
 fn is_format(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -85,6 +106,12 @@ mod tests {
     #[test]
     fn lines_stay_lines() {
         assert_eq!(clean_lines("a\n  + b\x1b[2J\r\n"), "a\n  + b [2J");
+    }
+
+    #[test]
+    fn what_programs_print_keeps_its_colours_and_nothing_else() {
+        let said = "\x1b[1;31mred\x1b[0m\tx\r\n\x1b[2J\x1b]0;title\x07\x1b[";
+        assert_eq!(clean_shown(said), "\x1b[1;31mred\x1b[0m\tx \n [2J ]0;title  [");
     }
 
     #[test]

@@ -102,6 +102,7 @@ fn changed(running: &Settings, now: &Settings) -> Vec<String> {
         ("vault", running.vault != now.vault),
         ("run_env", running.run_env != now.run_env),
         ("max_parallel", running.max_parallel != now.max_parallel),
+        ("runs", running.runs != now.runs),
         ("driver or terraform_provider", running.terraform != now.terraform),
     ];
     let named: Vec<String> =

@@ -3,6 +3,7 @@
 mod ask;
 mod cancel;
 mod create;
+mod logs;
 mod names;
 mod switch;
 
@@ -56,6 +57,9 @@ pub(super) enum TaskCommand {
     /// End the run of a task that is under way; what was triggered behind it still runs
     #[command(override_usage = "quorate task cancel [-help] [options] <task name>")]
     Cancel(cancel::CancelArgs),
+    /// What a run of a task printed, or prints
+    #[command(override_usage = "quorate task logs [-help] [options] <task name>")]
+    Logs(logs::LogsArgs),
 }
 
 /// Flags of `task show`.
@@ -82,6 +86,7 @@ pub(super) fn run(command: TaskCommand, program: Program) -> Result<(), Failure>
         TaskCommand::Delete(args) => switch::delete(&args),
         TaskCommand::Run(args) => switch::run(&args),
         TaskCommand::Cancel(args) => cancel::cancel(&args),
+        TaskCommand::Logs(args) => logs::logs(&args),
     }
     .map_err(|failure| failure.named(program))
 }

@@ -89,6 +89,15 @@ limits {
 #   by_certificate "ci-*"              { role = "operate" tasks = ["web-*"] }
 # }
 
+# What runs print is kept: of each task the newest runs (at most 10,000 of all tasks together), each up to max_size of
+# compressed text (of more, the beginning and the end), for max_age, on a majority of the agents. `quorate task logs` shows it.
+# Secrets that the agent knows are taken out before. keep = 0 keeps nothing beyond the run itself.
+runs {
+  keep     = 100
+  max_size = "1MiB"
+  max_age  = "720h"
+}
+
 # ---- when tasks run
 
 # Triggers of a task are gathered: it runs when none came for `min`, and at the latest `max` after the first. Short is

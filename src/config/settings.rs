@@ -63,6 +63,8 @@ pub struct Settings {
     pub vault: Option<vault::Settings>,
     /// Most runs at a time.
     pub max_parallel: u16,
+    /// What is kept of the logs of runs.
+    pub runs: task::LogBounds,
     /// Which variables of the environment runs see, for all tasks.
     pub run_env: task::spec::RunEnv,
     /// Variables of the environment that are taken as secrets.

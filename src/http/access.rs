@@ -19,7 +19,7 @@ use crate::task::report::TaskReport;
 const CONSUL_TOKEN: &str = "x-consul-token";
 
 /// What stands in place of what a run said.
-const HIDDEN: &str = "(what a run says is shown to callers with the role operate)";
+pub(super) const HIDDEN: &str = "(what a run says is shown to callers with the role operate)";
 
 /// Why a request is not answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Refused {
             Self::Unsettled { retry_after, .. } => *retry_after,
             Self::Unauthenticated(_) | Self::Forbidden(_) => None,
         };
-        Answer { response: self.response(path, request_id), retry_after, stale: None }
+        Answer { response: self.response(path, request_id), retry_after, stale: None, rest: None }
     }
 
     fn wrong_token(why: &str) -> Self {

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::audited::Draft;
 use super::error::Shape;
+use super::follow::Rest;
 use super::tasks::{self, Call, Silence};
 use super::{FollowerRequests, limits, stale};
 use crate::audit::Trail;
@@ -25,12 +26,14 @@ pub(super) struct Answer {
     pub(super) retry_after: Option<Duration>,
     /// It is what this agent knew by itself; current until then.
     pub(super) stale: Option<DateTime<Utc>>,
+    /// The body is only its beginning: this makes the rest.
+    pub(super) rest: Option<Rest>,
 }
 
 impl From<ApiResponse> for Answer {
     fn from(response: ApiResponse) -> Self {
         let retry_after = (response.status == StatusCode::SERVICE_UNAVAILABLE.as_u16()).then_some(RETRY_AFTER);
-        Self { response, retry_after, stale: None }
+        Self { response, retry_after, stale: None, rest: None }
     }
 }
 
@@ -85,6 +88,7 @@ pub(super) async fn send(handle: &Handle, request: ApiRequest) -> Answer {
             response: call.error(StatusCode::SERVICE_UNAVAILABLE, shape, &error.to_string()),
             retry_after: Some(retry_after),
             stale: None,
+            rest: None,
         },
         Ok(Err(error @ ForwardError::TooOld { .. })) => {
             call.error(StatusCode::SERVICE_UNAVAILABLE, shape, &error.to_string()).into()

@@ -116,6 +116,16 @@ pub(super) const READ: Duration = Duration::from_secs(5);
 /// How long a follower waits for the leader: more than [`COMMAND`], so that the leader's own word arrives first.
 pub(super) const FORWARD: Duration = Duration::from_secs(65);
 
+/// How long a stream of a log waits before it looks again: at first, and when nothing comes.
+pub(super) const LOG_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const LOG_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How long a stream of a log outlives the leader that it hears of.
+pub(super) const LOG_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a stream of events says that it is alive, so that what lies between keeps it open.
+pub(super) const STREAM_SIGN: Duration = Duration::from_secs(15);
+
 /// Forwarded requests answered at a time; the others wait in the channel.
 pub(super) const FORWARDED: usize = 32;
 

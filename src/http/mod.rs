@@ -3,7 +3,7 @@
 //! Three kinds of requests, told apart in `routes`:
 //!
 //! - *views* of the cluster: every agent answers from what it sees;
-//! - requests about *what the cluster agreed on* (tasks, Terraform state, tokens, keys): only the leader answers, through
+//! - requests about *what the cluster agreed on* (tasks, runs, Terraform state, tokens, keys): only the leader answers, through
 //!   [`answer`]; a follower sends them on (`forward`);
 //! - *commands to this very agent* (leave, reload).
 //!
@@ -26,6 +26,8 @@ mod cluster;
 mod connections;
 mod create;
 mod error;
+mod events;
+mod follow;
 mod forward;
 mod fuzzing;
 mod guard;
@@ -39,6 +41,7 @@ mod readiness;
 mod reload;
 pub mod reply;
 mod routes;
+mod runs;
 mod schema;
 mod server;
 mod stale;

@@ -45,6 +45,11 @@ pub(super) fn needed(method: &str, path: &str) -> Need {
             },
         };
     }
+    // Of which task a run is, is looked at when it is found.
+    if let Some(rest) = below(path, "/v1/runs") {
+        let role = if rest.ends_with("/log") { operate } else { read };
+        return Need::new(if reads { role } else { admin }, Scope::Any);
+    }
     if let Some(rest) = below(path, "/v1/cluster/state") {
         return match rest.split_once('/') {
             // Which states there are, and their versions.
@@ -104,6 +109,10 @@ mod tests {
         ("DELETE", "/v1/tasks/{name}", "admin task"),
         ("POST", "/v1/tasks/{name}/run", "operate task"),
         ("POST", "/v1/tasks/{name}/cancel", "operate task"),
+        ("GET", "/v1/events", "read any"),
+        ("GET", "/v1/runs", "read any"),
+        ("GET", "/v1/runs/{run}", "read any"),
+        ("GET", "/v1/runs/{run}/log", "operate any"),
         ("POST", "/v1/cluster/step-down", "operate whole"),
         ("POST", "/v1/cluster/leave", "admin whole"),
         ("POST", "/v1/cluster/reload", "admin whole"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
 use super::audited::Draft;
 use super::error::{Shape, error, json, text};
@@ -12,7 +12,9 @@ use super::path::is_plain;
 use super::reply::Left;
 use super::stream::{Busy, Place};
 use super::tasks::{handle_request, is_task_path, no_path};
-use super::{Face, FollowerRequests, access, body, cluster, keyring, limits, readiness, reload, schema, stale};
+use super::{
+    Face, FollowerRequests, access, body, cluster, follow, keyring, limits, readiness, reload, runs, schema, stale,
+};
 use crate::audit::Trail;
 use crate::runtime::handle::{ApiRequest, ApiResponse, Request};
 use crate::runtime::{clock, metrics};
@@ -23,22 +25,27 @@ pub(super) async fn respond(request: HttpRequest, payload: web::Payload, face: w
     let request_id = uuid::Uuid::new_v4().to_string();
     let path = request.path().to_owned();
     let mut draft = Draft::new(&face, &request, &request_id);
-    let answer = dispatch(&request, payload, &face, &request_id, busy.as_ref(), &mut draft).await;
+    let mut answer = dispatch(&request, payload, &face, &request_id, busy.as_ref(), &mut draft).await;
     draft.finish(&answer.response).await;
     face.handle.metrics.http_request(pattern(&path), answer.response.status);
     tracing::debug!(method = %request.method(), path, status = answer.response.status, request_id, "answered");
-    write(answer)
+    let rest = answer.rest.take();
+    let mut builder = write_head(&answer);
+    match rest {
+        Some(rest) => builder.streaming(rest.into_stream(busy)),
+        None => builder.body(answer.response.body),
+    }
 }
 
 async fn dispatch(
-    request: &HttpRequest,
+    http: &HttpRequest,
     payload: web::Payload,
     face: &Face,
     request_id: &str,
     busy: Option<&Busy>,
     draft: &mut Draft,
 ) -> Answer {
-    let path = request.path();
+    let (request, path) = (http, http.path());
     if let Err(why) = face.guard.check(request) {
         return error(StatusCode::FORBIDDEN, Shape::of(path), &why, request_id).into();
     }
@@ -77,10 +84,13 @@ async fn dispatch(
         if let Err(refused) = draft.begin(path, &body).await {
             return refused.into();
         }
-        let changes = !reads(request.method());
+        let changes = !reads(http.method());
         let request = ApiRequest { method, target, body, request_id, caller };
+        let stream = if *http.method() == Method::GET { follow::begin(http, face, &request).await } else { None };
         return if changes {
             to_its_end(face, request, draft.take()).await
+        } else if let Some(answer) = stream {
+            answer
         } else {
             forward::resolve(&face.handle, face.follower_requests, request).await
         };
@@ -205,6 +215,10 @@ pub(super) fn pattern(path: &str) -> &'static str {
         "/leader" => "/leader",
         "/metrics" => "/metrics",
         "/openapi.json" => "/openapi.json",
+        "/v1/runs" => "/v1/runs",
+        "/v1/events" => "/v1/events",
+        _ if runs::log_of(path).is_some() => "/v1/runs/{run}/log",
+        _ if runs::is_run_path(path) => "/v1/runs/{run}",
         _ if path.starts_with("/v1/status/tasks/") => "/v1/status/tasks/{name}",
         _ if path.starts_with("/v1/tasks/") && path.ends_with("/run") => "/v1/tasks/{name}/run",
         _ if path.starts_with("/v1/tasks/") && path.ends_with("/cancel") => "/v1/tasks/{name}/cancel",
@@ -219,8 +233,8 @@ pub(super) fn pattern(path: &str) -> &'static str {
     }
 }
 
-fn write(answer: Answer) -> HttpResponse {
-    let Answer { response, retry_after, stale } = answer;
+fn write_head(answer: &Answer) -> HttpResponseBuilder {
+    let Answer { response, retry_after, stale, rest: _ } = answer;
     // The status and the type of a forwarded answer come from another agent.
     let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let mut builder = HttpResponse::build(status);
@@ -232,10 +246,10 @@ fn write(answer: Answer) -> HttpResponse {
     if status == StatusCode::UNAUTHORIZED {
         builder.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"quorate\""));
     }
-    if let Some(after) = retry_after {
+    if let Some(after) = *retry_after {
         builder.insert_header((header::RETRY_AFTER, whole_seconds(after).to_string()));
     }
-    if let Some(since) = stale {
+    if let Some(since) = *stale {
         builder.insert_header((stale::STALE, "true"));
         builder.insert_header((stale::SINCE, stale::rfc3339(since)));
         let age = (clock::utc() - since).num_seconds().max(0);
@@ -244,7 +258,7 @@ fn write(answer: Answer) -> HttpResponse {
     // Answers are of the moment; and nothing here is a page.
     builder.insert_header((header::CACHE_CONTROL, "no-store"));
     builder.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
-    builder.body(response.body)
+    builder
 }
 
 /// Rounded up: `Retry-After: 0` would make clients spin.

@@ -6,7 +6,7 @@ use tracing::debug;
 
 use super::forward::Answer;
 use super::tasks::{self, Call, handle_request};
-use super::{access, limits};
+use super::{access, limits, runs};
 use crate::runtime::handle::{ApiRequest, Handle, LastKnown, Request};
 
 /// Says that the answer is not the leader's: `true`.
@@ -19,6 +19,7 @@ pub(super) fn is_read(request: &ApiRequest) -> bool {
     let path = request.target.split('?').next().unwrap_or_default();
     let reads = matches!(path, "/v1/status" | "/v1/status/tasks" | "/v1/tasks" | "/v1/cluster/tasks")
         || path.starts_with("/v1/status/tasks/")
+        || runs::is_run_path(path)
         || path.starts_with("/v1/tasks/");
     request.method == "GET" && reads
 }
@@ -39,8 +40,16 @@ pub(super) async fn instead(handle: &Handle, request: &ApiRequest, otherwise: An
     let Ok(grants) = access::admit_request(handle, &mut request) else { return otherwise };
     let cluster = handle.cluster();
     let tasks = access::visible(&tasks, &grants);
-    match tasks::read(handle, &Call::new(&request), &cluster, &tasks, Some(since)) {
-        Some(response) => Answer { response, retry_after: None, stale: Some(since) },
+    let call = Call::new(&request);
+    if runs::is_run_path(call.path) {
+        let known = runs::Known { handle, cluster: &cluster, tasks: &tasks, grants: &grants, stale: Some(since) };
+        let response = runs::answer(&known, &call).await;
+        // What is not here may be with the leader that does not answer.
+        let is_here = response.status == StatusCode::OK.as_u16();
+        return if is_here { Answer { stale: Some(since), ..response.into() } } else { otherwise };
+    }
+    match tasks::read(handle, &call, &cluster, &tasks, Some(since)) {
+        Some(response) => Answer { stale: Some(since), ..response.into() },
         None => otherwise,
     }
 }

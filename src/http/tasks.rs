@@ -18,7 +18,7 @@ use super::reply::{
     TaskSummary, TasksNow,
 };
 use super::state::{self, is_state_path};
-use super::{access, cancel, create, forward, keyring, limits, patch, reload, stale, tokens};
+use super::{access, cancel, create, forward, keyring, limits, patch, reload, runs, stale, tokens};
 use crate::roster::Changed;
 use crate::runtime::access::USED_PATH;
 use crate::runtime::agent::roster::DIFFERENCES_PATH;
@@ -66,9 +66,10 @@ impl<'a> Call<'a> {
 /// Whether a path is one that only the leader answers.
 pub(super) fn is_task_path(path: &str) -> bool {
     matches!(path, "/v1/status" | "/v1/status/tasks" | "/v1/tasks" | "/v1/cluster/tasks" | "/v1/cluster/step-down")
-        || super::state::is_state_path(path)
+        || is_state_path(path)
         || tokens::is_token_path(path)
-        || super::keyring::is_keyring_path(path)
+        || is_keyring_path(path)
+        || runs::is_about_runs(path)
         || path.starts_with("/v1/status/tasks/")
         || path.starts_with("/v1/tasks/")
 }
@@ -116,6 +117,9 @@ pub async fn answer(handle: &Handle, mut request: ApiRequest) -> ApiResponse {
         && let Some(response) = read(handle, &call, &cluster, &access::visible(&tasks, &grants), None)
     {
         return response;
+    }
+    if runs::is_about_runs(call.path) {
+        return runs::as_leader(handle, &call, &cluster, &tasks, &grants).await;
     }
     match (call.method, call.path) {
         (_, "/v1/status") => call.unsupported("overallStatus", "GET"),

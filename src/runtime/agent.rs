@@ -38,12 +38,14 @@ use super::access::Gate;
 use super::at_rest::AtRest;
 use super::control::{self, Control};
 use super::core::{Core, ToldRing};
+use super::feed::Feed;
 use super::handle::{Forwarded, Handle, Health, MetricsText, TasksSnapshot};
 use super::keyring::{self, Keys};
+use super::logs::{self, Keeper};
 use super::metrics::Metrics;
 use super::replica::Replica;
 use super::runs::{Exits, Known, Leashes, Runner, StateOfRuns, Underway};
-use super::settings::Settings;
+use super::settings::{Mode, Settings};
 use super::snapshot::Chronicle;
 use super::state::RunCredentials;
 use super::state::desk::Desk;
@@ -273,6 +275,15 @@ impl Agent {
         let desk = Arc::new(desk);
         let keyring = keyring::Desk::new(keys, replica.clone(), lease_tx.subscribe(), views.clone(), control.clone());
         let credentials = RunCredentials::new(settings.id.clone());
+        // Where no majority keeps registers, logs stay with the agent that ran; and one that ends with its runs keeps none.
+        let keeps_logs = settings.mode == Mode::Daemon && settings.cluster.mode == LeadershipMode::Quorum;
+        let logs = Keeper::start(
+            settings.runs,
+            keeps_logs.then(|| replica.clone()),
+            lease_tx.subscribe(),
+            tasks_tx.subscribe(),
+        );
+        let log_desk = logs::Desk::new(logs.clone(), replica.clone());
         let (runs_heard_at, state_address) = watch::channel(None);
         let runner = Arc::new(Runner {
             me: settings.id.clone(),
@@ -291,6 +302,7 @@ impl Agent {
             caches: crate::terraform::Caches::default(),
             called: crate::terraform::handler::Called::default(),
             metrics: metrics.clone(),
+            logs,
             state: StateOfRuns {
                 kept: keeps_state,
                 clustered: settings.network.is_some(),
@@ -374,6 +386,8 @@ impl Agent {
             consul: consul_queue,
         };
         let done = tokio::spawn(agent.run(queues));
+        let feed = Arc::new(Feed::default());
+        tokio::spawn(feed.clone().follow(cluster_rx.clone(), tasks_rx.clone()));
         let metrics: Arc<dyn MetricsText> = metrics;
         let handle = Handle {
             cluster: cluster_rx,
@@ -381,6 +395,8 @@ impl Agent {
             health: health_rx,
             requests,
             state: Some(desk.clone()),
+            feed,
+            logs: Some(Arc::new(log_desk)),
             keyring: Some(Arc::new(keyring)),
             objects: settings.objects,
             metrics,

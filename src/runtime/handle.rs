@@ -9,8 +9,9 @@ use quorate_proto::MemberId;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::access::Gate;
-use super::keyring;
+use super::feed::Feed;
 use super::state::desk::Desk;
+use super::{keyring, logs};
 use crate::access::Identity;
 use crate::cluster::View;
 use crate::roster::{self, Differs};
@@ -415,6 +416,10 @@ pub struct Handle {
     pub requests: mpsc::Sender<Request>,
     /// Terraform state that the cluster keeps; `None`: it keeps none.
     pub state: Option<Arc<Desk>>,
+    /// What has happened lately.
+    pub feed: Arc<Feed>,
+    /// Runs and their logs.
+    pub logs: Option<Arc<logs::Desk>>,
     /// The keys of the cluster's traffic.
     pub keyring: Option<Arc<keyring::Desk>>,
     /// Task objects of the API to definitions and back.

@@ -12,6 +12,7 @@ mod leash;
 mod mask;
 mod module;
 mod prepare;
+mod recorder;
 mod secrets;
 mod underway;
 
@@ -36,6 +37,7 @@ use super::clock;
 use super::core::ProposeError;
 use super::handle::{ChangeError, Plan};
 use super::journal::{self, Entered};
+use super::logs::Logs;
 use super::metrics::{Metrics, Outcome as Counted};
 use super::replica::Replica;
 use super::settings::Secrets;
@@ -67,6 +69,7 @@ pub(super) struct Runner {
     pub(super) caches: terraform::Caches,
     pub(super) called: terraform::handler::Called,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) logs: Arc<Logs>,
     pub(super) state: StateOfRuns,
     pub(super) underway: Underway,
     pub(super) leashes: Leashes,
@@ -110,6 +113,9 @@ impl Runner {
             *why = mask.hide_text(why);
         }
         self.known.forget(start.run);
+        if let Some(live) = self.logs.of(start.run) {
+            live.note(&ended(&carried.outcome));
+        }
         carried
     }
 
@@ -136,6 +142,10 @@ impl Runner {
             return Carried { task, outcome: Outcome::Unchanged, fingerprint, end: None, begun: None };
         }
         self.metrics.run_started(&task);
+        let trigger = start.trigger.as_str();
+        let tried = if start.attempt == 0 { String::new() } else { format!(", retry {}", start.attempt) };
+        let began = format!("run {} of {task} by {}, epoch {}: {trigger}{tried}", start.run, self.me, start.epoch);
+        self.logs.begin(&task, start.run).note(&began);
         let journalled = self.journalled(start, Aim::Apply, known.is_none()).await;
         let fingerprint = known.unwrap_or(journalled.fingerprint);
         Carried { task, outcome: journalled.outcome, fingerprint, end: journalled.end, begun: Some(begun) }
@@ -278,6 +288,23 @@ impl Runner {
             Ready::Command(spawn) => self.command(start, spawn).await.map(|()| None),
             Ready::Module(ready) => self.module(start, *ready, aim).await,
         }
+    }
+}
+
+/// The last line of a log: how it ended, and the beginning of why.
+fn ended(outcome: &Outcome) -> String {
+    /// Bytes. The rest of it stands above in the log.
+    const MAX: usize = 400;
+    let why = |word: &str, why: &str| {
+        let first = why.trim().lines().next().unwrap_or_default();
+        format!("{word}: {}", &first[..first.floor_char_boundary(MAX)])
+    };
+    match outcome {
+        Outcome::Success | Outcome::Unchanged => "success".to_owned(),
+        Outcome::Failure(text) => why("failure", text),
+        Outcome::Interrupted(text) => why("interrupted", text),
+        Outcome::Cancelled(text) => why("cancelled", text),
+        Outcome::TimedOut(text) => why("timed out", text),
     }
 }
 

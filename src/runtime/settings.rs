@@ -13,6 +13,7 @@ use quorate_proto::seal::Ring;
 
 use super::at_rest;
 use super::handle::TaskObjects;
+use crate::task::LogBounds;
 use crate::task::spec::{RunEnv, TaskSpec};
 use crate::terraform;
 use crate::terraform::dynamic::{Filled, RunTexts};
@@ -92,6 +93,8 @@ pub struct Settings {
     pub at_rest: at_rest::Source,
     /// Runs at a time.
     pub max_parallel: usize,
+    /// What is kept of runs.
+    pub runs: LogBounds,
     /// How Terraform reaches Consul for its state, when that is used.
     pub consul_backend: Option<terraform::ConsulAccess>,
     /// Consul, for the tasks that ask it.

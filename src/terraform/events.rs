@@ -146,8 +146,10 @@ pub fn errors(stdout: &str) -> String {
     errors.fold(String::new(), |text, found| text + &error_text(&found))
 }
 
+/// An error or a warning, about as Terraform prints it for people.
 fn error_text(found: &Diagnostic) -> String {
-    let mut text = format!("Error: {}\n\n", found.summary);
+    let word = if found.severity == "warning" { "Warning" } else { "Error" };
+    let mut text = format!("{word}: {}\n\n", found.summary);
     let mut add = |line: std::fmt::Arguments<'_>| {
         text.write_fmt(line).unwrap_or_default();
     };
@@ -171,6 +173,15 @@ fn error_text(found: &Diagnostic) -> String {
 /// An event's own sentence: what Terraform would have printed for people, about. A line that is no event is its own.
 pub fn message(line: &str) -> Cow<'_, str> {
     serde_json::from_str::<Event>(line).map_or(Cow::Borrowed(line), |event| Cow::Owned(event.message))
+}
+
+/// The same with all that is said of an error or a warning.
+pub fn text(line: &str) -> Cow<'_, str> {
+    match serde_json::from_str::<Event>(line) {
+        Ok(Event { diagnostic: Some(found), .. }) => Cow::Owned(error_text(&found)),
+        Ok(event) => Cow::Owned(event.message),
+        Err(_) => Cow::Borrowed(line),
+    }
 }
 
 #[cfg(test)]
@@ -223,5 +234,7 @@ mod tests {
     fn messages_are_for_people_and_keep_what_is_no_event() {
         let text = EVENTS.lines().map(message).collect::<Vec<_>>().join("\n");
         assert!(text.starts_with("Terraform 1.11.4\nPlan: 1 to add") && text.contains("\nno event\n"), "{text}");
+        let whole = EVENTS.lines().map(super::text).collect::<Vec<_>>().join("\n");
+        assert!(whole.contains("\nno event\n") && whole.ends_with(&errors(EVENTS)), "{whole}");
     }
 }

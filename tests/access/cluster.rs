@@ -34,7 +34,7 @@ fn bootstrap(site: &Site, agent: usize) -> std::process::Output {
 }
 
 #[track_caller]
-fn first(site: &Site, agent: usize) -> String {
+pub(crate) fn first(site: &Site, agent: usize) -> String {
     let output = bootstrap(site, agent);
     assert!(output.status.success(), "{output:?}");
     let secret = stdout(&output);

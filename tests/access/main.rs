@@ -8,7 +8,9 @@
 #[expect(dead_code, reason = "shared with others that use all of it")]
 mod certificates;
 mod cluster;
+mod events;
 mod harness;
+mod logs;
 #[path = "../ports/mod.rs"]
 mod ports;
 mod single;

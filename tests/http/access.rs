@@ -14,11 +14,11 @@ use tokio::sync::oneshot;
 use super::{Agent, Answer, at, contract, exchange, follower, leader, tasks};
 
 /// Tokens by their first byte: what each may do.
-const READ: u8 = 1;
-const OPERATE_WEB: u8 = 2;
+pub(crate) const READ: u8 = 1;
+pub(crate) const OPERATE_WEB: u8 = 2;
 const ADMIN: u8 = 3;
 const READ_DB: u8 = 4;
-const OPERATE_DB: u8 = 5;
+pub(crate) const OPERATE_DB: u8 = 5;
 const STRANGER: u8 = 9;
 
 fn record(byte: u8, role: Role, tasks: &[&str]) -> Record {
@@ -52,6 +52,11 @@ fn guarded(default: Anonymous) -> Agent {
     Agent::guarded(leader(), FollowerRequests::Forward, gate(default, &[]))
 }
 
+/// Nobody is shown anything without a token.
+pub(crate) fn guarded_for_runs() -> Agent {
+    guarded(Anonymous::Deny)
+}
+
 fn with(addr: SocketAddr, method: &str, path: &str, header: &str, body: &str) -> Answer {
     let length = body.len();
     let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}");
@@ -61,11 +66,11 @@ fn with(addr: SocketAddr, method: &str, path: &str, header: &str, body: &str) ->
     answer
 }
 
-fn bearer(byte: u8) -> String {
+pub(crate) fn bearer(byte: u8) -> String {
     format!("Authorization: Bearer {}\r\n", Secret::new([byte; 32]).reveal())
 }
 
-fn get(agent: &Agent, path: &str, header: &str) -> Answer {
+pub(crate) fn get(agent: &Agent, path: &str, header: &str) -> Answer {
     with(agent.addr, "GET", path, header, "")
 }
 

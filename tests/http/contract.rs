@@ -48,7 +48,7 @@ pub(crate) fn check_paths(status: impl Fn(&str) -> u16) {
     let paths: Vec<&String> = document()["paths"].as_object().unwrap().keys().collect();
     assert!(paths.len() > 20);
     for path in paths {
-        let concrete = path.replace("{name}", "web").replace("{accessor}", "1f2e3d4c5b6a");
+        let concrete = path.replace("{name}", "web").replace("{accessor}", "1f2e3d4c5b6a").replace("{run}", "no-run");
         let answered = status(&concrete);
         // What only POST reaches is 405; no state is kept in these tests.
         assert_ne!((answered, path.contains("/state")), (404, false), "{path}");
@@ -59,7 +59,7 @@ pub(crate) fn check_paths(status: impl Fn(&str) -> u16) {
 pub(crate) fn operations_of_document() -> Vec<(String, String)> {
     let paths = document()["paths"].as_object().unwrap();
     let of = |(path, operations): (&String, &Value)| {
-        let path = path.replace("{name}", "web").replace("{accessor}", "1f2e3d4c5b6a");
+        let path = path.replace("{name}", "web").replace("{accessor}", "1f2e3d4c5b6a").replace("{run}", "no-run");
         let methods: Vec<String> = operations.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
         methods.into_iter().map(|method| (method, path.clone())).collect::<Vec<_>>()
     };

@@ -88,6 +88,7 @@ pub(super) fn of_runtime(
         take_over_all: settings.cluster.as_ref().is_some_and(|ha| ha.take_over_all),
         at_rest,
         max_parallel: usize::from(settings.max_parallel),
+        runs: settings.runs,
         reload,
         objects: Arc::new(objects),
         id: settings.id,

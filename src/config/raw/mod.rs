@@ -33,6 +33,7 @@ raw! {
         tls: RawApiTls = "tls",
         limits: RawLimits = "limits",
         audit: RawAudit = "audit",
+        runs: RawRuns = "runs",
         access: access::RawAccess = "access",
         insecure: bool = "insecure",
         driver: Labelled = "driver",
@@ -76,6 +77,8 @@ raw! {
         http_max_conns: u16 = "http_max_conns",
         http_max_conns_per_client: u16 = "http_max_conns_per_client",
     }
+    /// `runs`
+    RawRuns { keep: u16 = "keep", max_size: Value = "max_size", max_age: Duration = "max_age" }
     /// `license`
     RawLicense { path: String = "path", auto_retrieval: RawEnabled = "auto_retrieval" }
     /// A block with a switch only.

@@ -20,6 +20,7 @@ mod policy;
 mod provider;
 mod query;
 mod run_options;
+mod runs;
 mod seal;
 mod secret;
 mod service;
@@ -120,6 +121,7 @@ pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems
         consul: asked.then_some(consul),
         vault,
         max_parallel: max_parallel(raw, problems),
+        runs: runs::runs(raw.runs.as_ref(), problems),
         objects: context,
         run_env: run_options::run_env(raw.run_env.as_ref(), problems).unwrap_or_default(),
         env_names: EnvNames::default(),

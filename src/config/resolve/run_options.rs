@@ -111,7 +111,7 @@ fn wrong(key: &str, span: &Span, expected: &str, problems: &mut Problems) {
     problems.add(Diagnostic::error(format!("`{key}` must be {expected}")).at(span, "not understood"));
 }
 
-fn text(value: &Value) -> Option<String> {
+pub(super) fn text(value: &Value) -> Option<String> {
     match &value.kind {
         Kind::Text(text) | Kind::Number(text) => Some(text.trim().to_owned()),
         Kind::Null | Kind::Bool(_) | Kind::List(_) | Kind::Object(_) => None,
@@ -119,7 +119,7 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// A whole number with a unit of 1024s; without one it counts bytes.
-fn bytes(text: &str) -> Option<u64> {
+pub(super) fn bytes(text: &str) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let shift = match unit.trim().to_ascii_lowercase().as_str() {

@@ -269,6 +269,9 @@ impl Loop {
         self.trying.remove(&task.to_ascii_lowercase());
         self.tasks.handle_unfinished_over(&task, clock::now(), clock::wall());
         let led = self.may_change().is_ok_and(|now| now == epoch);
+        if ran.is_none() || result.is_err() || !led {
+            self.runner.logs.discard(run);
+        }
         match (result, next) {
             (Err(error), _) => drop(reply.send(Err(error))),
             (Ok(plan), Next::Answer) => drop(reply.send(Ok(Some(plan)))),
@@ -277,6 +280,7 @@ impl Loop {
                 self.add(*spec, &by, reply, None);
                 if let Some((event, fingerprint)) = ran {
                     self.tasks.note_run(&task, event, fingerprint);
+                    self.runner.logs.ended(run, epoch, true);
                 }
             }
             (Ok(_), Next::Enable(by)) => self.switch(&task, true, None, &by, reply),

@@ -61,7 +61,7 @@ pub(super) fn records(found: Vec<(String, Vec<u8>)>) -> BTreeMap<String, Record>
 }
 
 /// What was kept of each task's runs.
-pub(super) async fn kept(replica: &Replica) -> Result<BTreeMap<String, Kept>, Unreadable> {
+pub(in crate::runtime) async fn kept(replica: &Replica) -> Result<BTreeMap<String, Kept>, Unreadable> {
     let newest = replica.list(history::PREFIX).await?;
     let mut others: BTreeMap<String, Vec<u8>> = replica.list(history::OLDER_PREFIX).await?.into_iter().collect();
     others.extend(replica.list(history::APPLIED_PREFIX).await?);
@@ -164,6 +164,7 @@ impl Loop {
         let mut entries: Vec<Entry> = writes.iter().map(entry).collect();
         // A task that is gone for good takes its events along.
         for write in writes.iter().filter(|write| write.record.as_ref().is_none_or(|record| record.deleted)) {
+            self.runner.logs.forget(epoch, &write.task);
             entries.extend(history::forget(&write.task));
             // Of a run that is not over the end is journalled, and then that goes as well.
             let ends = self.tasks.ending().any(|ending| ending.name == write.task);

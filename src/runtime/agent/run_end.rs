@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use quorate_proto::Epoch;
 use quorate_proto::message::Entry;
 
 use super::cycle::{Internal, Loop};
@@ -22,6 +23,8 @@ pub(super) struct Ended {
     outcome: Outcome,
     fingerprint: Option<Fingerprint>,
     begun: Option<Duration>,
+    /// Under which it ran, if it began.
+    epoch: Option<Epoch>,
     written: Option<Written>,
 }
 
@@ -40,7 +43,8 @@ impl Loop {
     /// A process has ended, or never started.
     pub(super) async fn run_over(&mut self, run: RunId, carried: Carried) {
         let Carried { task, outcome, fingerprint, end, begun } = carried;
-        let mut ended = Ended { run, task, outcome, fingerprint, begun, written: None };
+        let epoch = end.as_ref().map(|end| end.epoch);
+        let mut ended = Ended { run, task, outcome, fingerprint, begun, epoch, written: None };
         let Some(end) = end else { return self.run_ended(ended).await };
         // Of a task that is deleted nothing is kept, its journal neither: no entry says the same as a finished one.
         let end_entry =
@@ -71,13 +75,19 @@ impl Loop {
 
     /// It is told.
     pub(super) async fn run_ended(&mut self, ended: Ended) {
-        let Ended { run, task, outcome, fingerprint, begun, written } = ended;
+        let Ended { run, task, outcome, fingerprint, begun, epoch, written } = ended;
         self.runner.told(&task, run, begun, &outcome);
-        self.written.extend(written.map(|written| (task, written)));
+        self.written.extend(written.map(|written| (task.clone(), written)));
         self.running.remove(&run);
         self.runner.leashes.forget(run);
         self.tasks.note_fingerprint(run, fingerprint);
         self.tasks.handle_run_finished(run, outcome, clock::now(), clock::wall());
+        // Another try adds to the log; a task that is deleted has none.
+        match epoch {
+            Some(epoch) if self.roster.has(&task) => self.runner.logs.ended(run, epoch, !self.tasks.is_open(run)),
+            Some(_) => self.runner.logs.discard(run),
+            None => self.runner.logs.close(run),
+        }
         self.publish();
         self.check_lost().await;
         self.check_hand_over().await;

@@ -7,6 +7,7 @@ use tracing::{debug, warn};
 
 use super::Runner;
 use super::leash::Leash;
+use super::recorder::Recorder;
 use crate::guardian::{Cause, Exit, GuardianError, Notice, Refusal, RunKey, Spawn, Stream};
 use crate::runtime::clock;
 use crate::task::spec::Limits;
@@ -95,11 +96,12 @@ impl Exits {
 }
 
 impl Runner {
-    /// Runs one process to its end; its output is told as it comes.
+    /// Runs one process to its end; its output is told as it comes. `events`: standard output is Terraform's events.
     pub(super) async fn exec(
         &self,
         spawn: Spawn,
         start: &Start,
+        events: bool,
         told: &mut (dyn FnMut(Stream, &[u8]) + Send),
     ) -> Result<Ended, Stopped> {
         let leash = self.leashes.of(start.run);
@@ -113,7 +115,14 @@ impl Runner {
                 Ok(pid) => {
                     let took = clock::now().mono.saturating_sub(asked.mono);
                     debug!(task = start.task, run = %start.run, pid, ?took, "the guardian has started a process");
-                    self.follow(&run, &mut notices, &leash, told).await
+                    let mut recorder = Recorder::new(self.logs.of(start.run), self.mask(start.run), events);
+                    let told = &mut |stream, bytes: &[u8], lost| {
+                        recorder.handle(stream, bytes, lost);
+                        told(stream, bytes);
+                    };
+                    let ended = self.follow(&run, &mut notices, &leash, told).await;
+                    recorder.end();
+                    ended
                 }
                 Err(error) => Err(not_started(&error)),
             },
@@ -143,7 +152,7 @@ impl Runner {
         run: &RunKey,
         notices: &mut mpsc::UnboundedReceiver<Notice>,
         leash: &Leash,
-        told: &mut (dyn FnMut(Stream, &[u8]) + Send),
+        told: &mut (dyn FnMut(Stream, &[u8], u64) + Send),
     ) -> Result<Ended, Stopped> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let mut cut_short = None;
@@ -158,8 +167,8 @@ impl Runner {
                 }
             };
             match notice {
-                Some(Notice::Output { stream, bytes, .. }) => {
-                    told(stream, &bytes);
+                Some(Notice::Output { stream, bytes, lost, .. }) => {
+                    told(stream, &bytes, lost);
                     let kept = if stream == Stream::Stdout { &mut stdout } else { &mut stderr };
                     kept.extend_from_slice(&bytes);
                     if kept.len() > OUTPUT_MAX {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use regex::bytes::{NoExpand, Regex, RegexBuilder};
 
@@ -16,7 +17,15 @@ const PATTERN_MAX: usize = 16 << 20;
 
 /// What not to show. The default shows everything.
 #[derive(Clone, Default)]
-pub(super) struct Mask(Option<Regex>);
+pub(super) struct Mask(Option<Arc<Hidden>>);
+
+/// What is looked for.
+struct Hidden {
+    regex: Regex,
+    /// The same, sorted.
+    forms: Vec<String>,
+    longest: usize,
+}
 
 impl fmt::Debug for Mask {
     /// Without what it hides.
@@ -36,22 +45,58 @@ impl Mask {
         }
         let pattern = forms.iter().map(|form| regex::escape(form)).collect::<Vec<_>>().join("|");
         let built = RegexBuilder::new(&pattern).unicode(false).size_limit(PATTERN_MAX).build();
-        built
-            .map(|regex| Self(Some(regex)))
-            .map_err(|_| "its secrets are too large to be looked for in outputs".to_owned())
+        let regex = built.map_err(|_| "its secrets are too large to be looked for in outputs".to_owned())?;
+        let longest = forms.first().map_or(0, String::len);
+        forms.sort();
+        Ok(Self(Some(Arc::new(Hidden { regex, forms, longest }))))
     }
 
     /// The same bytes without the secrets in them.
     pub(super) fn hide<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         match &self.0 {
-            Some(regex) => regex.replace_all(bytes, NoExpand(HIDDEN.as_bytes())),
+            Some(hidden) => hidden.regex.replace_all(bytes, NoExpand(HIDDEN.as_bytes())),
             None => Cow::Borrowed(bytes),
+        }
+    }
+
+    /// Takes what can be shown now from the front of bytes that come piece by piece: all but an end that may be the beginning
+    /// of a secret. What is taken has no secrets in it.
+    pub(super) fn take(&self, bytes: &mut Vec<u8>) -> Vec<u8> {
+        let Some(hidden) = &self.0 else { return std::mem::take(bytes) };
+        let (mut shown, mut from) = (Vec::with_capacity(bytes.len()), 0);
+        loop {
+            let until = hidden.begins(bytes, from);
+            match hidden.regex.find_at(bytes, from) {
+                Some(found) if found.start() < until => {
+                    shown.extend_from_slice(&bytes[from..found.start()]);
+                    shown.extend_from_slice(HIDDEN.as_bytes());
+                    from = found.end();
+                }
+                Some(_) | None => {
+                    shown.extend_from_slice(&bytes[from..until]);
+                    bytes.drain(..until);
+                    return shown;
+                }
+            }
         }
     }
 
     /// The same for text.
     pub(super) fn hide_text(&self, text: &str) -> String {
         String::from_utf8_lossy(&self.hide(text.as_bytes())).into_owned()
+    }
+}
+
+impl Hidden {
+    /// Where an end begins that more bytes could make a secret, at `from` or later; without one, the end.
+    fn begins(&self, bytes: &[u8], from: usize) -> usize {
+        let first = bytes.len().saturating_sub(self.longest.saturating_sub(1)).max(from);
+        let may_begin = |end: &[u8]| {
+            let at = self.forms.partition_point(|form| form.as_bytes() < end);
+            let next = self.forms.iter().skip(at).take(2);
+            next.into_iter().any(|form| form.len() > end.len() && form.as_bytes().starts_with(end))
+        };
+        (first..bytes.len()).find(|start| may_begin(&bytes[*start..])).unwrap_or(bytes.len())
     }
 }
 
@@ -98,6 +143,25 @@ mod tests {
         let key = "-----BEGIN X-----\nMIIEvAIBADANBg\nab\n-----END X-----\n";
         check(&[key], "> MIIEvAIBADANBg\n> ab", "> (sensitive value)\n> ab");
         check(&["abc", "", "    "], "abc     ", "abc     ");
+    }
+
+    #[test]
+    fn a_secret_is_hidden_wherever_the_output_is_cut() {
+        let secrets = ["hunter2", "hunter22", "unter3", "first line\nab\nlast line", "aaab"].map(str::to_owned);
+        let mask = Mask::of(&secrets).unwrap();
+        let said = "pw=hunter22;hunter2 hunter hunter3 first line\nab\nlast line first line\nac aaaab aaa";
+        for step in 1..said.len() {
+            let (mut bytes, mut shown) = (Vec::new(), Vec::new());
+            for piece in said.as_bytes().chunks(step) {
+                bytes.extend_from_slice(piece);
+                shown.extend(mask.take(&mut bytes));
+                assert!(bytes.len() < 23, "only a beginning is held back");
+            }
+            shown.extend_from_slice(&mask.hide(&bytes));
+            assert_eq!(String::from_utf8(shown).unwrap(), mask.hide_text(said), "{step}");
+        }
+        let mut bytes = b"nothing is held back here".to_vec();
+        assert_eq!((mask.take(&mut bytes).len(), bytes.len()), (25, 0));
     }
 
     #[test]

@@ -179,6 +179,9 @@ impl Runner {
         env: &[(String, String)],
     ) -> Result<Ended, Stopped> {
         debug!(task = start.task, step = step.kind.as_str(), "terraform");
+        if let Some(live) = self.logs.of(start.run) {
+            live.note(step.kind.as_str());
+        }
         let (kind, events) = (step.kind, step.events);
         let mut spawn = Spawn::new(RunKey::new(start.task.as_str(), start.run.0), step.argv, dir);
         spawn.env = env.iter().map(|(k, v)| (k.into(), v.into())).collect();
@@ -191,7 +194,7 @@ impl Runner {
         };
         let listener = Listener::new(&start.task, kind, events, self.terraform.log, &self.underway);
         let mut listener = listener.hiding(self.mask(start.run));
-        let ended = self.exec(spawn, start, &mut |stream, bytes| listener.handle(stream, bytes)).await?;
+        let ended = self.exec(spawn, start, events, &mut |stream, bytes| listener.handle(stream, bytes)).await?;
         listener.end();
         drop(turn);
         if ended.by == Cause::Itself { Ok(ended) } else { Err(Stopped::Interrupted(ended.by.to_string())) }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Tasks;
+use crate::task::output::RunId;
 use crate::task::report::{Progress, TaskReport};
 use crate::task::slot::Slot;
 
@@ -19,6 +20,11 @@ impl Tasks {
         let reports = slots.iter_mut().map(report).collect();
         self.slots = slots;
         reports
+    }
+
+    /// Whether this run is not over: a process of it is under way, or another try is to come.
+    pub fn is_open(&self, run: RunId) -> bool {
+        self.slots.iter().any(|slot| slot.run.as_ref().is_some_and(|here| here.id == run))
     }
 
     /// The same, all made anew.
