@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use quorate::cluster::settings::LeadershipMode;
 use quorate::http::state::{RunListener, serve_runs};
+use quorate::runtime::at_rest::Unreadable;
 use quorate::runtime::core::ProposeError;
 use quorate::runtime::journal::Entered;
 use quorate::runtime::state::{Keeper, Registers, RunCredentials};
@@ -35,16 +36,20 @@ struct Inner {
 }
 
 impl Registers for Fake {
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<Vec<u8>>> {
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Unreadable>> {
         let value = self.0.lock().unwrap().registers.get(key).cloned();
-        Box::pin(async { value })
+        Box::pin(async { Ok(value) })
     }
 
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Vec<(String, Vec<u8>)>> {
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<(String, Vec<u8>)>, Unreadable>> {
         let inner = self.0.lock().unwrap();
         let found = inner.registers.iter().filter(|(key, _)| key.starts_with(prefix));
         let found = found.map(|(key, value)| (key.clone(), value.clone())).collect();
-        Box::pin(async { found })
+        Box::pin(async { Ok(found) })
+    }
+
+    fn check<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), Unreadable>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn propose(&self, epoch: Epoch, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), ProposeError>> {
