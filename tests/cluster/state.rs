@@ -130,6 +130,10 @@ fn a_run_that_was_promised_is_made_by_the_next_leader_though_nothing_has_changed
     site.wait_leader(1, &[1, 2]);
     applied(&site, 1, 2);
     assert_eq!(std::fs::read_to_string(made).unwrap(), "made\nslow\n", "on the same state");
+    let body: Value = serde_json::from_str(&site[1].get("/v1/cluster/tasks").expect("an answer").body).unwrap();
+    let net = body["tasks"].as_array().unwrap().iter().find(|task| task["name"] == "net").unwrap();
+    let by = net["events"][0]["asked_by"].as_str().unwrap();
+    assert!(by.starts_with("127.0.0.1:") && by.ends_with(" through a3"), "who asked the leader before: {by}");
     // And it is kept: the leader after it has nothing to do. Changes reach the majority in their order: these are the last.
     for enabled in [false, true] {
         let body = serde_json::json!({ "enabled": enabled });

@@ -41,8 +41,8 @@ pub(super) struct Recovered {
     pub(super) records: BTreeMap<String, Record>,
     pub(super) kept: BTreeMap<String, Kept>,
     pub(super) interrupted: BTreeSet<String>,
-    /// Tasks whose run was promised and is not over.
-    pub(super) asked: BTreeSet<String>,
+    /// Tasks whose run was promised and is not over, and who asked.
+    pub(super) asked: BTreeMap<String, Option<String>>,
     /// Tasks whose newest run was cancelled.
     pub(super) cancelled: BTreeMap<String, CancelledRun>,
 }
@@ -100,10 +100,11 @@ impl Loop {
         tokio::spawn(async move {
             // What was revoked under the leader before is not taken by this one.
             gate.refresh().await;
-            let asked = asked(&replica).await;
-            let recovered = found(&replica, &newest).await.map(|(records, kept, cancelled)| {
-                Box::new(Recovered { epoch, unfinished, records, kept, interrupted, asked, cancelled })
-            });
+            let recovered = async {
+                let (asked, (records, kept, cancelled)) = (asked(&replica).await?, found(&replica, &newest).await?);
+                Ok(Box::new(Recovered { epoch, unfinished, records, kept, interrupted, asked, cancelled }))
+            };
+            let recovered: Result<_, Unreadable> = recovered.await;
             drop(internal.send(match recovered {
                 Ok(recovered) => Internal::Recovered(recovered),
                 Err(why) => Internal::Unreadable(epoch, why),
@@ -131,9 +132,15 @@ impl Loop {
             found.kept.entry(task).or_default().cancelled = Some(run);
         }
         // They run whatever has not changed, like those that nobody saw the end of.
-        found.interrupted.extend(found.asked.iter().cloned());
-        self.asked = found.asked.into_iter().map(|task| (task, BTreeSet::new())).collect();
+        found.interrupted.extend(found.asked.keys().cloned());
         self.tasks.restore(found.kept, &found.interrupted);
+        self.asked.clear();
+        for (task, by) in found.asked {
+            if let Some(by) = by {
+                self.tasks.note_asker(&task, by);
+            }
+            self.asked.insert(task, BTreeSet::new());
+        }
         self.keep(found.epoch, &writes, None);
         self.differences.clear();
         if self.mode == Mode::Daemon {

@@ -31,6 +31,13 @@ pub struct Conclusion {
 }
 
 impl Tasks {
+    /// The next run of this task was asked for under a leader before; `by` is for people.
+    pub fn note_asker(&mut self, task: &str, by: String) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.name() == task) {
+            slot.asked_by = Some(by);
+        }
+    }
+
     /// The process of this run has ended like this, at `wall`. What is to be kept of it before [`Tasks::handle_run_finished`];
     /// nothing when no event comes of it.
     pub fn conclusion(
