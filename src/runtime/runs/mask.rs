@@ -16,7 +16,15 @@ const PATTERN_MAX: usize = 16 << 20;
 
 /// What not to show. The default shows everything.
 #[derive(Clone, Default)]
-pub(super) struct Mask(Option<Regex>);
+pub(super) struct Mask(Option<Hidden>);
+
+/// What is looked for.
+#[derive(Clone)]
+struct Hidden {
+    regex: Regex,
+    /// Bytes of the longest.
+    longest: usize,
+}
 
 impl fmt::Debug for Mask {
     /// Without what it hides.
@@ -36,17 +44,28 @@ impl Mask {
         }
         let pattern = forms.iter().map(|form| regex::escape(form)).collect::<Vec<_>>().join("|");
         let built = RegexBuilder::new(&pattern).unicode(false).size_limit(PATTERN_MAX).build();
+        let longest = forms.first().map_or(0, String::len);
         built
-            .map(|regex| Self(Some(regex)))
+            .map(|regex| Self(Some(Hidden { regex, longest })))
             .map_err(|_| "its secrets are too large to be looked for in outputs".to_owned())
     }
 
     /// The same bytes without the secrets in them.
     pub(super) fn hide<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         match &self.0 {
-            Some(regex) => regex.replace_all(bytes, NoExpand(HIDDEN.as_bytes())),
+            Some(hidden) => hidden.regex.replace_all(bytes, NoExpand(HIDDEN.as_bytes())),
             None => Cow::Borrowed(bytes),
         }
+    }
+
+    /// The same for bytes whose beginning is missing. They may begin with the end of a secret, so as many go as one may have.
+    pub(super) fn hide_after_cut<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let Some(Hidden { regex, longest }) = &self.0 else { return Cow::Borrowed(bytes) };
+        let most = longest.saturating_sub(1).min(bytes.len());
+        // A secret that begins among them goes as a whole.
+        let found = regex.find_iter(bytes).take_while(|found| found.start() < most);
+        let from = found.map(|found| found.end()).max().unwrap_or(0).max(most);
+        self.hide(&bytes[from..])
     }
 
     /// The same for text.
@@ -98,6 +117,22 @@ mod tests {
         let key = "-----BEGIN X-----\nMIIEvAIBADANBg\nab\n-----END X-----\n";
         check(&[key], "> MIIEvAIBADANBg\n> ab", "> (sensitive value)\n> ab");
         check(&["abc", "", "    "], "abc     ", "abc     ");
+    }
+
+    #[test]
+    fn of_a_secret_that_was_cut_nothing_is_shown() {
+        let secrets = ["hunter2", "first line\nab\nlast line", "pw"].map(str::to_owned);
+        let mask = Mask::of(&secrets).unwrap();
+        let said =
+            "first line\nab\nlast linehunter2 first line\nab\nlast line, and more than long enough; hunter2 it is";
+        for cut in 0..said.len() {
+            let shown = String::from_utf8(mask.hide_after_cut(&said.as_bytes()[cut..]).into_owned()).unwrap();
+            let whole = mask.hide_text(said);
+            assert!(whole.ends_with(&shown), "{cut}: {shown}");
+        }
+        let shown = mask.hide_after_cut(&said.as_bytes()[25..]).into_owned();
+        assert_eq!(shown, b", and more than long enough; (sensitive value) it is");
+        assert_eq!(*Mask::default().hide_after_cut(b"x"), *b"x");
     }
 
     #[test]
