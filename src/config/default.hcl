@@ -146,7 +146,8 @@ driver "terraform" {
 # terraform_provider, in a backend, in `variables` of a task and in `set` of run_env.
 
 # Which variables of the agent's environment runs see. "all" is everything but what the agent took for itself, as in CTS;
-# "listed" is PATH, HOME, the locale and the like, and what `names` names. When nothing is said, modules see all and commands
+# "listed" is PATH, HOME, the locale and the like, and what `names` names. What the agent took for itself, and QUORATE_TOKEN,
+# pass only by their exact names, never by a pattern. When nothing is said, modules see all and commands
 # what is listed. A task may have a block of its own: it adds to this one, and its `inherit` counts.
 # run_env {
 #   inherit = "listed"

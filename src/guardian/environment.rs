@@ -42,7 +42,8 @@ const ALWAYS: &[&str] = &[
 ];
 
 /// The variables of `given` that a run may see: with `all` everything but `own`, else the fixed list; and what `names` names
-/// (`NAME` or `PREFIX*`) in any case. The three that the guardian sets itself (run id, task, epoch) never pass.
+/// (`NAME` or `PREFIX*`). What is the agent's own passes only by its exact name: who writes `*` has not thought of it. The three
+/// that the guardian sets itself (run id, task, epoch) never pass.
 pub fn run_env<S: AsRef<str>>(
     given: impl IntoIterator<Item = (OsString, OsString)>,
     all: bool,
@@ -51,9 +52,12 @@ pub fn run_env<S: AsRef<str>>(
 ) -> Vec<(OsString, OsString)> {
     let may_pass = |name: &str| {
         let is_own = own.contains(name) || name == TOKEN;
-        let passes = if all { !is_own } else { ALWAYS.iter().any(|pattern| matches(pattern, name)) && !is_own };
-        (passes || names.iter().any(|pattern| matches(pattern.as_ref(), name)))
-            && ![RUN_ID, TASK, EPOCH].contains(&name)
+        let passes = if is_own {
+            names.iter().any(|exact| exact.as_ref() == name)
+        } else {
+            all || ALWAYS.iter().copied().chain(names.iter().map(AsRef::as_ref)).any(|pattern| matches(pattern, name))
+        };
+        passes && ![RUN_ID, TASK, EPOCH].contains(&name)
     };
     // A name that is no text cannot be named, so it passes with the others only.
     given.into_iter().filter(|(name, _)| name.to_str().map_or(all, may_pass)).collect()
@@ -90,7 +94,17 @@ mod tests {
     fn everything_passes_but_what_the_agent_took_for_itself() {
         let given = ["PATH", "VAULT_TOKEN", "GOSSIP_KEY", "QUORATE_TOKEN", "X"];
         assert_eq!(names(&given, true, &[]), ["PATH", "VAULT_TOKEN", "X"]);
-        assert_eq!(names(&given, true, &["GOSSIP_*"]), ["PATH", "VAULT_TOKEN", "GOSSIP_KEY", "X"]);
+        assert_eq!(names(&given, true, &["GOSSIP_KEY"]), ["PATH", "VAULT_TOKEN", "GOSSIP_KEY", "X"]);
+    }
+
+    #[test]
+    fn what_the_agent_took_for_itself_passes_by_its_exact_name_only() {
+        let given = ["GOSSIP_KEY", "QUORATE_TOKEN", "QUORATE_TOKENS"];
+        for all in [false, true] {
+            assert_eq!(names(&given, all, &["*"]), ["QUORATE_TOKENS"], "{all}");
+            assert_eq!(names(&given, all, &["QUORATE_*", "GOSSIP_KEY*"]), ["QUORATE_TOKENS"], "{all}");
+            assert_eq!(names(&given, all, &["*", "QUORATE_TOKEN"]), ["QUORATE_TOKEN", "QUORATE_TOKENS"], "{all}");
+        }
     }
 
     #[test]

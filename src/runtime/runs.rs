@@ -8,6 +8,7 @@ mod account;
 mod command;
 mod exec;
 mod fingerprint;
+mod kept;
 mod leash;
 mod mask;
 mod module;

@@ -4,13 +4,14 @@
 //! remembers a hash of the block alone, so no run needs `init` because of it, and no file holds an address or a secret.
 //! Workspaces do not exist in this backend: the steps about them are left out (there is one state per task anyway).
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use serde_json::Map;
 
 use super::Backend;
+use super::directory::Directory;
 
 /// What the variables begin with that point Terraform at a state.
 const VARIABLES: &str = "TF_HTTP_";
@@ -69,24 +70,26 @@ pub struct Errored {
 /// Picks up `errored.tfstate` after a run, under a name of its own (`errored-<run>.tfstate`). `Ok(None)`: there is none.
 /// Blocks on the disk.
 pub fn pick_up_errored(dir: &Path, run: &str) -> io::Result<Option<Errored>> {
-    let found = dir.join(ERRORED);
-    let size = match fs::symlink_metadata(&found) {
-        Ok(metadata) if metadata.is_file() => metadata.len(),
-        Ok(_) => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+    let absent = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let directory = match Directory::existing(dir) {
+        Err(error) if absent(&error) => return Ok(None),
+        found => found?,
     };
-    if size > ERRORED_MAX {
-        return Err(io::Error::other(format!("{} has {size} bytes, too many to look at", found.display())));
-    }
-    let content = fs::read(&found)?;
-    let path = dir.join(format!("errored-{run}.tfstate"));
-    fs::rename(&found, &path)?;
-    Ok(Some(Errored { path, content }))
+    // What is looked at is what was opened: the user of the run may put something else there at any time.
+    let content = match directory.read(ERRORED, ERRORED_MAX) {
+        Err(error) if absent(&error) => return Ok(None),
+        Err(error) => return Err(io::Error::other(format!("{}: {error}", dir.join(ERRORED).display()))),
+        Ok(content) => content,
+    };
+    let name = format!("errored-{run}.tfstate");
+    directory.rename(ERRORED, &name)?;
+    Ok(Some(Errored { path: dir.join(name), content }))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -111,5 +114,23 @@ mod tests {
         assert_eq!((errored.path.clone(), errored.content), (dir.path().join("errored-07.tfstate"), b"x".to_vec()));
         assert!(errored.path.exists());
         assert_eq!(pick_up_errored(dir.path(), "07").unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_no_file_of_the_run_is_left_where_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        let secret = root.path().join("secret");
+        fs::write(&secret, "{}").unwrap();
+        let dir = root.path().join("edge");
+        assert_eq!(pick_up_errored(&dir, "07").unwrap(), None, "no directory");
+        fs::create_dir(&dir).unwrap();
+        std::os::unix::fs::symlink(&secret, dir.join(ERRORED)).unwrap();
+        let error = pick_up_errored(&dir, "07").unwrap_err().to_string();
+        assert!(error.contains(ERRORED), "{error}");
+        fs::remove_file(dir.join(ERRORED)).unwrap();
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, dir.join(ERRORED), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert!(pick_up_errored(&dir, "07").unwrap_err().to_string().contains("no regular file"));
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "nothing has another name");
     }
 }

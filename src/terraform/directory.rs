@@ -5,8 +5,11 @@
 //! from there on no link is followed, and everything goes through open handles, so that one which is put there later has no
 //! effect.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -77,6 +80,52 @@ impl Directory {
         }
     }
 
+    /// Opens it when it is there. The last part of the path is no link.
+    pub fn existing(dir: &Path) -> io::Result<Self> {
+        Self::at(rustix::fs::CWD, dir, OFlags::NOFOLLOW, dir.to_owned())
+    }
+
+    /// The same wherever a link leads: for a directory that is not the run's.
+    pub(super) fn followed(dir: &Path) -> io::Result<Self> {
+        Self::at(rustix::fs::CWD, dir, OFlags::empty(), dir.to_owned())
+    }
+
+    /// A directory in it.
+    pub(super) fn inside(&self, name: &str) -> io::Result<Self> {
+        Self::at(&self.handle, Path::new(name), OFlags::NOFOLLOW, self.path.join(name))
+    }
+
+    fn at(parent: impl AsFd, name: &Path, more: OFlags, path: PathBuf) -> io::Result<Self> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY | more;
+        Ok(Self { handle: rustix::fs::openat(parent, name, flags, Mode::empty())?.into(), path })
+    }
+
+    /// Names of what is in it, in any order.
+    pub(super) fn names(&self) -> io::Result<impl Iterator<Item = io::Result<OsString>>> {
+        let name = |entry: rustix::io::Result<rustix::fs::DirEntry>| {
+            Ok(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned())
+        };
+        Ok(rustix::fs::Dir::read_from(&self.handle)?.map(name))
+    }
+
+    /// What is in a regular file of at most so many bytes. A link is none.
+    pub fn read(&self, name: impl AsRef<Path>, bytes_max: u64) -> io::Result<Vec<u8>> {
+        regular(&self.handle, name.as_ref(), OFlags::NOFOLLOW, bytes_max)
+    }
+
+    /// The same for a file that people may have put there as a link. It counts where only the agent's own user can make one.
+    pub(super) fn read_configuration(&self, name: impl AsRef<Path>, bytes_max: u64) -> io::Result<Vec<u8>> {
+        let about = rustix::fs::fstat(&self.handle)?;
+        let is_ours = about.st_uid == rustix::process::geteuid().as_raw() && about.st_mode & 0o022 == 0;
+        let links = if is_ours { OFlags::empty() } else { OFlags::NOFOLLOW };
+        regular(&self.handle, name.as_ref(), links, bytes_max)
+    }
+
+    /// Gives a file in it another name, there too; one that has that name already goes.
+    pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.handle, from, &self.handle, to)?)
+    }
+
     /// Replaces a file by this content (0640), by a new file that takes its name. `false`: it was so already.
     pub fn replace(&self, name: &str, content: &[u8]) -> Result<bool, DirectoryError> {
         if self.holds(name, content) {
@@ -115,15 +164,29 @@ impl Directory {
 
     /// Whether a regular file has exactly this content.
     fn holds(&self, name: &str, content: &[u8]) -> bool {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let Ok(handle) = rustix::fs::openat(&self.handle, name, flags, Mode::empty()) else { return false };
-        let file = File::from(handle);
-        let same_size = file.metadata().is_ok_and(|metadata| {
-            metadata.is_file() && metadata.len() == content.len() as u64 && metadata.len() <= COMPARE_MAX
-        });
-        let mut found = Vec::new();
-        same_size && file.take(COMPARE_MAX).read_to_end(&mut found).is_ok() && found == content
+        let size = content.len() as u64;
+        size <= COMPARE_MAX && self.read(name, size).is_ok_and(|found| found == content)
     }
+}
+
+/// What is in a regular file of at most so many bytes, wherever a link leads. Anything else is an error and holds nothing up.
+pub fn read_regular(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    regular(rustix::fs::CWD, path, OFlags::empty(), bytes_max)
+}
+
+fn regular(parent: impl AsFd, name: &Path, more: OFlags, bytes_max: u64) -> io::Result<Vec<u8>> {
+    // A pipe without a writer would never open.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | more;
+    let file = File::from(rustix::fs::openat(parent, name, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut content = Vec::new();
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut content)?;
+    if content.len() as u64 > bytes_max {
+        return Err(io::Error::other(format!("it has more than {bytes_max} bytes, too many to look at")));
+    }
+    Ok(content)
 }
 
 #[cfg(test)]
@@ -191,5 +254,34 @@ mod tests {
         directory.replace("main.tf", b"x").unwrap();
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
         assert!(root.path().join("moved/main.tf").exists());
+    }
+
+    #[test]
+    fn only_regular_files_are_read_and_links_only_where_nobody_else_makes_them() {
+        let root = tempfile::tempdir().unwrap();
+        let secret = root.path().join("secret");
+        fs::write(&secret, "secret").unwrap();
+        let dir = root.path().join("edge");
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("plain"), "plain").unwrap();
+        symlink(&secret, dir.join("link")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, dir.join("pipe"), rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let directory = Directory::existing(&dir).unwrap();
+        assert_eq!(directory.read("plain", 5).unwrap(), b"plain");
+        assert!(directory.read("plain", 4).unwrap_err().to_string().contains("more than 4 bytes"));
+        for other in ["link", "pipe", "..", "none"] {
+            assert!(directory.read(other, 99).is_err(), "{other}");
+        }
+        for (mode, is_read) in [(0o755, true), (0o777, false), (0o775, false)] {
+            fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(directory.read_configuration("link", 99).is_ok(), is_read, "{mode:o}");
+            assert_eq!(directory.read_configuration("plain", 99).unwrap(), b"plain");
+            assert!(directory.read_configuration("pipe", 99).is_err());
+        }
+        assert!(read_regular(&dir.join("pipe"), 99).is_err() && read_regular(&dir.join("link"), 99).is_ok());
+        symlink(&dir, root.path().join("aside")).unwrap();
+        let above = Directory::existing(root.path()).unwrap();
+        assert!(above.inside("aside").is_err() && Directory::existing(&root.path().join("aside")).is_err());
+        assert!(above.inside("edge").is_ok() && Directory::followed(&root.path().join("aside")).is_ok());
     }
 }

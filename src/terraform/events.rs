@@ -15,7 +15,7 @@ const LINE_MAX: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub struct Lines {
     line: Vec<u8>,
-    /// The rest of a line that is too long.
+    /// The rest of a line that is left out.
     skipping: bool,
 }
 
@@ -41,6 +41,12 @@ impl Lines {
             }
         }
         lines
+    }
+
+    /// Bytes are missing here: the line before them and the one after them are left out.
+    pub fn skip(&mut self) {
+        self.line.clear();
+        self.skipping = true;
     }
 }
 
@@ -220,6 +226,14 @@ mod tests {
             assert!(lines.line.len() <= LINE_MAX);
         }
         assert_eq!(lines.split(b"\nnext\n"), [b"next".to_vec()]);
+    }
+
+    #[test]
+    fn lines_that_lack_a_part_are_left_out() {
+        let mut lines = Lines::default();
+        assert!(lines.split(b"pw=hun").is_empty());
+        lines.skip();
+        assert_eq!(lines.split(b"er2\nnext\n"), [b"next".to_vec()]);
     }
 
     #[test]

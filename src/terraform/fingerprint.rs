@@ -19,6 +19,7 @@ use regex::Regex;
 
 use crate::task::spec::{TaskSpec, TerraformWork};
 
+use super::directory::read_regular;
 use super::{Binary, Chosen, Inputs, Settings, workspace};
 
 /// Most files, bytes and levels of directories of local modules that are read.
@@ -113,7 +114,7 @@ impl Sum {
                 let limits = format!("{FILES_MAX} files, {} MiB", BYTES_MAX / 1024 / 1024);
                 return Err(format!("{}: the module is too large to be compared ({limits})", path.display()));
             }
-            let content = std::fs::read(&path).map_err(|error| failed(&path, &error))?;
+            let content = read_regular(&path, BYTES_MAX).map_err(|error| failed(&path, &error))?;
             self.add(&inner.to_string_lossy(), &content);
             if shown.ends_with(".tf") || shown.ends_with(".tofu") {
                 calls(&dir, &String::from_utf8_lossy(&content), more)

@@ -8,8 +8,7 @@
 //! A wrong "yes" is harmless: `apply` itself refuses to start on what is not initialised, and the run then begins again
 //! from `init` (see [`super::run`]). A wrong "no" costs the four steps.
 
-use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -17,7 +16,10 @@ use serde::Deserialize;
 use super::Binary;
 use super::directory::{Directory, DirectoryError};
 
-/// The file that remembers, in `.terraform`: removing that directory forgets it.
+/// Where Terraform keeps what `init` makes.
+const INSIDE: &str = ".terraform";
+
+/// The file that remembers, in there: removing that directory forgets it.
 const FILE: &str = "quorate-initialised";
 
 /// Largest file and most files that are hashed. Beyond them a directory never counts as initialised.
@@ -27,21 +29,19 @@ const FILES_MAX: usize = 10_000;
 /// Whether `init` and what follows it can be skipped. `task` is the workspace that must be selected; `None` for a backend
 /// without workspaces. Reads the disk.
 pub fn is_initialised(dir: &Path, task: Option<&str>, binary: &Binary) -> bool {
-    let workspace = read(&dir.join(".terraform/environment")).unwrap_or_default();
-    let remembered = read(&dir.join(".terraform").join(FILE)).unwrap_or_default();
+    let Ok(inside) = Directory::existing(dir).and_then(|directory| directory.inside(INSIDE)) else { return false };
+    let workspace = inside.read("environment", FILE_MAX).unwrap_or_default();
+    let remembered = inside.read(FILE, FILE_MAX).unwrap_or_default();
     let selected = task.is_none_or(|task| workspace.trim_ascii() == task.as_bytes());
     selected && fingerprint(dir, binary).is_ok_and(|now| now.as_bytes() == remembered.as_slice())
 }
 
 /// Notes that the directory is initialised as it is now.
 pub fn remember(dir: &Path, binary: &Binary) -> Result<(), DirectoryError> {
-    let inside = dir.join(".terraform");
-    let now = fingerprint(dir, binary).map_err(|source| DirectoryError::Io {
-        what: "read the modules of",
-        path: dir.to_owned(),
-        source,
-    })?;
-    Directory::open(&inside)?.replace(FILE, now.as_bytes()).map(|_| ())
+    let failed = |source| DirectoryError::Io { what: "read the modules of", path: dir.to_owned(), source };
+    let now = fingerprint(dir, binary).map_err(failed)?;
+    let inside = Directory::existing(dir).and_then(|directory| directory.inside(INSIDE)).map_err(failed)?;
+    inside.replace(FILE, now.as_bytes()).map(|_| ())
 }
 
 #[derive(Deserialize)]
@@ -64,14 +64,15 @@ fn fingerprint(dir: &Path, binary: &Binary) -> io::Result<String> {
     };
     add(binary.path.as_os_str().as_encoded_bytes());
     add(binary.version.to_string().as_bytes());
-    add(&read(&dir.join(".terraform.lock.hcl")).or_else(absent)?);
-    let tree = read(&dir.join(".terraform/modules/modules.json"))?;
+    let directory = Directory::existing(dir)?;
+    add(&directory.read_configuration(".terraform.lock.hcl", FILE_MAX).or_else(absent)?);
+    let tree = directory.inside(INSIDE)?.inside("modules")?.read("modules.json", FILE_MAX)?;
     add(&tree);
     let tree: Modules = serde_json::from_slice(&tree)?;
     let mut count = 0;
     for module in tree.modules {
         // The directory of the task itself is `.` and holds what we generated.
-        for (name, content) in configuration(&dir.join(&module.dir))? {
+        for (name, content) in configuration(&Directory::followed(&dir.join(&module.dir))?)? {
             count += 1;
             if count > FILES_MAX {
                 return Err(io::Error::other(format!("more than {FILES_MAX} files")));
@@ -88,36 +89,25 @@ fn absent(error: io::Error) -> io::Result<Vec<u8>> {
 }
 
 /// The configuration files of one module, sorted by name.
-fn configuration(dir: &Path) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+fn configuration(module: &Directory) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(dir)?.take(FILES_MAX) {
-        let name = entry?.file_name();
+    for name in module.names()?.take(FILES_MAX) {
+        let name = name?;
         let is_configuration = name
             .to_str()
             .is_some_and(|name| [".tf", ".tf.json", ".tofu", ".tofu.json"].iter().any(|end| name.ends_with(end)));
         if is_configuration {
-            files.push((name.as_encoded_bytes().to_owned(), read(&dir.join(&name))?));
+            files.push((name.as_encoded_bytes().to_owned(), module.read_configuration(&name, FILE_MAX)?));
         }
     }
     files.sort();
     Ok(files)
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = fs::File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut content = Vec::new();
-    file.take(FILE_MAX + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > FILE_MAX {
-        return Err(io::Error::other(format!("larger than {FILE_MAX} bytes")));
-    }
-    Ok(content)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::binary::Kind;
     use super::super::version::Version;
     use super::*;
@@ -153,6 +143,35 @@ mod tests {
         fs::remove_dir_all(dir.join(".terraform")).unwrap();
         assert!(!is_initialised(&dir, Some("edge"), &binary(11)));
         assert!(remember(&dir, &binary(11)).is_err(), "there is nothing to remember");
+    }
+
+    #[test]
+    fn a_pipe_or_a_link_that_the_user_of_the_run_puts_there_is_not_read() {
+        let root = tempfile::tempdir().unwrap();
+        let (dir, module) = initialised(root.path());
+        for file in ["environment", FILE, "modules/modules.json"].map(|name| dir.join(INSIDE).join(name)) {
+            let (kept, name) = (root.path().join("kept"), file.display());
+            fs::rename(&file, &kept).unwrap();
+            std::os::unix::fs::symlink(&kept, &file).unwrap();
+            assert!(!is_initialised(&dir, Some("edge"), &binary(11)), "a link for {name}");
+            check_pipe(&dir, &file);
+            fs::rename(&kept, &file).unwrap();
+            assert!(is_initialised(&dir, Some("edge"), &binary(11)), "{name} is back");
+        }
+        check_pipe(&dir, &dir.join(".terraform.lock.hcl"));
+        check_pipe(&dir, &module.join("more.tf"));
+        assert!(is_initialised(&dir, Some("edge"), &binary(11)));
+        fs::rename(dir.join(INSIDE), root.path().join("inside")).unwrap();
+        std::os::unix::fs::symlink(root.path().join("inside"), dir.join(INSIDE)).unwrap();
+        assert!(!is_initialised(&dir, Some("edge"), &binary(11)) && remember(&dir, &binary(11)).is_err());
+    }
+
+    /// Reading it would wait for ever for somebody who writes.
+    fn check_pipe(dir: &Path, file: &Path) {
+        fs::remove_file(file).ok();
+        rustix::fs::mknodat(rustix::fs::CWD, file, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        assert!(!is_initialised(dir, Some("edge"), &binary(11)), "a pipe for {}", file.display());
+        fs::remove_file(file).unwrap();
     }
 
     fn check_forgets(dir: &Path, file: &Path, what: &str) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use quorate::guardian::{Cause, Containment, Exit, GuardianError, Launch, Notice, Refusal, RunKey};
 use quorate::runtime::clock;
 use quorate_proto::Epoch;
+use rustix::io::FdFlags;
 
 use crate::support::{Agent, BOTH, LIMIT, alive, eventually, exists, lease, long_lease, marker, shell, state};
 
@@ -65,6 +66,24 @@ async fn the_environment_of_a_run_with_fewer_rights_reaches_its_program_and_not_
     names.sort_unstable();
     assert_eq!(names, ["COLOUR", "LD_DEBUG", "PATH", "QUORATE_EPOCH", "QUORATE_RUN_ID", "QUORATE_TASK"]);
     assert!(ended.stdout.lines().any(|line| line == "QUORATE_EPOCH=1"), "{}", ended.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_agent_was_started_with_is_not_open_in_a_run() {
+    let passed = tempfile::NamedTempFile::new().expect("a file");
+    // As a shell leaves it to what it starts.
+    rustix::io::fcntl_setfd(passed.as_file(), FdFlags::empty()).expect("pass it on");
+    let mut agent = Agent::start(Containment::Best);
+    let guardian = format!("/proc/{}/fd", agent.guardian.pid());
+    let is_passed = |entry: std::fs::DirEntry| std::fs::read_link(entry.path()).is_ok_and(|to| to == passed.path());
+    assert!(std::fs::read_dir(guardian).expect("its descriptors").flatten().any(is_passed), "the guardian has it");
+    for no_new_privs in [false, true] {
+        let mut spawn = shell("readlink /proc/$$/fd/*");
+        spawn.launch = Launch { no_new_privs, ..Launch::default() };
+        let ended = agent.run(spawn).await;
+        assert!(ended.stdout.contains("pipe:"), "{ended:?}");
+        assert!(!ended.stdout.contains(passed.path().to_str().expect("text")), "{}", ended.stdout);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

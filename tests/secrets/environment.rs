@@ -41,6 +41,7 @@ resource "terraform_data" "x" {
         command("plain", ""),
         command("more", "run_env {\n    names = [\"CLOUD_*\", \"GOSSIP\"]\n    set { MADE = \"up\" }\n  }"),
         command("whole", "run_env { inherit = \"all\" }"),
+        command("pattern", "run_env { names = [\"*\", \"QUORATE_*\", \"GOSS*\"] }"),
         module("net", ""),
         module("small", "run_env { inherit = \"listed\" }"),
     ];
@@ -64,7 +65,7 @@ resource "terraform_data" "x" {
     ];
     let agent = place.begin_with(&["start", "-config-file", "agent.hcl"], &env);
     agent.ready();
-    for task in ["plain", "more", "whole", "net", "small"] {
+    for task in ["plain", "more", "whole", "pattern", "net", "small"] {
         assert_eq!(agent.event(task)["success"], true, "{task}: {}", agent.log());
     }
     let has = |task: &str, names: &[&str], lacks: &[&str]| {
@@ -89,6 +90,7 @@ resource "terraform_data" "x" {
         &["QUORATE_TOKEN", "OTHER"],
     );
     has("whole", &[&ours[..], &["VAULT_TOKEN", "OTHER"]].concat(), &own);
+    has("pattern", &[&ours[..], &["VAULT_TOKEN", "OTHER"]].concat(), &own);
     has("net", &[&ours[..], &["VAULT_TOKEN", "CLOUD_SECRET", "OTHER", "TF_IN_AUTOMATION"]].concat(), &own);
     has("small", &[&ours[..], &["TF_IN_AUTOMATION"]].concat(), &[&own[..], &["VAULT_TOKEN", "OTHER"]].concat());
 

@@ -82,8 +82,8 @@ fn what_the_user_puts_in_place_of_the_input_leads_the_agent_nowhere_and_does_not
     std::fs::set_permissions(&victim, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let names = "input.json input.json.new .input.json.new";
     let task = |name: &str, put: &str| {
-        let script = format!("cd ${{QUORATE_INPUT%/*}} && rm -f {names} && for name in {names}; do {put} $name; done");
-        let script = script.replace("${", "$${");
+        let script =
+            format!("cd $(dirname $QUORATE_INPUT) && rm -f {names} && for name in {names}; do {put} $name; done");
         format!(
             "task {{\n  name = \"{name}\"\n  command = [\"sh\", \"-c\", {script:?}]\n  run_as = \"{USER}\"\n  policy {{ retries = 0 \
              }}\n  {SCHEDULE}\n}}\n"

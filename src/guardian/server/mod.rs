@@ -55,6 +55,8 @@ pub(super) const NO_CGROUPS: &str = "--no-cgroups";
 
 /// The guardian process (`quorate guardian [--no-cgroups]`). Returns when the agent has ended and nothing of its runs is left.
 pub fn main() -> ExitCode {
+    // What the agent was started with (of a shell, of a supervisor) is for no run. Nothing of our own is open yet.
+    close_fds::set_fds_cloexec(3, &[]);
     let mut options = std::env::args_os().skip(2);
     let option = options.next();
     if option.as_deref().is_some_and(|option| option == launch::LAUNCH) {

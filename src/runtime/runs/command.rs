@@ -40,7 +40,7 @@ impl Runner {
 
     pub(super) async fn command(&self, start: &Start, spawn: Box<Spawn>) -> Result<(), Stopped> {
         let program = spawn.argv.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
-        let ended = self.exec(*spawn, start, false, &mut |_, _| {}).await?;
+        let ended = self.exec(*spawn, start, false, &mut |_, _, _| {}).await?;
         match (&ended.by, ended.exit) {
             (Cause::Itself, Exit::Code(0)) => Ok(()),
             (Cause::Itself, exit) => Err(Stopped::Failed(with_tail(&format!("{program} ended with {exit}"), &ended))),

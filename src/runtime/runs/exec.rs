@@ -6,15 +6,14 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::Runner;
+use super::kept::Kept;
 use super::leash::Leash;
+use super::mask::Mask;
 use super::recorder::Recorder;
 use crate::guardian::{Cause, Exit, GuardianError, Notice, Refusal, RunKey, Spawn, Stream};
 use crate::runtime::clock;
 use crate::task::spec::Limits;
 use crate::task::{Outcome, Start};
-
-/// Output of one step kept in memory; Terraform's JSON diagnostics fit, a flood does not.
-const OUTPUT_MAX: usize = 1024 * 1024;
 
 /// How one child process ended.
 #[derive(Debug)]
@@ -96,13 +95,14 @@ impl Exits {
 }
 
 impl Runner {
-    /// Runs one process to its end; its output is told as it comes. `events`: standard output is Terraform's events.
+    /// Runs one process to its end; its output is told as it comes, with how many bytes before it were lost. `events`: standard
+    /// output is Terraform's events.
     pub(super) async fn exec(
         &self,
         spawn: Spawn,
         start: &Start,
         events: bool,
-        told: &mut (dyn FnMut(Stream, &[u8]) + Send),
+        told: &mut (dyn FnMut(Stream, &[u8], u64) + Send),
     ) -> Result<Ended, Stopped> {
         let leash = self.leashes.of(start.run);
         leash.check()?;
@@ -115,12 +115,13 @@ impl Runner {
                 Ok(pid) => {
                     let took = clock::now().mono.saturating_sub(asked.mono);
                     debug!(task = start.task, run = %start.run, pid, ?took, "the guardian has started a process");
-                    let mut recorder = Recorder::new(self.logs.of(start.run), self.mask(start.run), events);
+                    let mask = self.mask(start.run);
+                    let mut recorder = Recorder::new(self.logs.of(start.run), mask.clone(), events);
                     let told = &mut |stream, bytes: &[u8], lost| {
                         recorder.handle(stream, bytes, lost);
-                        told(stream, bytes);
+                        told(stream, bytes, lost);
                     };
-                    let ended = self.follow(&run, &mut notices, &leash, told).await;
+                    let ended = self.follow(&run, &mut notices, &leash, &mask, told).await;
                     recorder.end();
                     ended
                 }
@@ -129,12 +130,7 @@ impl Runner {
             Err(stopped) => Err(stopped),
         };
         self.exits.forget(&run);
-        let mask = self.mask(start.run);
-        let ended = ended.map(|ended| Ended {
-            stdout: mask.hide(&ended.stdout).into_owned(),
-            stderr: mask.hide(&ended.stderr).into_owned(),
-            ..ended
-        })?;
+        let ended = ended?;
         if ended.out_of_memory && ended.exit == Exit::Code(0) {
             warn!(
                 task = start.task,
@@ -152,9 +148,10 @@ impl Runner {
         run: &RunKey,
         notices: &mut mpsc::UnboundedReceiver<Notice>,
         leash: &Leash,
+        mask: &Mask,
         told: &mut (dyn FnMut(Stream, &[u8], u64) + Send),
     ) -> Result<Ended, Stopped> {
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let (mut stdout, mut stderr) = (Kept::default(), Kept::default());
         let mut cut_short = None;
         loop {
             let notice = tokio::select! {
@@ -170,12 +167,10 @@ impl Runner {
                 Some(Notice::Output { stream, bytes, lost, .. }) => {
                     told(stream, &bytes, lost);
                     let kept = if stream == Stream::Stdout { &mut stdout } else { &mut stderr };
-                    kept.extend_from_slice(&bytes);
-                    if kept.len() > OUTPUT_MAX {
-                        kept.drain(..kept.len() - OUTPUT_MAX);
-                    }
+                    kept.push(&bytes, lost);
                 }
                 Some(Notice::Exited { exit, by, out_of_memory, .. }) => {
+                    let (stdout, stderr) = (stdout.hidden(mask), stderr.hidden(mask));
                     return match cut_short.filter(|_| by != Cause::Itself) {
                         Some(stopped) => Err(stopped),
                         None => Ok(Ended { exit, by, stdout, stderr, out_of_memory }),

@@ -1,12 +1,13 @@
 //! What a run depends on, as one hash: a take-over leaves alone what depends on the same as when it last went well.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tracing::debug;
 
 use super::Runner;
 use crate::task::spec::{TerraformWork, Work};
 use crate::task::{Fingerprint, Start};
+use crate::terraform::directory::read_regular;
 use crate::terraform::{self, Chosen, DefaultBackend, backend, backend_http, workspace};
 
 /// A program up to this size counts by its content, a larger one makes the run unknown.
@@ -42,9 +43,9 @@ impl Runner {
         }
         let program = argv.first().map(PathBuf::from).filter(|program| program.components().count() > 1);
         if let Some(program) = program {
-            let content =
-                tokio::task::spawn_blocking(move || read(&program)).await.map_err(|error| error.to_string())?;
-            add(&content?);
+            let read =
+                move || read_regular(&program, PROGRAM_MAX).map_err(|error| format!("{}: {error}", program.display()));
+            add(&tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string()).flatten()?);
         }
         Ok(*hasher.finalize().as_bytes())
     }
@@ -72,13 +73,4 @@ impl Runner {
         let hash = move || terraform::fingerprint::fingerprint(&spec, &work, &inputs, &binary, &settings, &state);
         tokio::task::spawn_blocking(hash).await.map_err(|error| error.to_string())?
     }
-}
-
-fn read(program: &Path) -> Result<Vec<u8>, String> {
-    let fail = |error: std::io::Error| format!("{}: {error}", program.display());
-    let size = std::fs::metadata(program).map_err(fail)?.len();
-    if size > PROGRAM_MAX {
-        return Err(format!("{} has {size} bytes, too many to look at", program.display()));
-    }
-    std::fs::read(program).map_err(fail)
 }

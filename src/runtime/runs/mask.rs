@@ -24,6 +24,7 @@ struct Hidden {
     regex: Regex,
     /// The same, sorted.
     forms: Vec<String>,
+    /// Bytes of the longest.
     longest: usize,
 }
 
@@ -79,6 +80,16 @@ impl Mask {
                 }
             }
         }
+    }
+
+    /// The same as [`Self::hide`] for bytes whose beginning is missing. They may begin with the end of a secret, so as many go as one may have.
+    pub(super) fn hide_after_cut<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let Some(hidden) = &self.0 else { return Cow::Borrowed(bytes) };
+        let most = hidden.longest.saturating_sub(1).min(bytes.len());
+        // A secret that begins among them goes as a whole.
+        let found = hidden.regex.find_iter(bytes).take_while(|found| found.start() < most);
+        let from = found.map(|found| found.end()).max().unwrap_or(0).max(most);
+        self.hide(&bytes[from..])
     }
 
     /// The same for text.
@@ -162,6 +173,22 @@ mod tests {
         }
         let mut bytes = b"nothing is held back here".to_vec();
         assert_eq!((mask.take(&mut bytes).len(), bytes.len()), (25, 0));
+    }
+
+    #[test]
+    fn of_a_secret_that_was_cut_nothing_is_shown() {
+        let secrets = ["hunter2", "first line\nab\nlast line", "pw"].map(str::to_owned);
+        let mask = Mask::of(&secrets).unwrap();
+        let said =
+            "first line\nab\nlast linehunter2 first line\nab\nlast line, and more than long enough; hunter2 it is";
+        for cut in 0..said.len() {
+            let shown = String::from_utf8(mask.hide_after_cut(&said.as_bytes()[cut..]).into_owned()).unwrap();
+            let whole = mask.hide_text(said);
+            assert!(whole.ends_with(&shown), "{cut}: {shown}");
+        }
+        let shown = mask.hide_after_cut(&said.as_bytes()[25..]).into_owned();
+        assert_eq!(shown, b", and more than long enough; (sensitive value) it is");
+        assert_eq!(*Mask::default().hide_after_cut(b"x"), *b"x");
     }
 
     #[test]

@@ -194,7 +194,8 @@ impl Runner {
         };
         let listener = Listener::new(&start.task, kind, events, self.terraform.log, &self.underway);
         let mut listener = listener.hiding(self.mask(start.run));
-        let ended = self.exec(spawn, start, events, &mut |stream, bytes| listener.handle(stream, bytes)).await?;
+        let ended =
+            self.exec(spawn, start, events, &mut |stream, bytes, lost| listener.handle(stream, bytes, lost)).await?;
         listener.end();
         drop(turn);
         if ended.by == Cause::Itself { Ok(ended) } else { Err(Stopped::Interrupted(ended.by.to_string())) }

@@ -19,22 +19,36 @@ pub(super) struct Recorder {
     events: bool,
     /// Of standard output and of the other: what waits for the end of a secret, then what waits for the end of a character.
     streams: [(Vec<u8>, Vec<u8>); 2],
+    /// Output before what comes next was lost, so it may begin with the end of a secret.
+    cut: [bool; 2],
     /// An event whose end has not come.
     line: String,
 }
 
 impl Recorder {
     pub(super) fn new(live: Option<Arc<Live>>, mask: Mask, events: bool) -> Self {
-        Self { live, mask, events, streams: Default::default(), line: String::new() }
+        Self { live, mask, events, streams: Default::default(), cut: [false; 2], line: String::new() }
     }
 
     /// The next bytes; so many before them were lost.
     pub(super) fn handle(&mut self, stream: Stream, bytes: &[u8], lost: u64) {
         let Some(live) = self.live.clone() else { return };
+        let number = usize::from(stream == Stream::Stderr);
+        let mut bytes = bytes;
         if lost > 0 {
+            self.streams[number] = Default::default();
+            self.cut[number] = true;
+            if stream == Stream::Stdout {
+                self.line.clear();
+            }
             live.note(&format!("{lost} bytes of output are lost here: they came faster than they could be taken"));
         }
-        let (raw, characters) = &mut self.streams[usize::from(stream == Stream::Stderr)];
+        if self.cut[number] {
+            let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return };
+            bytes = bytes.get(end + 1..).unwrap_or_default();
+            self.cut[number] = false;
+        }
+        let (raw, characters) = &mut self.streams[number];
         raw.extend_from_slice(bytes);
         characters.extend(self.mask.take(raw));
         let text = text(characters);
@@ -131,6 +145,19 @@ mod tests {
             ],
         );
         assert_eq!(text, "pw=oops\n(sensitive value) \u{1f600}\u{fffd}!hunt");
+    }
+
+    #[test]
+    fn of_a_secret_in_lost_output_nothing_is_recorded() {
+        let live = Arc::new(Live::new("web".to_owned(), RunId(uuid::Uuid::nil()), 1 << 20));
+        let mut recorder = Recorder::new(Some(live.clone()), Mask::of(&["hunter2".to_owned()]).unwrap(), false);
+        recorder.handle(Stream::Stdout, b"pw=hun", 0);
+        recorder.handle(Stream::Stdout, b"er2", 1);
+        recorder.handle(Stream::Stdout, b"x\nnext hunter2\n", 0);
+        recorder.end();
+        let text = live.read(0, 1 << 20).unwrap().0.text;
+        assert!(text.starts_with("pw=") && text.ends_with("\nnext (sensitive value)\n"), "{text}");
+        assert!(text.contains("1 bytes of output are lost here") && !text.contains("er2"), "{text}");
     }
 
     #[test]

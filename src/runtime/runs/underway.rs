@@ -80,9 +80,12 @@ impl<'a> Listener<'a> {
         self.underway.set(self.task, Some(Progress { step: self.step.as_str(), done, total }));
     }
 
-    /// The next bytes of its output.
-    pub(super) fn handle(&mut self, stream: Stream, bytes: &[u8]) {
+    /// The next bytes of its output; so many before them were lost.
+    pub(super) fn handle(&mut self, stream: Stream, bytes: &[u8], lost: u64) {
         let which = usize::from(stream == Stream::Stderr);
+        if lost > 0 {
+            self.lines[which].skip();
+        }
         let lines = self.lines[which].split(bytes);
         self.tell(stream, lines);
     }
@@ -127,13 +130,13 @@ mod tests {
         assert_eq!(underway.of("edge"), Some(Progress { step: "apply", done: 0, total: 0 }));
         let before = underway.moves();
         let plan = br#"{"type":"change_summary","changes":{"add":2,"change":0,"remove":0,"operation":"plan"}}"#;
-        listener.handle(Stream::Stdout, &plan[..10]);
-        listener.handle(Stream::Stderr, b"{\"type\":\"apply_complete\"}\n");
+        listener.handle(Stream::Stdout, &plan[..10], 0);
+        listener.handle(Stream::Stderr, b"{\"type\":\"apply_complete\"}\n", 0);
         assert_eq!(underway.moves(), before);
-        listener.handle(Stream::Stdout, &plan[10..]);
-        listener.handle(Stream::Stdout, b"\n{\"type\":\"apply_complete\"}");
+        listener.handle(Stream::Stdout, &plan[10..], 0);
+        listener.handle(Stream::Stdout, b"\n{\"type\":\"apply_complete\"}", 0);
         assert_eq!(underway.of("edge"), Some(Progress { step: "apply", done: 0, total: 2 }));
-        listener.handle(Stream::Stdout, b"\n");
+        listener.handle(Stream::Stdout, b"\n", 0);
         assert_eq!(underway.of("edge"), Some(Progress { step: "apply", done: 1, total: 2 }));
         listener.end();
         assert_eq!(underway.of("edge"), None);
