@@ -2,6 +2,7 @@
 
 use super::agent::Place;
 use super::harness::processes;
+use super::ports::free_port;
 
 const SCHEDULE: &str = "condition \"schedule\" { cron = \"0 0 1 1 *\" }";
 /// A key as `quorate keygen` makes them.
@@ -44,8 +45,10 @@ resource "terraform_data" "x" {
         module("net", ""),
         module("small", "run_env { inherit = \"listed\" }"),
     ];
-    let cluster = "high_availability {\n  cluster {\n    gossip {\n      bind = \"127.0.0.1:0\"\n      expect = 1\n      encrypt \
+    let cluster = "high_availability {\n  cluster {\n    gossip {\n      bind = \"127.0.0.1:PORT\"\n      expect = 1\n      encrypt \
                    = env(\"GOSSIP\")\n    }\n  }\n}\n";
+    // Both UDP and TCP.
+    let cluster = cluster.replace("PORT", &free_port().to_string());
     place.file(
         "agent.hcl",
         format!(
