@@ -1,8 +1,8 @@
 //! What runs see of the environment, and what is left of the agent's own.
 
 use super::agent::Place;
+use super::harness::ports::free_port;
 use super::harness::processes;
-use super::ports::free_port;
 
 const SCHEDULE: &str = "condition \"schedule\" { cron = \"0 0 1 1 *\" }";
 /// A key as `quorate keygen` makes them.

@@ -15,8 +15,6 @@ mod environment;
 #[expect(dead_code, unused_imports, reason = "shared with other tests")]
 #[path = "../cluster/harness/mod.rs"]
 mod harness;
-#[path = "../ports/mod.rs"]
-mod ports;
 mod search;
 mod unit;
 mod users;
