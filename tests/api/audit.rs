@@ -115,7 +115,9 @@ fn a_flag_is_told_before_and_after_and_who_was_refused_is_told_too() {
         curl.args(["-s", "-o", "/dev/null", "-w", "%{http_code}"]).args(words).arg(url);
         String::from_utf8(curl.output().unwrap().stdout).unwrap()
     };
+    // What is refused that early may be told a moment after its answer.
     assert_eq!(curl(&["-X", "DELETE", "-H", "Origin: http://evil.example"]), "403");
+    eventually("the refused change is told", || newest()["status"] == 403);
     let line = newest();
     assert_eq!((line["action"].as_str(), line["outcome"].as_str()), (Some("task.delete"), Some("refused")), "{line}");
     assert_eq!(curl(&["-H", "Host: evil.example"]), "403");

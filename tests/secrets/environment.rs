@@ -1,6 +1,7 @@
 //! What runs see of the environment, and what is left of the agent's own.
 
 use super::agent::Place;
+use super::harness::ports::free_port;
 use super::harness::processes;
 
 const SCHEDULE: &str = "condition \"schedule\" { cron = \"0 0 1 1 *\" }";
@@ -45,8 +46,10 @@ resource "terraform_data" "x" {
         module("net", ""),
         module("small", "run_env { inherit = \"listed\" }"),
     ];
-    let cluster = "high_availability {\n  cluster {\n    gossip {\n      bind = \"127.0.0.1:0\"\n      expect = 1\n      encrypt \
+    let cluster = "high_availability {\n  cluster {\n    gossip {\n      bind = \"127.0.0.1:PORT\"\n      expect = 1\n      encrypt \
                    = env(\"GOSSIP\")\n    }\n  }\n}\n";
+    // Both UDP and TCP.
+    let cluster = cluster.replace("PORT", &free_port().to_string());
     place.file(
         "agent.hcl",
         format!(

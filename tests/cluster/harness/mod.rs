@@ -7,7 +7,7 @@ pub(crate) mod config;
 pub(crate) mod http;
 pub(crate) mod net;
 #[path = "../../ports/mod.rs"]
-mod ports;
+pub(crate) mod ports;
 pub(crate) mod processes;
 pub(crate) mod resource;
 pub(crate) mod site;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::consul::Consul;
-use super::ports::free_port;
+use super::free_port;
 use super::{eventually, modules, until};
 
 /// A process directory: modules and the address of a Consul.

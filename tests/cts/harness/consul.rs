@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 
 use super::eventually;
-use super::ports::free_port;
+use super::free_port;
 
 /// A running server; it ends with this.
 #[derive(Debug)]

@@ -3,14 +3,12 @@
 pub(crate) mod agent;
 pub(crate) mod consul;
 pub(crate) mod modules;
-#[path = "../../ports/mod.rs"]
-mod ports;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use crate::cluster::ports::free_port;
 pub(crate) use agent::{Agent, Place};
 pub(crate) use consul::Consul;
-pub(crate) use ports::free_port;
 
 /// Longer than anything here takes on a busy machine; no test that passes waits this long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
