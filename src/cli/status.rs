@@ -220,7 +220,11 @@ fn head(screen: &mut Screen, cluster: &Cluster, now: DateTime<FixedOffset>) {
     }
     match details.and_then(|details| details.state_encrypted) {
         Some(true) => {
-            screen.line("At rest", Style::Good, "tasks, events and Terraform state are encrypted on the disk of each agent");
+            screen.line(
+                "At rest",
+                Style::Good,
+                "tasks, events and Terraform state are encrypted on the disk of each agent",
+            );
         }
         Some(false) => {
             let text = "tasks, events and Terraform state are in plain text on the disk of each agent";

@@ -43,8 +43,8 @@ pub use check::{Check, ClusterSummary, Finding, Program, Summary, TaskSummary};
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use overrides::Overrides;
 pub use settings::{
-    AtRest, CLUSTER_NAME, ClusterKey, EnvNames, FollowerRequests, GOSSIP_PORT, HTTP_ADDR, HTTP_PORT,
-    HighAvailability, LogFormat, LogLevel, LogSettings, Settings, Syslog,
+    AtRest, CLUSTER_NAME, ClusterKey, EnvNames, FollowerRequests, GOSSIP_PORT, HTTP_ADDR, HTTP_PORT, HighAvailability,
+    LogFormat, LogLevel, LogSettings, Settings, Syslog,
 };
 pub use task_file::task_file;
 pub use task_object::ObjectContext;

@@ -121,10 +121,9 @@ fn wanted(call: &Call<'_>) -> Result<Wanted, String> {
 fn status(why: &KeyringError) -> StatusCode {
     match why {
         KeyringError::Refused(Refusal::Unknown(_)) => StatusCode::NOT_FOUND,
-        KeyringError::Plain
-        | KeyringError::NoMajority
-        | KeyringError::Refused(_)
-        | KeyringError::StillSeals { .. } => StatusCode::CONFLICT,
+        KeyringError::Plain | KeyringError::NoMajority | KeyringError::Refused(_) | KeyringError::StillSeals { .. } => {
+            StatusCode::CONFLICT
+        }
         KeyringError::NotLeading => StatusCode::SERVICE_UNAVAILABLE,
         KeyringError::Failed(_) | KeyringError::Lost => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -271,8 +271,7 @@ impl Agent {
         tokio::spawn(gate.clone().run(settings.id.clone(), views.clone(), control.clone()));
         let desk = Desk::new(replica.clone(), lease_tx.subscribe(), views.clone(), control.clone());
         let desk = Arc::new(desk);
-        let keyring =
-            keyring::Desk::new(keys, replica.clone(), lease_tx.subscribe(), views.clone(), control.clone());
+        let keyring = keyring::Desk::new(keys, replica.clone(), lease_tx.subscribe(), views.clone(), control.clone());
         let credentials = RunCredentials::new(settings.id.clone());
         let (runs_heard_at, state_address) = watch::channel(None);
         let runner = Arc::new(Runner {

@@ -123,11 +123,7 @@ impl Replica {
         answer.await.ok()
     }
 
-    async fn opened(
-        &self,
-        prefix: &str,
-        wanted: impl Fn(&str) -> bool,
-    ) -> Result<Vec<(String, Vec<u8>)>, Unreadable> {
+    async fn opened(&self, prefix: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, Vec<u8>)>, Unreadable> {
         let at_rest = self.at_rest.clone();
         let open = move |key: &str, value: Value, files: &store::Blobs| {
             whole(key, value, files).map(|kept| at_rest.open(key, kept))

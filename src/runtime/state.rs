@@ -25,8 +25,8 @@ use super::journal::Entered;
 use super::replica::Replica;
 use crate::cluster::settings::LeadershipMode;
 use crate::state::{
-    ALIVE_MODE, Credential, Credentials, Decision, Denied, Document, Fence, Grant, INDEX_PREFIX,
-    Leadership, Request, StateAnswer, StateCall, Summary, Token, decide, index_key, needs, slot_key, summary,
+    ALIVE_MODE, Credential, Credentials, Decision, Denied, Document, Fence, Grant, INDEX_PREFIX, Leadership, Request,
+    StateAnswer, StateCall, Summary, Token, decide, index_key, needs, slot_key, summary,
 };
 
 /// Turns: tasks share them by the hash of their name, so that invented names cost nothing.
@@ -367,7 +367,9 @@ mod tests {
         for prefix in ["state/", "run/"] {
             let slow = Slow { unreadable: Some(prefix), ..Slow::new(9) };
             let keeper = Keeper::new(slow, LeadershipMode::Quorum);
-            let StateAnswer::Broken(why) = keeper.handle(call(1, lock("l"))).await else { panic!("it was taken for absent") };
+            let StateAnswer::Broken(why) = keeper.handle(call(1, lock("l"))).await else {
+                panic!("it was taken for absent")
+            };
             assert!(why.contains("is sealed with key") && why.contains("not lost"), "{why}");
             assert_eq!(keeper.registers.registers.lock().unwrap().len(), 1, "and nothing was written");
         }

@@ -28,7 +28,10 @@ impl Loop {
             check("disk", self.disk_full.clone(), "the disk takes writes"),
             check("stopping", stopping, "not stopping"),
         ];
-        Health { not_ready: not_ready.or_else(|| self.disk_full.clone()).or_else(|| self.unreadable.clone()).or(founding), checks }
+        Health {
+            not_ready: not_ready.or_else(|| self.disk_full.clone()).or_else(|| self.unreadable.clone()).or(founding),
+            checks,
+        }
     }
 
     /// Why no leader would take a change of this agent's clients.
