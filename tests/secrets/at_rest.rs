@@ -113,6 +113,8 @@ fn what_users_make_is_on_no_disk_and_is_known_to_whoever_leads_with_a_key() {
         for text in TOLD {
             eventually("it is there in plain text", || !files_with(&site[number].data(), text).is_empty());
         }
+        let blobs = site[number].data().join("blobs");
+        eventually("also as a large value", || !files_with(&blobs, TOLD[2]).is_empty());
         site[number].kill();
     }
     for number in 0..3 {
