@@ -153,8 +153,8 @@ async fn add_logs(desk: &Desk, runs: &mut [RunShown]) -> Result<(), Unreadable> 
 
 /// The task of a run that is not over, if the caller may see it.
 fn under_way<'a>(known: &'a Known<'_>, id: Uuid) -> Option<(&'a str, &'a ActiveRun)> {
-    let runs = known.tasks.tasks.iter().filter_map(|task| Some((task.name.as_str(), task.run.as_ref()?)));
-    runs.into_iter().find(|(_, run)| run.id == id)
+    let mut runs = known.tasks.tasks.iter().filter_map(|task| Some((task.name.as_str(), task.run.as_ref()?)));
+    runs.find(|(_, run)| run.id == id)
 }
 
 async fn find(known: &Known<'_>, id: Uuid) -> Result<Option<RunShown>, Unreadable> {

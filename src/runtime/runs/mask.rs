@@ -104,8 +104,8 @@ impl Hidden {
         let first = bytes.len().saturating_sub(self.longest.saturating_sub(1)).max(from);
         let may_begin = |end: &[u8]| {
             let at = self.forms.partition_point(|form| form.as_bytes() < end);
-            let next = self.forms.iter().skip(at).take(2);
-            next.into_iter().any(|form| form.len() > end.len() && form.as_bytes().starts_with(end))
+            let longer = |form: &String| form.len() > end.len() && form.as_bytes().starts_with(end);
+            self.forms.iter().skip(at).take(2).any(longer)
         };
         (first..bytes.len()).find(|start| may_begin(&bytes[*start..])).unwrap_or(bytes.len())
     }
