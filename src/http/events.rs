@@ -148,7 +148,7 @@ impl Events {
             return None;
         }
         let is_filter = |part: &&str| part.starts_with("task=") || part.starts_with("kind=");
-        let filter: String = query.split('&').filter(is_filter).map(|part| format!("&{part}")).collect();
+        let filter: String = query.split('&').filter(is_filter).flat_map(|part| ["&", part]).collect();
         let is_place = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
         let last = last.map(|last| last.trim().to_owned()).filter(|last| is_place(last));
         Some(Self { filter, after: last.or_else(|| of("after").filter(|after| is_place(after))), is_lost: false })

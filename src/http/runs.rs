@@ -86,13 +86,13 @@ async fn list(known: &Known<'_>, call: &Call<'_>) -> ApiResponse {
     for (key, value) in form_pairs(call.query) {
         match key.as_str() {
             "task" => wanted = Some(value),
-            "limit" => match value.parse() {
-                Ok(number) => limit = LIMIT_MAX.min(number),
-                Err(_) => {
+            "limit" => {
+                let Ok(number) = value.parse() else {
                     let text = format!("limit must be a number, not {value:?}");
                     return call.error(StatusCode::BAD_REQUEST, Shape::WithId, &text);
-                }
-            },
+                };
+                limit = LIMIT_MAX.min(number);
+            }
             _ => {}
         }
     }

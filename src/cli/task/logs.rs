@@ -50,17 +50,17 @@ pub(super) fn logs(args: &LogsArgs) -> Result<(), Failure> {
     match outcome {
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         Ok(written) => written.map_err(|error| Failure::new(format!("cannot write to standard output: {error}"))),
-        Err(error) => Err(told(error, name)),
+        Err(error) => Err(told(&error, name)),
     }
 }
 
-fn told(error: ClientError, name: &str) -> Failure {
+fn told(error: &ClientError, name: &str) -> Failure {
     Failure::new(format!("unable to read the log of '{}'\n{error}", clean(name)))
 }
 
 fn runs(client: &Client, name: &str) -> Result<Vec<RunShown>, Failure> {
     let path = format!("/v1/runs?limit=1000&task={}", encode(name));
-    let runs: Runs = client.get(&path).and_then(|value| client.typed(&value)).map_err(|error| told(error, name))?;
+    let runs: Runs = client.get(&path).and_then(|value| client.typed(&value)).map_err(|error| told(&error, name))?;
     Ok(runs.runs)
 }
 

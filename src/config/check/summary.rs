@@ -196,7 +196,7 @@ impl ClusterSummary {
         };
         writeln!(out, "         leadership {}: {survives}", self.leadership)?;
         let kept = if self.leadership == "quorum" { "tasks, events and Terraform state" } else { "tasks and events" };
-        let how = if self.state_encrypted { "encrypted (at_rest)" } else { "in plain text (at_rest encrypts them)" };
+        let how = if self.state_encrypted { "encrypted (at_rest)" } else { "in plain text (see at_rest)" };
         writeln!(out, "         {kept} are on the disk of each agent, {how}")?;
         writeln!(
             out,

@@ -42,7 +42,7 @@ impl Core {
             drop(reply.send(Err(ProposeError::Refused(why))));
             return;
         }
-        if !self.cluster.lease(now).is_some_and(|lease| lease.epoch() == epoch) {
+        if self.cluster.lease(now).is_none_or(|lease| lease.epoch() != epoch) {
             drop(reply.send(Err(ProposeError::NotLeader)));
             return;
         }

@@ -71,7 +71,7 @@ impl Index {
             return (None, free);
         }
         let used: BTreeSet<u32> = self.kept.iter().map(|kept| kept.slot).collect();
-        let slot = (0..).find(|slot| !used.contains(slot)).unwrap_or(0);
+        let slot = (0..=u32::MAX).find(|slot| !used.contains(slot)).unwrap_or(0);
         free.remove(&slot);
         self.kept.push(Kept { run: short(run), slot, at, len, left_out });
         (Some(slot), free)

@@ -229,7 +229,8 @@ mod tests {
     }
 
     fn lines(count: usize) -> String {
-        (0..count).map(|n| format!("line {n} is what it says: {:x}\n", n * 7919)).collect()
+        let line = |n| format!("line {n} is what it says: {:x}\n", n * 7919);
+        (0..count).map(line).collect::<Vec<_>>().concat()
     }
 
     /// Does not compress.
