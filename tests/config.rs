@@ -711,7 +711,7 @@ cluster  edge, gossip on 127.0.0.1:8559 (not encrypted)
          others reach it at 127.0.0.1:8559
          3 founders, joins 127.0.0.1:8559, 127.0.0.1:8569, 127.0.0.1:8579
          leadership quorum: survives the loss of 1 of the founders
-         tasks, events and Terraform state are on the disk of each agent, in plain text (at_rest encrypts them)
+         tasks, events and Terraform state are on the disk of each agent, in plain text (see at_rest)
          profile lan: a death is noticed after about 1.05s, lease 840ms, settle 10s
 tasks    render-haproxy  members change      /opt/render --out x
          nightly         schedule 0 3 * * *  /opt/backup (disabled)
