@@ -42,7 +42,7 @@ resource "terraform_data" "x" {
         command("plain", ""),
         command("more", "run_env {\n    names = [\"CLOUD_*\", \"GOSSIP\"]\n    set { MADE = \"up\" }\n  }"),
         command("whole", "run_env { inherit = \"all\" }"),
-        command("pattern", "run_env { names = [\"*\", \"QUORATE_*\", \"GOSS*\"] }"),
+        command("pattern", "run_env { names = [\"VAULT_*\", \"QUORATE_*\", \"GOSS*\"] }"),
         module("net", ""),
         module("small", "run_env { inherit = \"listed\" }"),
     ];
@@ -93,7 +93,7 @@ resource "terraform_data" "x" {
         &["QUORATE_TOKEN", "OTHER"],
     );
     has("whole", &[&ours[..], &["VAULT_TOKEN", "OTHER"]].concat(), &own);
-    has("pattern", &[&ours[..], &["VAULT_TOKEN", "OTHER"]].concat(), &own);
+    has("pattern", &[&ours[..], &["VAULT_TOKEN"]].concat(), &[&own[..], &["OTHER"]].concat());
     has("net", &[&ours[..], &["VAULT_TOKEN", "CLOUD_SECRET", "OTHER", "TF_IN_AUTOMATION"]].concat(), &own);
     has("small", &[&ours[..], &["TF_IN_AUTOMATION"]].concat(), &[&own[..], &["VAULT_TOKEN", "OTHER"]].concat());
 
