@@ -129,6 +129,8 @@ pub(super) struct Slot {
     pub(super) tickets: Vec<u64>,
     /// Who asked for it last, for people.
     pub(super) asked_by: Option<String>,
+    /// Who was promised a run by a leader before, which this lease makes.
+    pub(super) promised_to: Option<String>,
     /// Whose wait is over, and the error of their run; not told yet.
     pub(super) served: Vec<(u64, Option<String>)>,
     /// Data that it is fed has changed since its last start.
@@ -162,6 +164,7 @@ impl Slot {
             by_hand: false,
             tickets: Vec::new(),
             asked_by: None,
+            promised_to: None,
             served: Vec::new(),
             stale: false,
             guard: None,

@@ -157,6 +157,7 @@ impl Tasks {
                 continue;
             }
             let missed = slot.missed_tick(at.wall);
+            slot.asked_by = slot.promised_to.take();
             slot.ask(if missed.is_some() { Trigger::Schedule } else { Trigger::TakeOver }, None, at);
             if let Some(tick) = missed {
                 slot.last_tick = Some(tick);
@@ -173,6 +174,7 @@ impl Tasks {
         for slot in &mut self.slots {
             slot.history.restore(kept.remove(slot.name()).unwrap_or_default());
             slot.stale = true;
+            slot.promised_to = None;
             slot.interrupted = interrupted.contains(slot.name());
             // A run that was cancelled before its end was on a majority has its event from this leader.
             slot.recorded = slot.history.record_cancelled();

@@ -31,10 +31,10 @@ pub struct Conclusion {
 }
 
 impl Tasks {
-    /// The next run of this task was asked for under a leader before; `by` is for people.
+    /// A leader before promised a run of this task; the next lease makes it. `by` is for people.
     pub fn note_asker(&mut self, task: &str, by: String) {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.name() == task) {
-            slot.asked_by = Some(by);
+            slot.promised_to = Some(by);
         }
     }
 
