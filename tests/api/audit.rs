@@ -64,7 +64,8 @@ fn every_change_of_the_api_leaves_exactly_one_line_and_a_read_none() {
                 "put" => Some(state.clone()),
                 _ => Some(task.clone()),
             };
-            let target = format!("{}?version=1&secret={SECRET}", path.replace("{name}", "long"));
+            // One answer, and no stream that goes on.
+            let target = format!("{}?version=1&format=json&secret={SECRET}", path.replace("{name}", "long"));
             let answer = site[0].send(&method.to_uppercase(), &target, body.as_ref()).unwrap();
             let found = new_lines(&trail, before);
             if method == "get" {

@@ -217,12 +217,16 @@ fn downloads_know_the_same_certificates() {
 }
 
 fn start(place: &Place, server: &str) -> Agent {
-    let mut agent = place.start(&format!("{server}{}", TASK.replace("NAME", "there")));
-    // The first run: a task that runs cannot be changed.
-    agent.logged("task completed");
+    let agent = place.start(&format!("{server}{}", TASK.replace("NAME", "there")));
     // It shows its tasks before it leads; what changes one waits for that.
     let all = [&["task", "disable", "-ca-cert=ca.pem"], &IDENTITY[..], &["there"]].concat();
     eventually(|| ask(place, &agent, &all, &[]).status.success().then_some(()));
+    // The run of a fresh task may be under way still: then it cannot be enabled.
+    let all = [&["task", "show", "-json", "-ca-cert=ca.pem"], &IDENTITY[..], &["there"]].concat();
+    eventually(|| {
+        let shown: serde_json::Value = serde_json::from_slice(&ask(place, &agent, &all, &[]).stdout).ok()?;
+        (shown["activity"]["state"] == "idle").then_some(())
+    });
     agent
 }
 
