@@ -279,12 +279,16 @@ impl LeaderWatch {
         let stopped = stop.clone();
         let watch = move || {
             let mut seen = Vec::new();
-            while !stopped.load(Ordering::Relaxed) {
+            loop {
+                // All are asked once more after the end was asked for: what has happened until then is seen.
+                let is_last = stopped.load(Ordering::Relaxed);
                 let leaders = doors.iter().filter(|(_, door)| door.leads());
                 seen.extend(leaders.map(|(id, _)| (Instant::now(), id.clone())));
+                if is_last {
+                    return seen;
+                }
                 std::thread::sleep(Duration::from_millis(3));
             }
-            seen
         };
         Self { stop, thread: std::thread::spawn(watch) }
     }
