@@ -105,8 +105,12 @@ impl Keeper {
             };
             match job {
                 Job::Keep { live, at, .. } => {
+                    let had_some = !index.is_empty();
                     batch.keep(&mut index, live, bounds, *at);
-                    batch.indexes.insert(live.task.clone(), index);
+                    // Where nothing is kept nothing is written.
+                    if had_some || !index.is_empty() {
+                        batch.indexes.insert(live.task.clone(), index);
+                    }
                 }
                 Job::Forget { task, .. } => {
                     batch.entries.extend(index.slots().map(|slot| (slot_key(task, slot), None)));
@@ -115,7 +119,9 @@ impl Keeper {
             }
         }
         let kept = std::mem::take(&mut batch.kept);
-        match self.replica.propose(epoch, batch.into_entries()).await {
+        let entries = batch.into_entries();
+        let outcome = if entries.is_empty() { Ok(()) } else { self.replica.propose(epoch, entries).await };
+        match outcome {
             Ok(()) => {
                 let mut lives = self.logs.lives();
                 for live in kept.iter().filter(|live| live.state().over) {
