@@ -13,7 +13,7 @@ use super::cluster::form_pairs;
 use super::error::{Shape, error, message};
 use super::path::percent_decode;
 use super::routes::pattern;
-use super::tasks::handle_request;
+use super::tasks::{handle_request, is_internal};
 use super::{Face, caller, limits};
 use crate::access::Identity;
 use crate::audit::{Line, Outcome, Stage, Trail};
@@ -71,6 +71,10 @@ impl Draft {
     pub(super) fn of_forwarded(trail: Option<&Trail>, handle: &Handle, request: &ApiRequest) -> Self {
         let Some(trail) = trail.filter(|_| request.caller == Caller::unknown()) else { return Self(None) };
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        // Nobody asked for that.
+        if is_internal(path) {
+            return Self(None);
+        }
         Self::draw(trail, handle, &request.caller, [&request.method, path, query, &request.request_id])
     }
 

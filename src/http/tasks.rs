@@ -163,7 +163,12 @@ pub(super) fn no_path(path: &str, request_id: &str) -> ApiResponse {
     error(StatusCode::NOT_FOUND, Shape::of(path), &text, request_id)
 }
 
-/// What other agents ask for themselves. No client gets there: these paths are not passed on.
+/// Whether other agents ask this for themselves. No client gets there: these paths are not passed on.
+pub(super) fn is_internal(path: &str) -> bool {
+    matches!(path, STATE_PATH | DIFFERENCES_PATH | KEYRING_PATH | USED_PATH)
+}
+
+/// Answers what [`is_internal`].
 async fn internal(handle: &Handle, call: &Call<'_>, request: &ApiRequest) -> Option<ApiResponse> {
     match (call.method, call.path) {
         (_, STATE_PATH) => Some(match &handle.state {

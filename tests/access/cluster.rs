@@ -262,3 +262,27 @@ fn an_unknown_token_is_refused_before_the_body_comes() {
         assert_eq!(site.call(agent, "GET", "/v1/status", Some(&new)).0, 200);
     }
 }
+
+/// What agents ask each other for themselves is nobody's change.
+#[test]
+fn agents_leave_no_line_in_the_audit_trail() {
+    let mut site = Site::new(3, &format!("{ACCESS}audit {{ file = \"audit.log\" }}\n{TASKS}"));
+    // It tells the leader that its files differ.
+    let file = site.home(2).join("agent.hcl");
+    let more =
+        "task {\n  name = \"more\"\n  command = [\"true\"]\n  condition \"schedule\" { cron = \"0 0 1 1 *\" }\n}\n";
+    let own = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, own + more).unwrap();
+    site.found();
+    let root = first(&site, 0);
+    eventually("the leader knows how the files of a3 differ", || {
+        !site.call(0, "GET", "/v1/cluster/tasks", Some(&root)).1["differences"]["a3"].is_null()
+    });
+    let trail = std::fs::read_to_string(site.home(0).join("audit.log")).unwrap();
+    let actions: Vec<String> = trail
+        .lines()
+        .map(|line| text(&serde_json::from_str::<serde_json::Value>(line).unwrap()["action"]))
+        .filter(|action| action != "read")
+        .collect();
+    assert_eq!(actions, ["token.bootstrap"], "{trail}");
+}
