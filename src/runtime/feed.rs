@@ -1,7 +1,8 @@
 //! What has happened lately, in order, as the leader saw it: for faces that tell it on. Pure but for [`Feed::follow`].
 //!
 //! Entries are numbered from 1 in each epoch, so that epoch and number name one for ever. A new leader begins with the ends of
-//! runs that the epoch before left: who had heard of them hears them again, and nobody misses one.
+//! runs that the epoch before left, and with the members that are not well: who had heard of them hears them again, and nobody
+//! misses one.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -188,6 +189,12 @@ impl Ring {
         let (leader, why) = (cluster.view.observer.clone(), cluster.leader_why.clone());
         self.push(Happened::Leads { leader, why }, now);
         self.members = members(cluster);
+        // What became of them was seen before this agent led, most of all of the leader before.
+        for (id, (state, voter)) in self.members.clone() {
+            if state != MemberState::Alive {
+                self.push(Happened::Member { id, state: Some(state), voter }, now);
+            }
+        }
         for task in &tasks.tasks {
             if let Some(run) = &task.run {
                 self.push(Happened::Started { task: task.name.clone(), run: run.clone() }, now);

@@ -2,8 +2,8 @@
 //!
 //! While a run is under way its log is in the memory of the agent that runs it, compressed and bounded ([`text`]). When the run has
 //! ended the leader writes it to a majority ([`keeper`]), right after the end itself: a log that cannot be written is told and costs
-//! the run nothing. Which runs have a log is in one register a task ([`index`]), the logs are in slots beside it, sealed as
-//! Terraform state is when `at_rest` says so. Faces read both through the [`Desk`].
+//! the run nothing. Which runs have a log is in one register a task ([`index`]), the logs are in slots beside it. Faces
+//! read both through the [`Desk`].
 //!
 //! # Not here
 //!
