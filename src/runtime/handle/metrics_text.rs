@@ -1,0 +1,41 @@
+//! The metrics, as far as faces show and count them.
+
+/// Renders the metrics of the process as Prometheus text.
+pub trait MetricsText: std::fmt::Debug + Send + Sync {
+    /// The text.
+    fn text(&self) -> String;
+
+    /// Counts an answered request: `endpoint` is a pattern such as `/v1/status/tasks/{name}`, not what was sent.
+    fn http_request(&self, endpoint: &'static str, status: u16) {
+        let _ = (endpoint, status);
+    }
+
+    /// A line of the audit trail is written.
+    fn audit_written(&self) {}
+
+    /// A sink of the audit trail did not take a line.
+    fn audit_failed(&self, sink: &'static str) {
+        let _ = sink;
+    }
+
+    /// No sink of the audit trail took a line.
+    fn audit_lost(&self) {}
+
+    /// A refusal has no line of its own in the audit trail.
+    fn audit_counted(&self) {}
+
+    /// So many connections of the API more, or less.
+    fn http_connections(&self, more: i64) {
+        let _ = more;
+    }
+
+    /// A connection was not taken; `reason` is a short fixed word.
+    fn http_connection_refused(&self, reason: &'static str) {
+        let _ = reason;
+    }
+
+    /// A connection was ended by this agent before its client ended it; `reason` is a short fixed word.
+    fn http_connection_ended(&self, reason: &'static str) {
+        let _ = reason;
+    }
+}
