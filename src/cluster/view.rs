@@ -94,3 +94,43 @@ pub struct View {
     /// Loud problems: conflicts, clocks. For people.
     pub alarms: Vec<String>,
 }
+
+#[cfg(test)]
+impl View {
+    /// As the first of these members sees it, under this epoch: all of them vote, and nobody leads.
+    pub(crate) fn sample(epoch: u64, members: &[(&str, MemberState)]) -> Self {
+        let id = |name: &str| MemberId::new(name).expect("a name");
+        let addr = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        let member = |(name, state): &(&str, MemberState)| MemberView {
+            id: id(name),
+            instance: Instance([7; 16]),
+            state: *state,
+            generation: 1,
+            incarnation: 0,
+            gossip_addr: addr(8559),
+            api_addr: addr(8558),
+            address: String::new(),
+            software: (0, 1, 0),
+            voter: true,
+            leader: false,
+        };
+        Self {
+            index: 1,
+            name: "edge".to_owned(),
+            observer: id(members.first().map_or("a1", |(name, _)| name)),
+            members: members.iter().map(member).collect(),
+            leader: None,
+            last_release: None,
+            epoch: Epoch(epoch),
+            mode: LeadershipMode::Quorum,
+            voters: members.len(),
+            voters_alive: members.len(),
+            needed: members.len() / 2 + 1,
+            formed: true,
+            held: true,
+            caught_up: true,
+            reason: String::new(),
+            alarms: Vec::new(),
+        }
+    }
+}

@@ -172,7 +172,7 @@ async fn find(known: &Known<'_>, id: Uuid) -> Result<Option<RunShown>, Unreadabl
     let shown = match &found.event {
         Some(event) => of_event(&found.task, event, known.grants),
         // Interrupted, or being told this very moment.
-        None => RunShown { state: "ended".to_owned(), ..empty(id, &found.task) },
+        None => RunShown { state: "ended".to_owned(), ..RunShown::of(&id.to_string(), &found.task) },
     };
     Ok(Some(RunShown { log, ..shown }))
 }
@@ -238,23 +238,6 @@ fn log_body(log: &LogState) -> LogShown {
     LogShown { bytes: log.bytes, left_out: log.left_out, open: log.open }
 }
 
-fn empty(id: Uuid, task: &str) -> RunShown {
-    RunShown {
-        id: id.to_string(),
-        task: task.to_owned(),
-        state: String::new(),
-        outcome: None,
-        start_time: None,
-        end_time: None,
-        took_ms: None,
-        error: None,
-        epoch: None,
-        trigger: None,
-        asked_by: None,
-        log: None,
-    }
-}
-
 pub(super) fn active(task: &str, run: &ActiveRun, cluster: &ClusterSnapshot) -> RunShown {
     RunShown {
         state: "running".to_owned(),
@@ -262,7 +245,7 @@ pub(super) fn active(task: &str, run: &ActiveRun, cluster: &ClusterSnapshot) -> 
         epoch: Some(cluster.view.epoch.0),
         trigger: Some(run.trigger.clone()),
         error: run.cancelled_by.clone(),
-        ..empty(run.id, task)
+        ..RunShown::of(&run.id.to_string(), task)
     }
 }
 
@@ -281,7 +264,7 @@ pub(super) fn of_event(task: &str, event: &RunEvent, grants: &Grants) -> RunShow
         epoch: Some(event.epoch),
         trigger: Some(event.trigger.clone()),
         asked_by: event.asked_by.clone(),
-        ..empty(event.id, task)
+        ..RunShown::of(&event.id.to_string(), task)
     }
 }
 

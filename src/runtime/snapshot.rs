@@ -100,8 +100,33 @@ impl Chronicle {
             Some(MemberState::Down) => format!("{before} is down"),
             Some(MemberState::Suspect) => format!("{before} did not answer"),
             Some(MemberState::Left) => format!("{before} has left"),
+            // Why its own leadership ended stands in its log.
+            Some(MemberState::Alive) if *before == view.observer => format!("{before} led before"),
             Some(MemberState::Alive) => format!("the lease of {before} ran out"),
             None => format!("{before} is gone"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_an_agent_leads_is_told_of_what_is_known_of_the_one_before() {
+        let why = |observer: &str, before: MemberState, how: Option<&'static str>| {
+            let mut chronicle = Chronicle::new(true, None);
+            let id = |name: &str| MemberId::new(name).unwrap();
+            let members = [("a1", MemberState::Alive), ("a2", before)];
+            let view = View { observer: id(observer), leader: Some(id("a2")), ..View::sample(1, &members) };
+            chronicle.snapshot(&view, false);
+            let last_release = how.map(|how| (id("a2"), how));
+            let view = View { leader: Some(id("a1")), last_release, ..view };
+            chronicle.snapshot(&view, false).leader_why.clone()
+        };
+        assert_eq!(why("a1", MemberState::Alive, Some("it handed over")), "a2 led before; it handed over");
+        assert_eq!(why("a1", MemberState::Alive, None), "the lease of a2 ran out");
+        assert_eq!(why("a1", MemberState::Down, None), "a2 is down");
+        assert_eq!(why("a2", MemberState::Alive, None), "a2 led before", "its own log says why it does not any more");
     }
 }

@@ -34,10 +34,9 @@ fn input(member: &MemberView) -> MemberInput {
 
 #[cfg(test)]
 mod tests {
-    use quorate_proto::{Epoch, Instance, MemberId};
+    use quorate_proto::Epoch;
 
     use super::*;
-    use crate::cluster::settings::LeadershipMode;
 
     #[test]
     fn the_down_and_the_departed_are_not_fed() {
@@ -71,36 +70,7 @@ mod tests {
     }
 
     fn view(states: &[MemberState]) -> View {
-        let member = |(n, state): (usize, &MemberState)| MemberView {
-            id: MemberId::new(format!("m{n}")).unwrap(),
-            instance: Instance([7; 16]),
-            state: *state,
-            generation: 1,
-            incarnation: 0,
-            gossip_addr: "10.0.0.1:8559".parse().unwrap(),
-            api_addr: "10.0.0.1:8558".parse().unwrap(),
-            address: String::new(),
-            software: (0, 1, 0),
-            voter: true,
-            leader: n == 0,
-        };
-        View {
-            index: 1,
-            name: "edge".to_owned(),
-            observer: MemberId::new("m0").unwrap(),
-            members: states.iter().enumerate().map(member).collect(),
-            leader: None,
-            last_release: None,
-            epoch: Epoch(1),
-            mode: LeadershipMode::Quorum,
-            voters: 3,
-            voters_alive: 2,
-            needed: 2,
-            formed: true,
-            held: true,
-            caught_up: true,
-            reason: String::new(),
-            alarms: Vec::new(),
-        }
+        let members: Vec<_> = ["m0", "m1", "m2", "m3"].into_iter().zip(states.iter().copied()).collect();
+        View::sample(1, &members)
     }
 }

@@ -97,20 +97,8 @@ mod tests {
     use crate::http::reply::LogShown;
 
     fn run(id: &str, has_log: bool) -> RunShown {
-        RunShown {
-            id: id.to_owned(),
-            task: "web".to_owned(),
-            state: "ended".to_owned(),
-            outcome: None,
-            start_time: None,
-            end_time: None,
-            took_ms: None,
-            error: None,
-            epoch: None,
-            trigger: None,
-            asked_by: None,
-            log: has_log.then_some(LogShown { bytes: 1, left_out: 0, open: false }),
-        }
+        let log = has_log.then_some(LogShown { bytes: 1, left_out: 0, open: false });
+        RunShown { state: "ended".to_owned(), log, ..RunShown::of(id, "web") }
     }
 
     #[test]

@@ -57,6 +57,26 @@ pub struct RunShown {
     pub log: Option<LogShown>,
 }
 
+impl RunShown {
+    /// Of which nothing is known but its id and its task.
+    pub fn of(id: &str, task: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            task: task.to_owned(),
+            state: String::new(),
+            outcome: None,
+            start_time: None,
+            end_time: None,
+            took_ms: None,
+            error: None,
+            epoch: None,
+            trigger: None,
+            asked_by: None,
+            log: None,
+        }
+    }
+}
+
 /// What there is of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogShown {

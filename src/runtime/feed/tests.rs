@@ -1,13 +1,9 @@
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use quorate_proto::{Epoch, Instance};
 use uuid::Uuid;
 
 use super::*;
 use crate::cluster::View;
-use crate::cluster::settings::LeadershipMode;
-use crate::cluster::view::MemberView;
 use crate::task::report::{Activity, Status};
 
 fn id(name: &str) -> MemberId {
@@ -15,38 +11,7 @@ fn id(name: &str) -> MemberId {
 }
 
 fn cluster(epoch: u64, members: &[(&str, MemberState)]) -> ClusterSnapshot {
-    let addr = SocketAddr::from(([10, 0, 0, 1], 1));
-    let member = |(name, state): &(&str, MemberState)| MemberView {
-        id: id(name),
-        instance: Instance([1; 16]),
-        state: *state,
-        generation: 1,
-        incarnation: 1,
-        gossip_addr: addr,
-        api_addr: addr,
-        address: String::new(),
-        software: (0, 1, 0),
-        voter: true,
-        leader: false,
-    };
-    let view = View {
-        index: 1,
-        name: "edge".to_owned(),
-        observer: id("a1"),
-        members: members.iter().map(member).collect(),
-        leader: Some(id("a1")),
-        last_release: None,
-        epoch: Epoch(epoch),
-        mode: LeadershipMode::Quorum,
-        voters: 2,
-        voters_alive: 2,
-        needed: 2,
-        formed: true,
-        held: true,
-        caught_up: true,
-        reason: String::new(),
-        alarms: Vec::new(),
-    };
+    let view = View { leader: Some(id("a1")), ..View::sample(epoch, members) };
     ClusterSnapshot {
         view,
         since: BTreeMap::new(),
@@ -144,6 +109,14 @@ fn a_new_leader_tells_the_ends_of_the_epoch_before_again() {
     see(&feed, &cluster(9, TWO), &tasks(&[event(5, 7), event(4, 7), event(1, 3)], Some(run(6, None))));
     assert_eq!(told(&feed, Some((7, 44))), ["ended 4", "ended 5", "a1 leads", "started 6"]);
     assert_eq!(told(&feed, Some((9, 2))), ["a1 leads", "started 6"]);
+}
+
+#[test]
+fn a_new_leader_tells_which_members_are_not_well() {
+    let feed = Feed::default();
+    let members = [("a1", MemberState::Alive), ("a2", MemberState::Down), ("a3", MemberState::Alive)];
+    see(&feed, &cluster(9, &members), &tasks(&[], None));
+    assert_eq!(told(&feed, Some((8, 3))), ["a1 leads", "a2 down"]);
 }
 
 #[test]

@@ -1,10 +1,6 @@
 //! What the metrics of a process look like.
 
-use quorate_proto::{Epoch, Instance, MemberId};
-
 use super::*;
-use crate::cluster::settings::LeadershipMode;
-use crate::cluster::view::MemberView;
 
 fn has(text: &str, line: &str) {
     assert!(text.lines().any(|l| l == line), "no line {line:?} in\n{text}");
@@ -65,37 +61,7 @@ fn every_setter_shows_in_the_text() {
 
 #[test]
 fn a_view_sets_every_state_also_to_nothing() {
-    let member = |name: &str, state| MemberView {
-        id: MemberId::new(name).unwrap(),
-        instance: Instance([0; 16]),
-        state,
-        generation: 1,
-        incarnation: 0,
-        gossip_addr: ([127, 0, 0, 1], 1).into(),
-        api_addr: ([127, 0, 0, 1], 2).into(),
-        address: String::new(),
-        software: (0, 1, 0),
-        voter: true,
-        leader: false,
-    };
-    let mut view = View {
-        index: 1,
-        name: "edge".to_owned(),
-        observer: MemberId::new("a").unwrap(),
-        members: vec![member("a", MemberState::Alive), member("b", MemberState::Suspect)],
-        leader: None,
-        last_release: None,
-        epoch: Epoch(7),
-        mode: LeadershipMode::Quorum,
-        voters: 2,
-        voters_alive: 2,
-        needed: 2,
-        formed: true,
-        held: true,
-        caught_up: true,
-        reason: String::new(),
-        alarms: Vec::new(),
-    };
+    let mut view = View::sample(7, &[("a", MemberState::Alive), ("b", MemberState::Suspect)]);
     let metrics = Metrics::new();
     metrics.observe_view(&view, true);
     let text = metrics.text();
