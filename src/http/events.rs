@@ -182,14 +182,15 @@ impl Source for Events {
         if self.after.replace(next.clone()) == Some(next) {
             out.rest();
         } else {
-            out.pause = super::limits::LOG_PAUSE;
+            out.pause = super::limits::STREAM_PAUSE;
         }
         Ok(())
     }
 
     fn handle_refusal(&mut self, response: &ApiResponse, _: Duration, out: &mut Out) {
         if response.status < 500 {
-            let why = "the caller may not hear it any more";
+            let may_not = matches!(response.status, 401 | 403);
+            let why = if may_not { "the caller may not hear it any more" } else { "another agent leads now: ask it" };
             out.chunks.push_back(event("end", None, &serde_json::json!({"why": why})));
             out.is_over = true;
             return;

@@ -43,7 +43,7 @@ pub(super) struct Out {
 impl Out {
     /// Nothing came: the next look is later than this one was.
     pub(super) fn rest(&mut self) {
-        self.pause = (self.pause * 2).clamp(limits::LOG_PAUSE, limits::LOG_PAUSE_MAX);
+        self.pause = (self.pause * 2).clamp(limits::STREAM_PAUSE, limits::STREAM_PAUSE_MAX);
     }
 }
 
@@ -68,9 +68,10 @@ pub(super) async fn begin(request: &HttpRequest, face: &Face, asked: &ApiRequest
     };
     let (handle, mode, shutdown) = (face.handle.clone(), face.follower_requests, face.shutdown.clone());
     let now = clock::now().mono;
-    let out = Out { chunks: VecDeque::new(), pause: limits::LOG_PAUSE, is_over: false };
-    let mut rest =
-        Rest { handle, mode, request: asked.clone(), source, out, told: now, heard: now, shutdown, busy: None };
+    let out = Out { chunks: VecDeque::new(), pause: limits::STREAM_PAUSE, is_over: false };
+    // What came with it is of no use to the requests for pieces.
+    let request = ApiRequest { body: Vec::new(), ..asked.clone() };
+    let mut rest = Rest { handle, mode, request, source, out, told: now, heard: now, shutdown, busy: None };
     let mut answer = rest.ask().await;
     if answer.response.status != 200 {
         return Some(answer);
@@ -127,13 +128,20 @@ impl Rest {
             if self.out.is_over {
                 return None;
             }
-            let stops = self.shutdown.clone();
-            if tokio::time::timeout(self.out.pause, stops.cancelled()).await.is_ok() {
+            let (stops, pause) = (self.shutdown.clone(), self.out.pause);
+            let look = async {
+                tokio::time::sleep(pause).await;
+                self.look().await;
+            };
+            let stopped = tokio::select! {
+                () = look => false,
+                () = stops.cancelled() => true,
+            };
+            if stopped {
                 self.source.stop(&mut self.out);
                 self.out.is_over = true;
                 continue;
             }
-            self.look().await;
             if self.source.is_events() && clock::now().mono.saturating_sub(self.told) >= limits::STREAM_SIGN {
                 self.out.chunks.push_back(Bytes::from_static(b": still here\n\n"));
             }

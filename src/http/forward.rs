@@ -12,7 +12,7 @@ use super::audited::Draft;
 use super::error::Shape;
 use super::follow::Rest;
 use super::tasks::{self, Call, Silence};
-use super::{FollowerRequests, limits, stale};
+use super::{FollowerRequests, events, limits, stale};
 use crate::audit::Trail;
 use crate::runtime::handle::{ApiRequest, ApiResponse, ClusterSnapshot, ForwardError, Forwarded, Handle, Request};
 
@@ -78,7 +78,8 @@ pub(super) async fn send(handle: &Handle, request: ApiRequest) -> Answer {
         handle.requests.send(message).await.map_err(|_| Silence::Stopping)?;
         answer.await.map_err(|_| Silence::Unknown)
     };
-    let limit = if stale::is_read(&request) { limits::READ } else { limits::FORWARD };
+    let is_event = request.target.split('?').next() == Some(events::PATH);
+    let limit = if is_event || stale::is_read(&request) { limits::READ } else { limits::FORWARD };
     let outcome = tokio::time::timeout(limit, ask).await.unwrap_or(Err(Silence::Unknown));
     let call = Call::new(&request);
     let shape = Shape::of(call.path);

@@ -117,8 +117,8 @@ pub(super) const READ: Duration = Duration::from_secs(5);
 pub(super) const FORWARD: Duration = Duration::from_secs(65);
 
 /// How long a stream of a log waits before it looks again: at first, and when nothing comes.
-pub(super) const LOG_PAUSE: Duration = Duration::from_millis(100);
-pub(super) const LOG_PAUSE_MAX: Duration = Duration::from_secs(1);
+pub(super) const STREAM_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const STREAM_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a stream of a log outlives the leader that it hears of.
 pub(super) const LOG_PATIENCE: Duration = Duration::from_secs(30);

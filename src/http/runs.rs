@@ -16,7 +16,7 @@ use super::{access, events, stale};
 use crate::access::{Grants, Role};
 use crate::runtime::at_rest::Unreadable;
 use crate::runtime::handle::{ApiResponse, ClusterSnapshot, Handle, TasksSnapshot};
-use crate::runtime::logs::{Desk, LogState, NoLog};
+use crate::runtime::logs::{LogReader, LogState, NoLog};
 use crate::task::report::{ActiveRun, RunEvent};
 
 /// All of them.
@@ -101,9 +101,9 @@ async fn list(known: &Known<'_>, call: &Call<'_>) -> ApiResponse {
     for report in known.tasks.tasks.iter().filter(|report| wanted.as_ref().is_none_or(|task| *task == report.name)) {
         runs.extend(report.run.as_ref().map(|run| active(&report.name, run, known.cluster)));
     }
-    let desk = known.handle.logs.as_deref();
-    let ended: BTreeMap<String, VecDeque<RunEvent>> = match desk {
-        Some(desk) => match desk.ended(wanted.as_deref()).await {
+    let reader = known.handle.logs.as_deref();
+    let ended: BTreeMap<String, VecDeque<RunEvent>> = match reader {
+        Some(reader) => match reader.ended(wanted.as_deref()).await {
             Ok(ended) => ended,
             Err(error) => return unreadable(call, &error),
         },
@@ -118,8 +118,8 @@ async fn list(known: &Known<'_>, call: &Call<'_>) -> ApiResponse {
     runs.truncate(limit);
     ended.truncate(limit - runs.len());
     runs.extend(ended.into_iter().map(|(task, event)| of_event(task, event, known.grants)));
-    if let Some(desk) = desk
-        && let Err(error) = add_logs(desk, &mut runs).await
+    if let Some(reader) = reader
+        && let Err(error) = add_logs(reader, &mut runs).await
     {
         return unreadable(call, &error);
     }
@@ -136,14 +136,14 @@ fn unreadable(call: &Call<'_>, error: &Unreadable) -> ApiResponse {
     call.error(StatusCode::INTERNAL_SERVER_ERROR, Shape::WithId, &error.to_string())
 }
 
-async fn add_logs(desk: &Desk, runs: &mut [RunShown]) -> Result<(), Unreadable> {
+async fn add_logs(reader: &LogReader, runs: &mut [RunShown]) -> Result<(), Unreadable> {
     let mut of_task: BTreeMap<String, Vec<Uuid>> = BTreeMap::new();
     for run in &*runs {
         of_task.entry(run.task.clone()).or_default().extend(Uuid::parse_str(&run.id));
     }
     let mut found = BTreeMap::new();
     for (task, ids) in &of_task {
-        found.extend(desk.logs(task, ids).await?.into_iter().map(|(run, log)| (run.to_string(), log)));
+        found.extend(reader.logs(task, ids).await?.into_iter().map(|(run, log)| (run.to_string(), log)));
     }
     for run in runs {
         run.log = found.get(&run.id).map(log_body);
@@ -160,7 +160,7 @@ fn under_way<'a>(known: &'a Known<'_>, id: Uuid) -> Option<(&'a str, &'a ActiveR
 async fn find(known: &Known<'_>, id: Uuid) -> Result<Option<RunShown>, Unreadable> {
     let now = under_way(known, id);
     let found = match &known.handle.logs {
-        Some(desk) => desk.find(id, now.map(|(task, _)| task)).await?,
+        Some(reader) => reader.find(id, now.map(|(task, _)| task)).await?,
         None => None,
     };
     let log = found.as_ref().and_then(|run| run.log.as_ref()).map(log_body);
@@ -202,7 +202,7 @@ async fn log(known: &Known<'_>, call: &Call<'_>, id: Uuid) -> ApiResponse {
         Ok(found) => found,
         Err(error) => return unreadable(call, &error),
     };
-    let (Some(desk), Some(run)) = (&known.handle.logs, found) else { return unknown(call, id) };
+    let (Some(reader), Some(run)) = (&known.handle.logs, found) else { return unknown(call, id) };
     if !known.grants.allow_task(Role::Operate, &run.task) {
         let text = format!(
             "this needs the role operate for the task {}; {} has {}",
@@ -210,7 +210,7 @@ async fn log(known: &Known<'_>, call: &Call<'_>, id: Uuid) -> ApiResponse {
         );
         return call.error(StatusCode::FORBIDDEN, Shape::WithId, &text);
     }
-    match desk.read(&run.task, id, offset, PIECE).await {
+    match reader.read(&run.task, id, offset, PIECE).await {
         Ok((piece, over)) => {
             let body = LogPiece {
                 run: id.to_string(),

@@ -283,7 +283,7 @@ impl Agent {
             lease_tx.subscribe(),
             tasks_tx.subscribe(),
         );
-        let log_desk = logs::Desk::new(logs.clone(), replica.clone());
+        let log_reader = logs::LogReader::new(logs.clone(), replica.clone());
         let (runs_heard_at, state_address) = watch::channel(None);
         let runner = Arc::new(Runner {
             me: settings.id.clone(),
@@ -370,6 +370,8 @@ impl Agent {
             consul,
             mode: settings.mode,
             recovered: None,
+            recovering: None,
+            held_back: None,
             clustered: settings.network.is_some(),
             interrupted: BTreeMap::new(),
         };
@@ -396,7 +398,7 @@ impl Agent {
             requests,
             state: Some(desk.clone()),
             feed,
-            logs: Some(Arc::new(log_desk)),
+            logs: Some(Arc::new(log_reader)),
             keyring: Some(Arc::new(keyring)),
             objects: settings.objects,
             metrics,

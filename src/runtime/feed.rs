@@ -1,8 +1,8 @@
 //! What has happened lately, in order, as the leader saw it: for faces that tell it on. Pure but for [`Feed::follow`].
 //!
 //! Entries are numbered from 1 in each epoch, so that epoch and number name one for ever. A new leader begins with the ends of
-//! runs that the epoch before left, and with the members that are not well: who had heard of them hears them again, and nobody
-//! misses one.
+//! runs that the epoch before left, as far as they are shown, and with the members that are not well: who had heard of them hears
+//! them again, and who may have missed one is told so.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use super::clock;
 use super::handle::{ClusterSnapshot, TasksSnapshot};
 use crate::cluster::view::MemberState;
 use crate::task::TaskReport;
-use crate::task::report::{ActiveRun, RunEvent};
+use crate::task::report::{ActiveRun, EVENTS_SHOWN, RunEvent};
 
 /// Entries that are kept: some minutes of a busy cluster.
 const ENTRIES_MAX: usize = 2_000;
@@ -95,6 +95,10 @@ struct Ring {
     /// Its lease may be away for a moment; then the numbers go on.
     leading: bool,
     newest: u64,
+    /// The newest epoch before this one of which ends of runs are told again.
+    former: Option<u64>,
+    /// Not all of those are known any more.
+    was_cut: bool,
     entries: VecDeque<Entry>,
     members: BTreeMap<MemberId, (MemberState, bool)>,
     tasks: BTreeMap<String, Arc<TaskReport>>,
@@ -157,9 +161,12 @@ impl Feed {
             None => (ring.newest, false),
             Some((of, number)) if of == epoch => {
                 let oldest = ring.entries.front().map_or(ring.newest, |entry| entry.number - 1);
-                (number, number < oldest)
+                (number.min(ring.newest), number < oldest || number > ring.newest)
             }
-            Some(_) => (0, ring.entries.front().is_some_and(|entry| entry.number > 1)),
+            Some((of, _)) => {
+                let is_older = ring.former.is_some_and(|former| of < former || of == former && ring.was_cut);
+                (0, is_older || ring.entries.front().is_some_and(|entry| entry.number > 1))
+            }
         };
         let entries: Vec<Entry> = ring.entries.iter().filter(|entry| entry.number > from).take(max).cloned().collect();
         let upto = entries.last().map_or(ring.newest, |entry| entry.number);
@@ -183,6 +190,12 @@ impl Ring {
         let mut ended: Vec<_> =
             all().filter(|(_, event)| Some(event.epoch) == former || event.epoch == epoch).collect();
         ended.sort_by_key(|(task, event)| (event.end_time, *task));
+        // A task is shown with its newest events only.
+        let is_whole = |task: &TaskReport| {
+            task.events.len() < EVENTS_SHOWN || task.events.iter().any(|event| Some(event.epoch) < former)
+        };
+        self.was_cut = ended.len() > FORMER_MAX || !tasks.tasks.iter().all(|task| is_whole(task));
+        self.former = former;
         for (task, event) in ended.iter().skip(ended.len().saturating_sub(FORMER_MAX)) {
             self.push(Happened::Ended { task: (*task).clone(), event: (*event).clone() }, event.end_time.to_utc());
         }

@@ -423,7 +423,7 @@ pub struct Handle {
     /// What has happened lately.
     pub feed: Arc<Feed>,
     /// Runs and their logs.
-    pub logs: Option<Arc<logs::Desk>>,
+    pub logs: Option<Arc<logs::LogReader>>,
     /// The keys of the cluster's traffic.
     pub keyring: Option<Arc<keyring::Desk>>,
     /// Task objects of the API to definitions and back.

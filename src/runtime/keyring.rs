@@ -348,7 +348,7 @@ impl Desk {
             if let Change::Remove(print) = &change
                 && let Some(key) = now.ring.key(*print)
             {
-                unseal(&self.replica, key, epoch, SEEN).await?;
+                wait_until_unused(&self.replica, key, epoch, SEEN).await?;
             }
             let entry = Entry { key: REGISTER.to_owned(), value: Some(next.encode()) };
             self.replica.propose(epoch, vec![entry]).await.map_err(|error| match error {
@@ -390,7 +390,7 @@ impl Desk {
 
 /// Until nothing that is kept is sealed with a key that shall go, though not for ever. `force` does not go on without: nobody
 /// could read it again.
-async fn unseal(replica: &Replica, key: &Key, epoch: Epoch, patience: Duration) -> Result<(), KeyringError> {
+async fn wait_until_unused(replica: &Replica, key: &Key, epoch: Epoch, patience: Duration) -> Result<(), KeyringError> {
     let id = KeyId::of(&of_cluster_key(key.bytes()));
     let begun = clock::now().mono;
     loop {
@@ -446,7 +446,7 @@ mod tests {
         replica.at_rest().learn(Some(Agreed { revision: 1, ring, removed: Vec::new() }), true);
 
         board.lock().unwrap().refused = Some("task/a");
-        let refused = unseal(&replica, &key(1), epoch, Duration::ZERO).await.unwrap_err();
+        let refused = wait_until_unused(&replica, &key(1), epoch, Duration::ZERO).await.unwrap_err();
         let text = refused.to_string();
         assert!(text.starts_with("1 kept value is still sealed at rest with ") && text.contains("task/a"), "{text}");
         board.lock().unwrap().refused = None;
@@ -459,12 +459,12 @@ mod tests {
         };
         let ring = Ring::new([key(2), key(1)]).unwrap();
         under_way.1.at_rest().learn(Some(Agreed { revision: 1, ring, removed: Vec::new() }), true);
-        let refused = unseal(&under_way.1, &key(1), epoch, Duration::ZERO).await.unwrap_err();
+        let refused = wait_until_unused(&under_way.1, &key(1), epoch, Duration::ZERO).await.unwrap_err();
         assert!(refused.to_string().contains("a write under way"), "{refused}");
         drop(under_way.0);
-        assert_eq!(unseal(&under_way.1, &key(1), epoch, Duration::ZERO).await, Ok(()));
+        assert_eq!(wait_until_unused(&under_way.1, &key(1), epoch, Duration::ZERO).await, Ok(()));
 
-        assert_eq!(unseal(&replica, &key(1), epoch, SEEN).await, Ok(()), "it was written anew");
+        assert_eq!(wait_until_unused(&replica, &key(1), epoch, SEEN).await, Ok(()), "it was written anew");
         assert_eq!(replica.get("task/a").await, Ok(Some(b"text".to_vec())));
         assert_eq!(replica.sealed_by(KeyId::of(&of_cluster_key(&[2; 32]))).await, ["task/a"]);
     }

@@ -108,7 +108,7 @@ impl Source for Log {
             out.rest();
         } else {
             // More may be there already; a live log is looked at again a moment later.
-            out.pause = if self.wanted.follow && length < 4096 { limits::LOG_PAUSE } else { Duration::ZERO };
+            out.pause = if self.wanted.follow && length < 4096 { limits::STREAM_PAUSE } else { Duration::ZERO };
         }
         Ok(())
     }
@@ -116,10 +116,11 @@ impl Source for Log {
     fn handle_refusal(&mut self, response: &ApiResponse, silent: Duration, out: &mut Out) {
         match response.status {
             // A leader is missing, or changes: what is kept of the run is found when there is one.
-            500.. if silent < limits::LOG_PATIENCE => out.pause = limits::LOG_PAUSE_MAX,
+            500.. if silent < limits::LOG_PATIENCE => out.pause = limits::STREAM_PAUSE_MAX,
             500.. => self.end(Some("nobody leads who could tell more"), out),
             404 => self.end(Some("the agent that ran it is gone, and what it had of the log is not kept"), out),
-            _ => self.end(Some("the caller may not read it any more"), out),
+            401 | 403 => self.end(Some("the caller may not read it any more"), out),
+            _ => self.end(Some("another agent leads now: ask it"), out),
         }
     }
 

@@ -278,9 +278,13 @@ impl Loop {
             (Ok(_), _) if !led => drop(reply.send(Err(ChangeError::NotLeading))),
             (Ok(_), Next::Create(spec, by)) => {
                 self.add(*spec, &by, reply, None);
-                if let Some((event, fingerprint)) = ran {
-                    self.tasks.note_run(&task, event, fingerprint);
-                    self.runner.logs.ended(run, epoch, true);
+                match ran.filter(|_| self.roster.has(&task)) {
+                    Some((event, fingerprint)) => {
+                        self.tasks.note_run(&task, event, fingerprint);
+                        self.runner.logs.ended(run, epoch, true);
+                    }
+                    // It was refused after all.
+                    None => self.runner.logs.discard(run),
                 }
             }
             (Ok(_), Next::Enable(by)) => self.switch(&task, true, None, &by, reply),

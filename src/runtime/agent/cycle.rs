@@ -164,6 +164,10 @@ pub(super) struct Loop {
     /// The leadership whose tasks and events are read. Before that, what this agent knows of them may be old: it neither
     /// shows nor changes them.
     pub(super) recovered: Option<Epoch>,
+    /// The leadership for which the tasks are being read.
+    pub(super) recovering: Option<Epoch>,
+    /// What was found while its lease was suspended: it is looked at when the lease goes on.
+    pub(super) held_back: Option<Internal>,
     /// Runs of former leaders whose end is not in the journal, by task.
     pub(super) interrupted: BTreeMap<String, Interrupted>,
 }
@@ -265,6 +269,7 @@ impl Loop {
                         let resumes = self.lease.borrow().is_none();
                         self.extend(lease);
                         if resumes {
+                            drop(self.held_back.take().map(|held| self.internal.send(held)));
                             self.record_late();
                             self.publish();
                         }
@@ -307,6 +312,7 @@ impl Loop {
         }
         self.hand_over = None;
         self.recovered = None;
+        (self.recovering, self.held_back) = (Some(lease.epoch()), None);
         self.extend(lease);
         self.note_interrupted(journal, &unfinished, lease.epoch());
         self.recover(lease.epoch(), unfinished, journal::interrupted(journal), journal::newest(journal));
@@ -334,7 +340,7 @@ impl Loop {
         self.lease.send_replace(None);
         self.metrics.set_lease_end(None);
         self.hand_over = None;
-        self.recovered = None;
+        (self.recovered, self.recovering, self.held_back) = (None, None, None);
         self.interrupted.clear();
         self.unrecorded.clear();
         self.written.clear();

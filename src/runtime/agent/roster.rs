@@ -47,7 +47,7 @@ pub(super) struct Recovered {
     pub(super) cancelled: BTreeMap<String, CancelledRun>,
 }
 
-/// The records among registers; what cannot be read is reported and left alone.
+/// The records among registers; what another version may have written in another way is reported and counts as absent.
 pub(super) fn records(found: Vec<(String, Vec<u8>)>) -> BTreeMap<String, Record> {
     let mut records = BTreeMap::new();
     for (key, value) in found {
@@ -114,7 +114,11 @@ impl Loop {
 
     /// The tasks as the files of this agent and the records make them are the tasks of this leadership.
     pub(super) fn recovered(&mut self, mut found: Recovered) {
-        if self.lease.borrow().is_none_or(|lease| lease.epoch() != found.epoch) {
+        if self.recovering != Some(found.epoch) {
+            return;
+        }
+        if self.lease.borrow().is_none() {
+            self.held_back = Some(Internal::Recovered(Box::new(found)));
             return;
         }
         self.recovered = Some(found.epoch);

@@ -86,6 +86,7 @@ impl Loop {
         match epoch {
             Some(epoch) if self.roster.has(&task) => self.runner.logs.ended(run, epoch, !self.tasks.is_open(run)),
             Some(_) => self.runner.logs.discard(run),
+            None if self.tasks.is_open(run) => {}
             None => self.runner.logs.close(run),
         }
         self.publish();

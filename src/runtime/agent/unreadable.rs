@@ -28,7 +28,8 @@ impl Loop {
 
     /// This leader cannot read what is kept of the tasks. Returned: why the process has to end.
     pub(super) async fn cannot_read(&mut self, epoch: Epoch, why: &Unreadable) -> Option<String> {
-        if self.lease.borrow().is_none_or(|lease| lease.epoch() != epoch) {
+        // Also while its lease is suspended: it would go on.
+        if self.recovering != Some(epoch) {
             return None;
         }
         let why = format!("this agent does not lead any more: {why}");

@@ -120,6 +120,21 @@ fn a_new_leader_tells_which_members_are_not_well() {
 }
 
 #[test]
+fn who_may_have_missed_the_end_of_a_run_is_told_so() {
+    let after = |feed: &Feed, of: u64, number: u64| feed.after(Some((of, number)), 99).unwrap().gap;
+    let feed = Feed::default();
+    see(&feed, &cluster(9, TWO), &tasks(&[event(5, 7), event(4, 7)], None));
+    assert!(!after(&feed, 7, 3) && !after(&feed, 8, 1), "all that ended under epoch 7 is here");
+    assert!(after(&feed, 5, 3), "something may have ended between");
+    assert!(after(&feed, 9, 400) && !after(&feed, 9, 1), "no such number was told");
+    // As many as a task is shown with: there may have been more.
+    let feed = Feed::default();
+    let many: Vec<RunEvent> = (1..=5).rev().map(|run| event(run, 7)).collect();
+    see(&feed, &cluster(9, TWO), &tasks(&many, None));
+    assert!(after(&feed, 7, 3) && !after(&feed, 8, 3));
+}
+
+#[test]
 fn a_lease_that_is_away_for_a_moment_does_not_change_the_numbers() {
     let feed = Feed::default();
     see(&feed, &cluster(7, TWO), &tasks(&[], None));

@@ -96,10 +96,14 @@ impl Keeper {
                 Job::Forget { task, .. } => task,
             };
             // What cannot be read is not overwritten.
+            let was_changed = batch.indexes.contains_key(task);
             let mut index = match self.index(&mut batch, task).await {
                 Ok(index) => index,
                 Err(error) => {
                     warn!(task, %error, "the log of a run could not be kept");
+                    if let Job::Keep { live, .. } = job {
+                        self.logs.written(live, false);
+                    }
                     continue;
                 }
             };
@@ -108,10 +112,11 @@ impl Keeper {
                     let had_some = !index.is_empty();
                     batch.keep(&mut index, live, bounds, *at);
                     // Where nothing is kept nothing is written.
-                    if had_some || !index.is_empty() {
+                    if was_changed || had_some || !index.is_empty() {
                         batch.indexes.insert(live.task.clone(), index);
                     }
                 }
+                Job::Forget { .. } if index.is_empty() && !was_changed => {}
                 Job::Forget { task, .. } => {
                     batch.entries.extend(index.slots().map(|slot| (slot_key(task, slot), None)));
                     batch.indexes.insert(task.clone(), Index::default());
@@ -121,14 +126,11 @@ impl Keeper {
         let kept = std::mem::take(&mut batch.kept);
         let entries = batch.into_entries();
         let outcome = if entries.is_empty() { Ok(()) } else { self.replica.propose(epoch, entries).await };
-        match outcome {
-            Ok(()) => {
-                let mut lives = self.logs.lives();
-                for live in kept.iter().filter(|live| live.state().over) {
-                    lives.remove(&live.run);
-                }
+        for live in &kept {
+            if let Err(error) = &outcome {
+                tell(live, error);
             }
-            Err(error) => kept.iter().for_each(|live| tell(live, &error)),
+            self.logs.written(live, outcome.is_ok());
         }
     }
 

@@ -3,15 +3,15 @@
 //! While a run is under way its log is in the memory of the agent that runs it, compressed and bounded ([`text`]). When the run has
 //! ended the leader writes it to a majority ([`keeper`]), right after the end itself: a log that cannot be written is told and costs
 //! the run nothing. Which runs have a log is in one register a task ([`index`]), the logs are in slots beside it. Faces
-//! read both through the [`Desk`].
+//! read both through the [`LogReader`].
 //!
 //! # Not here
 //!
 //! What is hidden, and where output comes from: `runs::recorder`. Who may read: the faces.
 
-mod desk;
 mod index;
 mod keeper;
+mod reader;
 mod text;
 
 use std::collections::BTreeMap;
@@ -23,8 +23,8 @@ use quorate_proto::Epoch;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-pub use self::desk::{Desk, LogState, NoLog, Run};
 pub(super) use self::keeper::Keeper;
+pub use self::reader::{LogReader, LogState, NoLog, Run};
 pub use self::text::Piece;
 use self::text::Text;
 use super::clock;
@@ -58,15 +58,17 @@ pub(super) struct Live {
 #[derive(Debug)]
 struct State {
     text: Text,
-    /// Nothing more comes.
+    /// Nothing more comes, unless another try begins.
     over: bool,
+    /// So many jobs of the keeper are about it.
+    pending: usize,
     /// The text ends with the end of a line.
     at_line: bool,
 }
 
 impl Live {
     pub(super) fn new(task: String, run: RunId, max_size: usize) -> Self {
-        let state = State { text: Text::new(max_size), over: false, at_line: true };
+        let state = State { text: Text::new(max_size), over: false, pending: 0, at_line: true };
         Self { task, run, state: Mutex::new(state) }
     }
 
@@ -121,7 +123,7 @@ enum Job {
 #[derive(Debug)]
 pub(super) struct Logs {
     bounds: Bounds,
-    /// By run; of each task one, the newest.
+    /// By run; of each task one, the newest, and those that wait to be written.
     lives: Mutex<BTreeMap<RunId, Arc<Live>>>,
     jobs: Option<mpsc::UnboundedSender<Job>>,
     waiting: AtomicUsize,
@@ -137,12 +139,14 @@ impl Logs {
         self.lives.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A run begins, or another try of it. What was here of its task before goes.
+    /// A run begins, or another try of it. What was here of its task before goes, unless it waits to be written.
     pub(super) fn begin(&self, task: &str, run: RunId) -> Arc<Live> {
         let mut lives = self.lives();
-        lives.retain(|other, live| live.task != task || *other == run);
+        lives.retain(|other, live| live.task != task || *other == run || live.state().pending > 0);
         let fresh = || Arc::new(Live::new(task.to_owned(), run, self.bounds.max_size));
-        lives.entry(run).or_insert_with(fresh).clone()
+        let live = lives.entry(run).or_insert_with(fresh).clone();
+        live.state().over = false;
+        live
     }
 
     /// The log of a run of this agent.
@@ -161,8 +165,21 @@ impl Logs {
             return;
         }
         let at = clock::utc().timestamp();
+        live.state().pending += 1;
         // It ends with the agent.
         drop(jobs.send(Job::Keep { epoch, live, at }));
+    }
+
+    /// The keeper is done with it. `kept`: it is on a majority, so what is over need not be here.
+    fn written(&self, live: &Live, kept: bool) {
+        let mut lives = self.lives();
+        let mut state = live.state();
+        state.pending = state.pending.saturating_sub(1);
+        let goes = kept && state.over && state.pending == 0;
+        drop(state);
+        if goes {
+            lives.remove(&live.run);
+        }
     }
 
     /// Nothing more comes of a run, and nothing of it is journalled.
@@ -220,10 +237,31 @@ mod tests {
             Some(("ac".to_owned(), true))
         );
         logs.begin("web", run(3));
-        assert!(logs.of(run(1)).is_none() && logs.of(run(2)).is_some() && logs.of(run(3)).is_some());
-        assert!(matches!(queue.try_recv(), Ok(Job::Keep { epoch: Epoch(1), live, .. }) if live.run == run(1)));
+        assert!(logs.of(run(2)).is_some() && logs.of(run(3)).is_some());
+        let Ok(Job::Keep { epoch: Epoch(1), live, .. }) = queue.try_recv() else { panic!("it is to be written") };
+        assert!(live.run == run(1) && logs.of(run(1)).is_some(), "until it is written it is here");
+        logs.written(&live, true);
+        assert!(logs.of(run(1)).is_none());
+        // What could not be written goes with the next run.
+        logs.ended(run(3), Epoch(1), true);
+        logs.written(&logs.of(run(3)).unwrap(), false);
+        assert!(logs.of(run(3)).is_some());
+        logs.begin("web", run(4));
+        assert!(logs.of(run(3)).is_none());
+        logs.begin("web", run(3));
         logs.discard(run(3));
         assert!(logs.of(run(3)).is_none());
+    }
+
+    #[test]
+    fn another_try_opens_a_log_again() {
+        let logs = Logs::new(Bounds::default(), None);
+        logs.begin("web", run(1)).push("a");
+        logs.close(run(1));
+        let is_over = || logs.of(run(1)).unwrap().read(0, 9).unwrap().1;
+        assert!(is_over());
+        logs.begin("web", run(1));
+        assert!(!is_over());
     }
 
     #[test]

@@ -55,12 +55,12 @@ pub enum NoLog {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Desk {
+pub struct LogReader {
     logs: Arc<Logs>,
     replica: Replica,
 }
 
-impl Desk {
+impl LogReader {
     pub(in crate::runtime) fn new(logs: Arc<Logs>, replica: Replica) -> Self {
         Self { logs, replica }
     }
