@@ -14,20 +14,20 @@
 //!
 //! Clocks (time is an argument), randomness (likewise), paths of the API, registers.
 
-mod book;
 mod grant;
 mod identity;
 mod pattern;
 mod record;
 mod rules;
 mod token;
+mod token_table;
 mod tries;
 
-pub use self::book::Book;
 pub use self::grant::{Grant, Grants, Need, Role, Scope, Tasks};
 pub use self::identity::{Identity, NAME_MAX, NAMES_MAX, TokenIdentity};
 pub use self::pattern::{PATTERN_MAX, check_pattern, matches};
 pub use self::record::{DESCRIPTION_MAX, PATTERNS_MAX, Record, RecordError};
 pub use self::rules::{Anonymous, CertificateRule, OPEN_BY_DEFAULT, OPENABLE, Rules, Unknown};
 pub use self::token::{PREFIX, Secret, TokenError, TokenHash, fuzz_token};
+pub use self::token_table::Book;
 pub use self::tries::{Locked, Tries};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::book::Book;
 use super::grant::{Grant, Grants, Role, Tasks};
 use super::identity::{Identity, TokenIdentity};
 use super::pattern::matches;
+use super::token_table::Book;
 
 /// Paths that may be left open by name.
 pub const OPENABLE: [&str; 6] = ["/livez", "/readyz", "/leader", "/metrics", "/v1/health", "/openapi.json"];

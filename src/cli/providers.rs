@@ -153,7 +153,7 @@ pub(super) async fn fetched(
 /// The value of a key; empty when there is none, as in CTS.
 async fn key(client: Option<Result<consul::Client, String>>, path: &str) -> Result<Value, String> {
     let client = client.ok_or_else(|| "there is no `consul` block".to_owned())??;
-    let value = consul::hub::kv_get(&client, path).await.map_err(|error| error.to_string())?;
+    let value = consul::watcher::kv_get(&client, path).await.map_err(|error| error.to_string())?;
     Ok(Value::String(value.unwrap_or_default()))
 }
 

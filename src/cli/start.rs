@@ -369,7 +369,7 @@ fn refused(mode: &Mode, settings: &config::Settings) -> Option<String> {
 async fn sequence(mut settings: config::Settings, objects: Objects, mode: Mode) -> Exit {
     if let Some(consul) = &settings.consul {
         let answers = match consul::Client::new(consul).await {
-            Ok(client) => consul::hub::wait_for_leader(&client).await,
+            Ok(client) => consul::watcher::wait_for_leader(&client).await,
             Err(error) => Err(error),
         };
         if let Err(error) = answers {

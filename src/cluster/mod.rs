@@ -8,9 +8,9 @@
 //! - Nothing here awaits, locks, reads a clock or a disk, or draws randomness of its own.
 //! - No rule of safety reads the membership (I12).
 
-mod brief;
 pub mod clock;
 pub mod durable;
+mod encoding;
 pub mod leadership;
 pub mod membership;
 pub mod output;
@@ -27,9 +27,9 @@ use quorate_proto::{BlobHash, BootNonce, Epoch, Generation, Identity, MemberId};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use brief::{Renewals, control_bytes};
 pub use clock::Now;
 pub use durable::Durable;
+use encoding::{Renewals, control_bytes};
 use leadership::registers::Registers;
 use leadership::{Leadership, Lease, Peer, Released, Rules};
 use membership::Membership;

@@ -8,7 +8,7 @@ use quorate_proto::codec;
 use quorate_proto::message::{Body, Message, Renewal};
 use quorate_proto::seal::{KIND_GOSSIP, KIND_RENEWAL};
 
-use super::brief::{control_bytes, plain_bytes};
+use super::encoding::{control_bytes, plain_bytes};
 use super::leadership::{self, Peer};
 use super::view::{self, MemberView, View};
 use super::{Cluster, Event, Now, Output, membership, settings};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::task::feed::{KvQuery, Query};
+use crate::task::consul_data::{KvQuery, Query};
 use crate::task::spec::{Condition, Guards, ModuleInput, Park, Services};
 
 fn with(text: &str, env: &[(&str, &str)]) -> Settings {

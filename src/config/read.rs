@@ -4,16 +4,16 @@
 //! one is a single value, and a whole number for a duration counts nanoseconds: as in CTS, with a warning. Keys match
 //! without regard to case. A key that nothing reads is refused, with the nearest known name.
 
+mod collections;
 mod labelled;
-mod many;
 mod scalar;
 
 use super::diagnostic::{Diagnostic, Problems};
 use super::span::{Format, Span};
 use super::tree::{Entry, Kind, Object, Value};
 
+pub(super) use collections::Many;
 pub(super) use labelled::Labelled;
-pub(super) use many::Many;
 
 /// A value with its places.
 #[derive(Debug, Clone, PartialEq)]

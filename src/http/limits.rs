@@ -73,7 +73,7 @@ pub(super) const STATE_BODY: Body = Body { bytes: crate::state::CONTENT_MAX, wit
 
 /// Of a request for this path.
 pub(super) fn body_of(path: &str) -> Body {
-    if path == crate::runtime::state::desk::PATH {
+    if path == crate::runtime::state::service::PATH {
         // The same content with who asks and what for.
         return Body { bytes: STATE_BODY.bytes + (64 << 10), ..STATE_BODY };
     }

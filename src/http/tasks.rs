@@ -27,7 +27,7 @@ use crate::runtime::handle::{
     TasksSnapshot,
 };
 use crate::runtime::keyring::PATH as KEYRING_PATH;
-use crate::runtime::state::desk::PATH as STATE_PATH;
+use crate::runtime::state::service::PATH as STATE_PATH;
 use crate::task::duration;
 use crate::task::report::{Activity, RunEvent, Status, TaskReport};
 

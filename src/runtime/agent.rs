@@ -1,19 +1,19 @@
 //! The agent: brings the parts up in their order and connects them. What then runs is the loop in `cycle`.
 
-mod asked;
 mod cancel;
 mod changes;
 mod consul;
 mod cycle;
-mod ending;
 mod interrupted;
 mod last_known;
 mod readiness;
 mod records;
+mod requested_runs;
 mod requests;
 pub mod roster;
 mod run_end;
 mod sequence;
+mod shutdown;
 mod unreadable;
 mod writer;
 
@@ -48,7 +48,7 @@ use super::runs::{Exits, Known, Leashes, Runner, StateOfRuns, Underway};
 use super::settings::{Mode, Settings};
 use super::snapshot::Chronicle;
 use super::state::RunCredentials;
-use super::state::desk::Desk;
+use super::state::service::Desk;
 use super::strangers::Strangers;
 use super::{address, blobs, clock, core, fetch, persist, resolve};
 use crate::cluster::Cluster;
@@ -356,7 +356,7 @@ impl Agent {
             running: BTreeMap::new(),
             shown_moves: 0,
             shown_specs: (None, Vec::new()),
-            asked: asked::Asked::new(),
+            asked: requested_runs::Asked::new(),
             hand_over: None,
             stopping: None,
             leaving: None,

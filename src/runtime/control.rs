@@ -5,13 +5,13 @@
 //! timer, and a forwarded request that gets no answer is reported as unknown.
 //!
 //! Whoever can reach the port can connect. Until its first frame has opened, a connection is a stranger's: it has a deadline, sends
-//! little, and its place is of those that [`gate`] gives away. A connection lives as long as the key that it was made by is in the
+//! little, and its place is of those that [`admission`] gives away. A connection lives as long as the key that it was made by is in the
 //! ring.
 
+mod admission;
 mod contents;
-mod door;
 mod frames;
-mod gate;
+mod inbound;
 mod serve;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,8 +29,8 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 pub use self::contents::Transfer;
-use self::door::{Door, lock, run};
 use self::frames::{CALLERS, CALLERS_PATH, Frame, Unsigned, next, write};
+use self::inbound::{Door, lock, run};
 
 use super::clock;
 use super::core::Command;

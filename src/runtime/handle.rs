@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::access::Gate;
 use super::feed::Feed;
-use super::state::desk::Desk;
+use super::state::service::Desk;
 use super::{keyring, logs};
 use crate::access::Identity;
 use crate::cluster::View;

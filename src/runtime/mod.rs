@@ -12,6 +12,7 @@ pub mod check;
 pub mod clock;
 pub mod control;
 pub mod core;
+mod event_log;
 pub mod fail_stop;
 pub mod feed;
 pub mod fetch;
@@ -28,7 +29,6 @@ mod runs;
 pub mod settings;
 mod snapshot;
 pub mod state;
-mod story;
 mod strangers;
 mod udp_queue;
 

@@ -4,18 +4,18 @@
 //! wait and again inside the guardian immediately before the spawn, and the result is on a majority before it is reported.
 //! Files are written and hashed while the journal is under way.
 
-mod account;
 mod command;
 mod exec;
 mod fingerprint;
+mod interruption;
 mod kept;
-mod leash;
 mod mask;
 mod module;
 mod prepare;
+mod progress;
 mod recorder;
+mod run_user;
 mod secrets;
-mod underway;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -30,10 +30,10 @@ use tracing::{debug, info};
 
 pub(super) use self::exec::Exits;
 use self::exec::Stopped;
-pub(super) use self::leash::Leashes;
+pub(super) use self::interruption::Leashes;
 use self::module::Aim;
+pub(super) use self::progress::Underway;
 pub(super) use self::secrets::Known;
-pub(super) use self::underway::Underway;
 use super::clock;
 use super::core::ProposeError;
 use super::handle::{ChangeError, Plan};
@@ -43,7 +43,7 @@ use super::metrics::{Metrics, Outcome as Counted};
 use super::replica::Replica;
 use super::settings::Secrets;
 use super::state::RunCredentials;
-use super::state::desk::Desk;
+use super::state::service::Desk;
 use crate::cluster::leadership::Lease;
 use crate::guardian::{Guardian, Spawn};
 use crate::task::spec::{RunEnv, Work};

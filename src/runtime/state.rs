@@ -8,7 +8,7 @@
 //!
 //! Asking the leader from another agent, and asking again: whoever implements `StateService`, and the faces.
 
-pub mod desk;
+pub mod service;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -24,7 +24,7 @@ use quorate_proto::BlobHash;
 use quorate_proto::message::VALUE_MAX;
 
 use super::error::StoreError;
-use super::room;
+use super::free_space;
 
 /// The directory inside the data directory.
 pub(super) const DIRECTORY: &str = "blobs";
@@ -97,7 +97,7 @@ impl Blobs {
         if left > VALUE_MAX {
             return Err(StoreError::Other(format!("a value of {len} bytes is above the limit of {VALUE_MAX}")));
         }
-        room::check(&self.directory, left)?;
+        free_space::check(&self.directory, left)?;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.directory.join(format!("{hash}.{number}{PART}"));
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);

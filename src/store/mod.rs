@@ -20,12 +20,12 @@
 //! them off the gossip thread.
 
 mod blobs;
+mod commit_count;
 mod error;
+mod free_space;
 mod lock;
 mod overlay;
 mod record;
-mod room;
-mod witness;
 
 #[cfg(test)]
 mod tests;
@@ -46,14 +46,14 @@ use crate::cluster::durable::Change;
 
 pub use blobs::{Blobs, Incoming, Whole};
 pub use error::{OpenError, StoreError};
+pub use free_space::RESERVE;
 pub use record::check_record;
-pub use room::RESERVE;
 
+use commit_count::Witness;
 use error::Cause;
 use lock::Lock;
 use overlay::Overlay;
 use record::{FORMAT, FORMAT_FORGETS, FORMAT_OLDEST, Record};
-use witness::Witness;
 
 /// The file inside the data directory.
 pub const FILE: &str = "quorate.redb";
@@ -188,7 +188,7 @@ impl Store {
 
     /// Whether `bytes` more fit the disk with the reserve that is kept free; `Err` says how much is missing.
     pub fn check_room(&self, bytes: usize) -> Result<(), StoreError> {
-        room::check(&self.path, bytes)
+        free_space::check(&self.path, bytes)
     }
 
     /// Makes all changes durable, or none. `Err` with `is_disk_full`: try the same changes again when there is room, before
@@ -241,7 +241,7 @@ impl Store {
         for record in &records {
             bytes += record.encode(&record.key())?.len();
         }
-        room::check(&self.path, bytes)?;
+        free_space::check(&self.path, bytes)?;
         self.put(records, transactions)
     }
 
@@ -367,7 +367,7 @@ fn make_directory(path: &Path) -> io::Result<()> {
 fn create(data_dir: &Path, path: &Path, id: &MemberId, instance: Instance) -> Result<(), Cause> {
     let new: PathBuf = data_dir.join(FILE_NEW);
     // The witness, if one is there, belongs to a file that somebody removed.
-    for leftover in [&new, &data_dir.join(witness::FILE)] {
+    for leftover in [&new, &data_dir.join(commit_count::FILE)] {
         match fs::remove_file(leftover) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.into()),
             _ => {}

@@ -182,7 +182,7 @@ fn an_old_copy_of_the_file_is_refused_and_a_torn_witness_is_not() {
 
     for torn in [&b""[..], b"000000", &[0; 21]] {
         fs::write(&file, &new).unwrap();
-        fs::write(directory.path().join(witness::FILE), torn).unwrap();
+        fs::write(directory.path().join(commit_count::FILE), torn).unwrap();
         assert_eq!(state(open(directory.path()).unwrap().1), applied(&[promise(4)]));
     }
 }
@@ -195,7 +195,7 @@ fn no_changed_byte_after_a_kill_brings_back_an_older_state() {
     store.commit(&everything()).unwrap();
     store.commit(&[promise(4)]).unwrap();
     let whole = fs::read(directory.path().join(FILE)).unwrap();
-    let count = fs::read(directory.path().join(witness::FILE)).unwrap();
+    let count = fs::read(directory.path().join(commit_count::FILE)).unwrap();
     let mut expected = applied(&everything());
     promise(4).apply(&mut expected);
 
@@ -206,7 +206,7 @@ fn no_changed_byte_after_a_kill_brings_back_an_older_state() {
         let mut bytes = whole.clone();
         bytes[*at] ^= 0x10;
         fs::write(copy.path().join(FILE), &bytes).unwrap();
-        fs::write(copy.path().join(witness::FILE), &count).unwrap();
+        fs::write(copy.path().join(commit_count::FILE), &count).unwrap();
         match open(copy.path()) {
             Ok((_, opened)) => assert_eq!(state(opened), expected, "byte {at}"),
             Err(error) => lost += usize::from(error.to_string().contains("commits of")),
@@ -219,7 +219,7 @@ fn no_changed_byte_after_a_kill_brings_back_an_older_state() {
 fn a_directory_left_half_made_is_completed() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join(FILE_NEW), b"half of a").unwrap();
-    fs::write(directory.path().join(witness::FILE), format!("{:020}\n", 77)).unwrap();
+    fs::write(directory.path().join(commit_count::FILE), format!("{:020}\n", 77)).unwrap();
     assert!(open(directory.path()).unwrap().1.fresh);
 }
 

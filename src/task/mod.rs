@@ -16,15 +16,15 @@
 //! Authority (the lease is checked where the effect is), journalling, parking of tasks that fail again and again, sharing
 //! tasks among members.
 
+pub mod consul_data;
 pub mod cron;
 pub mod duration;
-pub mod feed;
 mod history;
 mod log_bounds;
 pub mod members;
 pub mod output;
-pub mod parts;
 pub mod report;
+pub mod run_data;
 mod run_options;
 mod slot;
 pub mod spec;
@@ -32,8 +32,8 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
+pub use consul_data::{Data, Query};
 pub use cron::{Cron, CronError};
-pub use feed::{Data, Query};
 pub use history::{CancelledRun, Fingerprint, Kept};
 pub use log_bounds::LogBounds;
 pub use members::MemberInput;

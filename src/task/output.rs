@@ -8,9 +8,9 @@ use quorate_proto::Epoch;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::feed::{Data, Instance, Query};
+use super::consul_data::{Data, Instance, Query};
 use super::history::Fingerprint;
-use super::parts::{Subject, parts};
+use super::run_data::{Subject, parts};
 use super::spec::{Services, TaskSpec};
 
 /// One thing to do, in order.

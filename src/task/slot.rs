@@ -10,8 +10,8 @@ use std::time::Duration;
 use chrono::{DateTime, Local, TimeDelta, TimeZone};
 use quorate_proto::Epoch;
 
+use super::consul_data::Query;
 use super::cron::Cron;
-use super::feed::Query;
 use super::history::{Basis, History, failure_text};
 use super::output::{RunId, Trigger};
 use super::report::{ActiveRun, Activity, CutShort, Progress, RunEvent, TaskReport};

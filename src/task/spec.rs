@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::feed::{CatalogQuery, KvQuery, Query, RegexpQuery, ServiceQuery};
+use super::consul_data::{CatalogQuery, KvQuery, Query, RegexpQuery, ServiceQuery};
 pub use super::run_options::{HIDDEN, Inherit, Limits, RunAs, RunEnv, RunOptions};
 
 /// A task: when to run what.

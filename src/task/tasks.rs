@@ -32,8 +32,8 @@ use serde_json::Value;
 
 pub use self::cancel::Cancelling;
 pub use self::flow::Conclusion;
+use super::consul_data::{Data, Query};
 use super::cron::Cron;
-use super::feed::{Data, Query};
 use super::history::{Basis, Fingerprint, History, Kept};
 use super::members::{self, MemberInput};
 use super::output::{Level, Log, Outcome, Output, RunId, Trigger};

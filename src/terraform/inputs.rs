@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::task::feed::{Data, Query};
+use crate::task::consul_data::{Data, Query};
 use crate::task::members::{self, MemberInput};
-use crate::task::parts::{Subject, parts};
+use crate::task::run_data::{Subject, parts};
 use crate::task::spec::TaskSpec;
 
 use super::hcl::{Expr, Type};

@@ -7,10 +7,10 @@
 //!
 //! 1. at start, once: [`binary::find`];
 //! 2. [`workspace::write`] the files of the task into its directory;
-//! 3. [`fresh::is_initialised`] says whether `init` can be skipped;
+//! 3. [`initialised::is_initialised`] says whether `init` can be skipped;
 //! 4. [`Run::new`], then as long as [`Run::next`] says [`Action::Exec`]: start that step in the task's directory with
 //!    the environment of [`env::env_for`], and give its exit to [`Run::handle_exit`]; at [`Action::Remember`] call
-//!    [`fresh::remember`];
+//!    [`initialised::remember`];
 //! 5. [`Action::Done`] is what the run came to.
 //!
 //! # Interrupting Terraform
@@ -28,9 +28,9 @@ pub mod dynamic;
 pub mod env;
 pub mod events;
 pub mod fingerprint;
-pub mod fresh;
 pub mod handler;
 pub mod hcl;
+pub mod initialised;
 pub mod inputs;
 pub mod install;
 pub mod literal;

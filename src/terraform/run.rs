@@ -35,7 +35,7 @@ pub enum Exit {
 pub enum Action {
     /// Run this and give its end to [`Run::handle_exit`].
     Exec(Step),
-    /// Note that the directory is initialised ([`super::fresh::remember`]), then ask again. Failing to note it costs
+    /// Note that the directory is initialised ([`super::initialised::remember`]), then ask again. Failing to note it costs
     /// an `init` at the next run, nothing more.
     Remember,
     /// The run is over: well, or for this reason.

@@ -22,7 +22,7 @@ mod variables;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::task::feed::Query;
+use crate::task::consul_data::Query;
 use crate::task::spec::{TaskSpec, TerraformWork};
 
 use super::backend::Chosen;

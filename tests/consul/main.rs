@@ -12,7 +12,7 @@ mod trouble;
 mod watcher;
 
 use quorate::source::consul::{Registrar, settings::Registration};
-use quorate::task::feed::{KvQuery, Query, RegexpQuery, ServiceQuery};
+use quorate::task::consul_data::{KvQuery, Query, RegexpQuery, ServiceQuery};
 use rand::SeedableRng as _;
 use serde_json::json;
 

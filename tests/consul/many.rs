@@ -1,6 +1,6 @@
 //! Many services over few connections, and no change that goes unnoticed.
 
-use quorate::task::feed::{Query, ServiceQuery};
+use quorate::task::consul_data::{Query, ServiceQuery};
 use serde_json::json;
 
 use super::agent::Consul;

@@ -1,6 +1,6 @@
 //! Every kind of query follows its changes.
 
-use quorate::task::feed::{CatalogQuery, Data, Query, ServiceQuery};
+use quorate::task::consul_data::{CatalogQuery, Data, Query, ServiceQuery};
 use serde_json::json;
 
 use super::agent::Consul;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate::task::feed::Data;
+use quorate::task::consul_data::Data;
 
 use super::agent::Consul;
 use super::watcher::Watcher;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate::source::consul::{ConsulError, Hub, Settings, Update};
-use quorate::task::feed::{Data, Instance, Query};
+use quorate::task::consul_data::{Data, Instance, Query};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Generous: the machine may be busy. What is told is told within milliseconds.

@@ -1,6 +1,6 @@
 //! What Consul says arrives in the module as it was said.
 
-use quorate::task::feed::{CatalogQuery, Instance, KvQuery, RegexpQuery};
+use quorate::task::consul_data::{CatalogQuery, Instance, KvQuery, RegexpQuery};
 use quorate::task::spec::Services;
 
 use super::*;

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate::task::MemberInput;
-use quorate::task::feed::{Data, Query};
+use quorate::task::consul_data::{Data, Query};
 use quorate::task::spec::{Condition, Guards, ModuleInput, Retry, TaskSpec, TerraformWork, Work};
 use quorate::terraform::{
     Action, Binary, Chosen, DefaultBackend, Exit, Inputs, Plan, Provider, Run, Settings, Step, StepKind, Written,
-    backend, binary, env, fresh, workspace,
+    backend, binary, env, initialised, workspace,
 };
 
 mod consul;
@@ -349,7 +349,7 @@ impl Bench {
     /// As the runtime does it: write, look whether `init` is needed, run.
     fn run(&self) -> Ran {
         self.write();
-        self.run_from(!fresh::is_initialised(&self.dir(), self.workspace(), &self.binary))
+        self.run_from(!initialised::is_initialised(&self.dir(), self.workspace(), &self.binary))
     }
 
     fn run_from(&self, init_needed: bool) -> Ran {
@@ -377,7 +377,7 @@ impl Bench {
                     run.handle_exit(exit, &output.stdout, &output.stderr);
                     steps.push((step.kind, output));
                 }
-                Action::Remember => fresh::remember(&self.dir(), &self.binary).unwrap(),
+                Action::Remember => initialised::remember(&self.dir(), &self.binary).unwrap(),
                 Action::Done(result) => return Ran { result, steps, plan: run.plan().cloned() },
             }
         }

@@ -18,7 +18,6 @@
 //! Who is alive (`membership`), what a task is, how bytes are sealed.
 
 mod acceptor;
-mod amnesia;
 mod blobs;
 mod claim;
 mod clock_rates;
@@ -41,6 +40,7 @@ pub mod registers;
 mod release;
 mod renewal;
 pub mod rules;
+mod stale_copies;
 mod succession;
 mod views;
 mod voters;
@@ -55,7 +55,6 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use self::acceptor::Acceptor;
-use self::amnesia::Processes;
 use self::blobs::Blobs;
 use self::claim::{Claiming, PreClaiming};
 use self::founding::FoundingMachine;
@@ -64,6 +63,7 @@ pub use self::lease::Lease;
 use self::release::Releasing;
 pub use self::release::{LastWords, Released};
 pub use self::rules::{Rule, Rules};
+use self::stale_copies::Processes;
 use self::succession::Withdrawal;
 use crate::cluster::Now;
 use crate::cluster::durable::{Change, Durable};

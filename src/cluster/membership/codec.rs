@@ -1,6 +1,6 @@
 //! SWIM packets as bytes: headers and member records (`proto/WIRE.md`, "SWIM packets").
 //!
-//! The sender of a packet is written in full, because it may be news to the receiver (but see `short`). The receiver is written as a tag
+//! The sender of a packet is written in full, because it may be news to the receiver (but see `short_acks`). The receiver is written as a tag
 //! of eight bytes with the generation and bump that the sender remembers: the receiver knows the rest about itself.
 //! That keeps a Ping near 60 bytes and works when a member is dialled at another address than it advertises. It is also
 //! where a member learns that others remember a later life of it than the present one (rule R8).
@@ -33,7 +33,7 @@ pub(super) const KIND_MASK: u8 = 0x0f;
 pub(super) const TO_WHOEVER: u8 = 1 << 4;
 const DST_BUMP: u8 = 1 << 5;
 const INCARNATION: u8 = 1 << 6;
-/// The sender is named by a tag: `short` puts its identity in its place before anything is read here.
+/// The sender is named by a tag: `short_acks` puts its identity in its place before anything is read here.
 pub(super) const BY_TAG: u8 = 1 << 7;
 
 const STATE_MASK: u8 = 0x03;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use foca::{BroadcastHandler, Incarnation, Message, Notification, Runtime, Timer};
 
 use super::peer::Peer;
-use super::short::shorten;
+use super::short_acks::shorten;
 
 /// What foca says about itself. What it says about members is read from its table instead.
 #[derive(Debug, Clone, PartialEq, Eq)]

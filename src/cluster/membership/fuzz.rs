@@ -7,8 +7,8 @@ use quorate_proto::{Generation, Identity, Instance, MemberId};
 
 use super::bytes::Reader;
 use super::codec::Codec;
+use super::packet_filter::Parsed;
 use super::peer::Peer;
-use super::screen::Parsed;
 use super::{Membership, Output};
 use crate::cluster::clock::Now;
 use crate::cluster::settings::Profile;

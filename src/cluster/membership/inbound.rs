@@ -12,12 +12,12 @@ use std::time::Duration;
 use foca::Message;
 use quorate_proto::{Generation, Identity};
 
+use super::packet_filter::Parsed;
 use super::peer::Peer;
 use super::renewals::BUMP_BELIEVED;
 use super::rules::Rule;
-use super::screen::Parsed;
 use super::timers::Chore;
-use super::{Membership, Output, PACKET_MAX, Phase, short, table};
+use super::{Membership, Output, PACKET_MAX, Phase, short_acks, table};
 use crate::cluster::Now;
 
 impl Membership {
@@ -34,7 +34,7 @@ impl Membership {
             self.stats.count("too_big");
             return None;
         }
-        let Some(payload) = short::expand(payload, |tag, generation| self.table.named(tag, generation)) else {
+        let Some(payload) = short_acks::expand(payload, |tag, generation| self.table.named(tag, generation)) else {
             self.stats.count("unknown_sender");
             return None;
         };

@@ -34,22 +34,22 @@
 //! with one name counts (`leadership`).
 
 mod bytes;
-mod chores;
 mod codec;
-mod contacts;
 mod effects;
 mod fuzz;
 mod health;
+mod id_conflicts;
 mod inbound;
+mod join_addresses;
+mod maintenance;
 mod output;
+mod packet_filter;
 mod peer;
 mod renewals;
-mod rivals;
 mod rules;
 mod scale;
-mod screen;
 mod settle;
-mod short;
+mod short_acks;
 mod stats;
 mod table;
 mod timers;
@@ -69,12 +69,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use self::codec::Codec;
-use self::contacts::Contacts;
 use self::effects::{Effects, Unheeded};
 use self::health::Health;
+use self::id_conflicts::Rivals;
+use self::join_addresses::Contacts;
 use self::peer::Peer;
 use self::renewals::Renewals;
-use self::rivals::Rivals;
 use self::rules::Rules;
 use self::table::Table;
 use self::timers::{Chore, Due, Timers};
@@ -109,7 +109,7 @@ pub struct Membership {
     banned: BTreeSet<Instance>,
     stats: Stats,
     phase: Phase,
-    rounds: chores::Rounds,
+    rounds: maintenance::Rounds,
     accused: BTreeSet<u128>,
     incarnation: u16,
     scaled_for: usize,
@@ -163,7 +163,7 @@ impl Membership {
         let mut rng = StdRng::from_seed(seed);
         let swim = new_swim(own.clone(), scale::config(timing, 1, &rules), &mut rng, codec.clone());
         let mut timers = Timers::default();
-        timers.set(Chore::Forget, now.mono + chores::FORGET_PERIOD);
+        timers.set(Chore::Forget, now.mono + maintenance::FORGET_PERIOD);
         Self {
             swim,
             codec,
@@ -181,7 +181,7 @@ impl Membership {
             banned: BTreeSet::new(),
             stats: Stats { members: [1, 0, 0, 0], standing: Phase::Alone.as_str(), ..Stats::default() },
             phase: Phase::Alone,
-            rounds: chores::Rounds::default(),
+            rounds: maintenance::Rounds::default(),
             accused: BTreeSet::new(),
             incarnation: 0,
             scaled_for: 1,

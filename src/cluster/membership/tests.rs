@@ -2,7 +2,7 @@ use foca::{Header, Message, State};
 use proptest::prelude::*;
 use quorate_proto::{Generation, Identity, Instance, MemberId};
 
-use super::screen::Parsed;
+use super::packet_filter::Parsed;
 use super::testing::identity;
 use super::*;
 use crate::cluster::settings::Profile;

@@ -14,7 +14,7 @@ mod condition;
 mod consul;
 mod driver;
 mod http_addr;
-mod inert;
+mod ineffective;
 mod limits;
 mod policy;
 mod provider;
@@ -72,7 +72,7 @@ impl World<'_> {
 
 /// Resolves everything. `None` only after an error was added.
 pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems) -> Option<Settings> {
-    inert::notices(raw, problems);
+    ineffective::notices(raw, problems);
     service::blocks(raw, problems);
     let http_tls = api_tls::api_tls(raw, world, problems);
     let http_addr = http_addr::http_addr(raw, http_tls.as_ref(), world, problems);

@@ -6,7 +6,7 @@ use crate::config::diagnostic::{Diagnostic, Problems};
 use crate::config::duration::show;
 use crate::config::raw::task::{RawPolicy, RawTask};
 use crate::config::read::Spanned;
-use crate::task::feed::Query;
+use crate::task::consul_data::Query;
 use crate::task::spec::{Guards, Park, Retry};
 
 /// More tries than this for one run hide a broken task for hours.

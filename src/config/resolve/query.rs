@@ -7,7 +7,7 @@ use crate::config::raw::task::{RawCatalogServices, RawConsulKv, RawServices};
 use crate::config::read::{Read, Spanned};
 use crate::config::span::Span;
 use crate::config::tree::Entry;
-use crate::task::feed::{CatalogQuery, KvQuery, RegexpQuery, ServiceQuery};
+use crate::task::consul_data::{CatalogQuery, KvQuery, RegexpQuery, ServiceQuery};
 use crate::task::spec::{NamedService, Services};
 
 /// Where a query stands.

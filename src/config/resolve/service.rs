@@ -7,7 +7,7 @@ use crate::config::raw::consul::RawService;
 use crate::config::raw::task::RawTask;
 use crate::config::read::Spanned;
 use crate::config::span::Span;
-use crate::task::feed::ServiceQuery;
+use crate::task::consul_data::ServiceQuery;
 use crate::task::spec::{Condition, ModuleInput, NamedService, Services};
 
 /// Checks the `service` blocks: each needs a name, and an id of its own.

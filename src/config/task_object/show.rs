@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::ObjectContext;
 use crate::config::duration;
-use crate::task::feed::KvQuery;
+use crate::task::consul_data::KvQuery;
 use crate::task::spec::{Condition, HIDDEN, ModuleInput, Services, TaskSpec, Work};
 use crate::terraform::dynamic::is_template;
 

@@ -19,7 +19,7 @@ use crate::roster::{RosterError, Write};
 use crate::runtime::handle::{Caller, ChangeError, Plan, RunMode};
 use crate::runtime::{clock, history};
 use crate::source::consul::Client;
-use crate::source::consul::hub::fetch_once;
+use crate::source::consul::watcher::fetch_once;
 use crate::task::report::RunEvent;
 use crate::task::spec::Work;
 use crate::task::{Fingerprint, Outcome, RunId, Start, TaskError, TaskSpec, Trigger};

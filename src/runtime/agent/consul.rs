@@ -9,7 +9,7 @@ use super::cycle::Loop;
 use crate::runtime::clock;
 use crate::runtime::handle::{ConsulFault, ConsulReport};
 use crate::source::consul::{Health, Hub, Update};
-use crate::task::feed::Query;
+use crate::task::consul_data::Query;
 
 /// The watches of this agent.
 #[derive(Debug)]

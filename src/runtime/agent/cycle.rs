@@ -12,14 +12,14 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::asked::Asked;
 use super::changes::{Reply, Tried};
 use super::consul::Watches;
-use super::ending::{HandOver, Stopping};
 use super::interrupted::Interrupted;
+use super::requested_runs::Asked;
 use super::requests::Leaving;
 use super::roster::{self, Recovered};
 use super::run_end::{Ended, Written};
+use super::shutdown::{HandOver, Stopping};
 use super::writer::Writer;
 use crate::cluster::leadership::{Lease, Released};
 use crate::cluster::view::MemberState;
@@ -38,7 +38,7 @@ use crate::runtime::replica::Replica;
 use crate::runtime::runs::{Carried, Exits, Runner};
 use crate::runtime::settings::{Mode, Reload, Reloaded};
 use crate::runtime::snapshot::Chronicle;
-use crate::runtime::{clock, story};
+use crate::runtime::{clock, event_log};
 use crate::source::consul::Update;
 use crate::source::members;
 use crate::task::report::TaskReport;
@@ -257,13 +257,13 @@ impl Loop {
     pub(super) async fn notice(&mut self, notice: Notice) -> Option<String> {
         match notice {
             Notice::Led { lease, journal, keyring, released } => {
-                story::tell(&Event::LeaseGained(lease));
+                event_log::tell(&Event::LeaseGained(lease));
                 // Before anything is read or written under this lease.
                 self.learn_keys(keyring);
                 self.lead(lease, &journal, &released);
             }
             Notice::Event(event) => {
-                story::tell(&event);
+                event_log::tell(&event);
                 match event {
                     Event::LeaseExtended(lease) => {
                         let resumes = self.lease.borrow().is_none();

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::cycle::Loop;
-use super::ending::Stopping;
+use super::shutdown::Stopping;
 use crate::cluster::settings::LeadershipMode;
 use crate::cluster::view::{MemberState, MemberView};
 use crate::runtime::clock;

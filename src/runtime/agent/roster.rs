@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
-use super::asked::asked;
 use super::cancel::cancelled;
 use super::cycle::{Internal, Loop};
+use super::requested_runs::asked;
 use super::writer::Then;
 use crate::roster::{Changed, Difference, Differs, Record, Roster, Write};
 use crate::runtime::at_rest::Unreadable;

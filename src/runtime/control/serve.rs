@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::door::Place;
 use super::frames::{CALLERS_PATH, Frame, next, write};
+use super::inbound::Place;
 use super::{Control, IDLE, QUEUE};
 use crate::runtime::core::Command;
 use crate::runtime::handle::{ApiRequest, ApiResponse, Forwarded};

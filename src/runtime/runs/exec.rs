@@ -6,8 +6,8 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::Runner;
+use super::interruption::Leash;
 use super::kept::Kept;
-use super::leash::Leash;
 use super::mask::Mask;
 use super::recorder::Recorder;
 use crate::guardian::{Cause, Exit, GuardianError, Notice, Refusal, RunKey, Spawn, Stream};

@@ -7,13 +7,13 @@ use tracing::{debug, info, warn};
 
 use super::Runner;
 use super::exec::{Ended, Stopped};
-use super::underway::Listener;
+use super::progress::Listener;
 use crate::guardian::{Cause, Exit, RunKey, Spawn};
 use crate::runtime::journal;
 use crate::state::{self, Caller, Grant, SetAside, StateAnswer, StateCall, StateService, Token};
 use crate::task::Start;
 use crate::task::spec::TerraformWork;
-use crate::terraform::{self, Chosen, DefaultBackend, backend, backend_http, binary, fresh, install, workspace};
+use crate::terraform::{self, Chosen, DefaultBackend, backend, backend_http, binary, initialised, install, workspace};
 
 /// What the steps are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Runner {
             let write = move || {
                 let workspace = state.has_workspaces().then_some(spec.name.as_str());
                 workspace::write(&dir, &spec, &work, &inputs, &binary, &settings, &state)
-                    .map(|_| fresh::is_initialised(&dir, workspace, &binary))
+                    .map(|_| initialised::is_initialised(&dir, workspace, &binary))
                     .map(|is| shared.give().map(|()| is))
             };
             let _together = self.workspaces.read().await;
@@ -139,7 +139,7 @@ impl Runner {
                 terraform::Action::Done(Ok(())) => break,
                 terraform::Action::Done(Err(error)) => return Err(Stopped::Failed(error)),
                 terraform::Action::Remember => {
-                    if let Err(error) = fresh::remember(dir, binary) {
+                    if let Err(error) = initialised::remember(dir, binary) {
                         debug!(task = start.task, %error, "the next run will initialise again");
                     }
                 }

@@ -8,9 +8,9 @@ use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Runner;
-use super::account::Account;
 use super::exec::Stopped;
 use super::mask::Mask;
+use super::run_user::Account;
 use crate::guardian::{Bounds, Launch, run_env};
 use crate::task::spec::{Inherit, Limits, RunEnv, TaskSpec, TerraformWork, Work};
 use crate::task::{RunId, Start};

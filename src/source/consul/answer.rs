@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::request::Endpoint;
-use crate::task::feed::Instance;
+use crate::task::consul_data::Instance;
 
 /// What an endpoint says at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use regex::Regex;
 use super::answer::Content;
 use super::error::ConsulError;
 use super::request::{Endpoint, Scope};
-use crate::task::feed::{CatalogQuery, Data, Query, RegexpQuery};
+use crate::task::consul_data::{CatalogQuery, Data, Query, RegexpQuery};
 
 /// Distinct services of one datacenter and namespace that are watched one by one: a connection each.
 /// Their changes come without a second question; Consul allows 200 connections of one address, which others may need too.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::task::feed::{KvQuery, RegexpQuery, ServiceQuery};
+use crate::task::consul_data::{KvQuery, RegexpQuery, ServiceQuery};
 
 /// Datacenter and namespace, both possibly empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -143,9 +143,9 @@ fn a_crash_at_any_write_leaves_the_state_before_or_after() {
     let before = applied(&everything());
     disk.log.lock().unwrap().clear();
     let next = [promise(9), register("voters", 9, Some(&[1; 9_000])), register("run/x", 9, Some(b"x"))];
-    let acknowledged = fs::read(directory.path().join(witness::FILE)).unwrap();
+    let acknowledged = fs::read(directory.path().join(commit_count::FILE)).unwrap();
     store.commit(&next).unwrap();
-    let acknowledged_next = fs::read(directory.path().join(witness::FILE)).unwrap();
+    let acknowledged_next = fs::read(directory.path().join(commit_count::FILE)).unwrap();
     let steps = disk.log.lock().unwrap().clone();
     let mut after = before.clone();
     for change in next {
@@ -163,7 +163,7 @@ fn a_crash_at_any_write_leaves_the_state_before_or_after() {
         }
         fs::write(&path, &bytes).unwrap();
         let witness = if kept < steps.len() { &acknowledged } else { &acknowledged_next };
-        fs::write(crashed.path().join(witness::FILE), witness).unwrap();
+        fs::write(crashed.path().join(commit_count::FILE), witness).unwrap();
         let opened = open(crashed.path()).unwrap_or_else(|e| panic!("after {kept} of {}: {e}", steps.len())).1;
         let durable = state(opened);
         assert!(durable == before || durable == after, "after {kept}: {durable:?}");

@@ -8,7 +8,7 @@ use chrono::{DateTime, Local};
 
 use super::Tasks;
 use crate::cluster::Now;
-use crate::task::feed::{Data, Instance, Query};
+use crate::task::consul_data::{Data, Instance, Query};
 use crate::task::output::{Inputs, Trigger};
 use crate::task::slot::{Moment, Slot};
 use crate::task::spec::{Buffer, Condition, Guards, TaskSpec};

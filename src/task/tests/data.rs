@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::*;
-use crate::task::feed::{CatalogQuery, Data, Instance, KvQuery, Query, ServiceQuery};
+use crate::task::consul_data::{CatalogQuery, Data, Instance, KvQuery, Query, ServiceQuery};
 
 fn named(name: &str) -> NamedService {
     let query = ServiceQuery { name: name.to_owned(), ..ServiceQuery::default() };

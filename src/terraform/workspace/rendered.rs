@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use super::super::hcl::{Body, Expr};
 use super::super::inputs::Inputs;
 use super::WorkspaceError;
-use crate::task::feed::{Data, Instance, Query};
-use crate::task::parts::{Subject, parts};
+use crate::task::consul_data::{Data, Instance, Query};
+use crate::task::run_data::{Subject, parts};
 use crate::task::spec::{NamedService, Services, TaskSpec};
 
 /// All rendered parts, a blank line between them. `services` is always there, and last when no part renders it.

@@ -3,8 +3,8 @@
 //! Operators read it to see what is asked of Consul. Nothing evaluates it.
 
 use super::rendered::sorted;
-use crate::task::feed::{CatalogQuery, KvQuery};
-use crate::task::parts::{Part, Subject, parts};
+use crate::task::consul_data::{CatalogQuery, KvQuery};
+use crate::task::run_data::{Part, Subject, parts};
 use crate::task::spec::{Services, TaskSpec};
 
 /// The parts of `terraform.tfvars`, each with its query in place of its data.
@@ -103,8 +103,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::task::feed::ServiceQuery;
-    use crate::task::parts::Part;
+    use crate::task::consul_data::ServiceQuery;
+    use crate::task::run_data::Part;
     use crate::task::spec::NamedService;
 
     #[test]

@@ -7,7 +7,7 @@ use super::super::hcl::{Body, Expr, Type};
 use super::super::inputs::{extra, members_type, services_type};
 use super::names::Parts;
 use super::tfvars::{provider_value, sorted};
-use crate::task::parts::Subject;
+use crate::task::run_data::Subject;
 use crate::task::spec::TaskSpec;
 
 /// What the agent renders, then the providers' values.

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::super::request::Scope;
 use super::*;
-use crate::task::feed::KvQuery;
+use crate::task::consul_data::KvQuery;
 
 fn service(entries: &Value) -> Vec<Instance> {
     instances(entries.to_string().as_bytes()).unwrap()

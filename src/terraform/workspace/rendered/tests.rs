@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::task::feed::{CatalogQuery, KvQuery, RegexpQuery, ServiceQuery};
+use crate::task::consul_data::{CatalogQuery, KvQuery, RegexpQuery, ServiceQuery};
 use crate::task::spec::{Condition, Guards, ModuleInput, Retry, TerraformWork, Work};
 
 #[test]

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::gate::{Admission, Gate};
+use super::admission::{Admission, Gate};
 use super::{CONNECT, Control, Frame, Shared};
 use crate::runtime::clock;
 

@@ -1,6 +1,6 @@
 //! What a task is given of the world: its condition's data, then its module inputs', each at most once per variable.
 
-use super::feed::{CatalogQuery, KvQuery};
+use super::consul_data::{CatalogQuery, KvQuery};
 use super::spec::{Condition, ModuleInput, Services, TaskSpec};
 
 /// What one condition or module input is about.

@@ -17,13 +17,13 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::agenda::{Agenda, Class, Slot};
 use super::answer::{Content, differing};
 use super::client::Reply;
 use super::error::ConsulError;
 use super::plan::{self, Compiled, Kind};
+use super::query_schedule::{Agenda, Class, Slot};
 use super::request::{Endpoint, Scope};
-use crate::task::feed::{Data, Query};
+use crate::task::consul_data::{Data, Query};
 
 /// Two requests to one endpoint are at least this and up to a fifth more apart.
 const GAP: Duration = Duration::from_millis(100);

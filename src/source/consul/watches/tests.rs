@@ -1,5 +1,5 @@
 use super::*;
-use crate::task::feed::{Instance, KvQuery, RegexpQuery, ServiceQuery};
+use crate::task::consul_data::{Instance, KvQuery, RegexpQuery, ServiceQuery};
 
 /// A book, a clock, and the requests that are out.
 struct Desk {

@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use super::Settings;
 use super::answer::Content;
-use super::book::{Book, Output};
 use super::client::{Client, Reply};
 use super::error::ConsulError;
 use super::plan::{self, Compiled};
 use super::request::Endpoint;
-use crate::task::feed::{Data, KvQuery, Query};
+use super::watches::{Book, Output};
+use crate::task::consul_data::{Data, KvQuery, Query};
 
 /// Requests at a time of one [`Hub::fetch_once`].
 const FETCH_MAX: usize = 3;
