@@ -1,11 +1,11 @@
-//! The rules of the configuration, and what a caller has by them and by the book of tokens.
+//! The rules of the configuration, and what a caller has by them and by the table of tokens.
 
 use std::collections::BTreeSet;
 
 use super::grant::{Grant, Grants, Role, Tasks};
 use super::identity::{Identity, TokenIdentity};
 use super::pattern::matches;
-use super::token_table::Book;
+use super::token_table::TokenTable;
 
 /// Paths that may be left open by name.
 pub const OPENABLE: [&str; 6] = ["/livez", "/readyz", "/leader", "/metrics", "/v1/health", "/openapi.json"];
@@ -61,7 +61,7 @@ pub struct Unknown;
 
 impl Rules {
     /// Who this is, as far as this agent knows, and what it may do. `now`: seconds since 1970.
-    pub fn admit(&self, identity: &Identity, book: &Book, now: i64) -> Result<(Identity, Grants), Unknown> {
+    pub fn admit(&self, identity: &Identity, tokens: &TokenTable, now: i64) -> Result<(Identity, Grants), Unknown> {
         let anybody = match self.default {
             Anonymous::Deny => Vec::new(),
             Anonymous::Read => vec![Grant::all(Role::Read)],
@@ -71,7 +71,7 @@ impl Rules {
         match identity {
             Identity::Anonymous => Ok((Identity::Anonymous, with(Vec::new()))),
             Identity::Token(TokenIdentity { hash, .. }) => {
-                let (accessor, record) = book.find(*hash, now).ok_or(Unknown)?;
+                let (accessor, record) = tokens.find(*hash, now).ok_or(Unknown)?;
                 let known = TokenIdentity {
                     hash: *hash,
                     accessor: accessor.to_owned(),
@@ -115,8 +115,8 @@ mod tests {
 
     const NOW: i64 = 1000;
 
-    fn book() -> Book {
-        let mut book = Book::default();
+    fn tokens() -> TokenTable {
+        let mut tokens = TokenTable::default();
         let some = [
             ("ro", record(1, Role::Read)),
             ("op", Record { tasks: vec!["web-*".to_owned()], ..record(2, Role::Operate) }),
@@ -124,9 +124,9 @@ mod tests {
             ("over", Record { expires: Some(NOW), ..record(4, Role::Admin) }),
         ];
         for (accessor, record) in some {
-            book.put(accessor.to_owned(), Some(record));
+            tokens.put(accessor.to_owned(), Some(record));
         }
-        book
+        tokens
     }
 
     fn rules(default: Anonymous) -> Rules {
@@ -177,7 +177,7 @@ mod tests {
             [(Anonymous::Deny, None), (Anonymous::Read, Some(Role::Read)), (Anonymous::Write, Some(Role::Admin))]
         {
             for (identity, own) in callers() {
-                let (_, grants) = rules(default).admit(&identity, &book(), NOW).unwrap();
+                let (_, grants) = rules(default).admit(&identity, &tokens(), NOW).unwrap();
                 for (scope, own) in scopes.iter().zip(own) {
                     for role in [Role::Read, Role::Operate, Role::Admin] {
                         let need = Need::new(role, scope.clone());
@@ -192,26 +192,26 @@ mod tests {
 
     #[test]
     fn a_token_is_who_the_book_says() {
-        let (identity, _) = rules(Anonymous::Deny).admit(&token(3), &book(), NOW).unwrap();
+        let (identity, _) = rules(Anonymous::Deny).admit(&token(3), &tokens(), NOW).unwrap();
         assert_eq!(identity.to_string(), "token root (the first)");
-        let (identity, _) = rules(Anonymous::Deny).admit(&token(1), &book(), NOW).unwrap();
+        let (identity, _) = rules(Anonymous::Deny).admit(&token(1), &tokens(), NOW).unwrap();
         assert_eq!(identity.to_string(), "token ro");
     }
 
     #[test]
     fn unknown_and_expired_tokens_are_told_alike_whatever_anybody_may() {
         for default in [Anonymous::Deny, Anonymous::Read, Anonymous::Write] {
-            assert_eq!(rules(default).admit(&token(9), &book(), NOW), Err(Unknown));
-            assert_eq!(rules(default).admit(&token(4), &book(), NOW), Err(Unknown));
-            assert!(rules(default).admit(&token(4), &book(), NOW - 1).is_ok());
+            assert_eq!(rules(default).admit(&token(9), &tokens(), NOW), Err(Unknown));
+            assert_eq!(rules(default).admit(&token(4), &tokens(), NOW), Err(Unknown));
+            assert!(rules(default).admit(&token(4), &tokens(), NOW - 1).is_ok());
         }
-        assert_eq!(book().expired(NOW), ["over"]);
+        assert_eq!(tokens().expired(NOW), ["over"]);
     }
 
     #[test]
     fn an_agent_is_no_client() {
         for default in [Anonymous::Deny, Anonymous::Write] {
-            let (_, grants) = rules(default).admit(&Identity::Member, &book(), NOW).unwrap();
+            let (_, grants) = rules(default).admit(&Identity::Member, &tokens(), NOW).unwrap();
             assert!(!grants.allow(&Need::new(Role::Read, Scope::Any)));
         }
     }

@@ -7,9 +7,9 @@ use super::token::TokenHash;
 
 /// By accessor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Book(BTreeMap<String, Record>);
+pub struct TokenTable(BTreeMap<String, Record>);
 
-impl Book {
+impl TokenTable {
     /// Of these.
     pub fn new(tokens: BTreeMap<String, Record>) -> Self {
         Self(tokens)

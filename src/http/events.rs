@@ -13,7 +13,7 @@ use super::runs::{self, Known};
 use super::tasks::Call;
 use super::{forward, stale};
 use crate::access::Role;
-use crate::runtime::feed::{Batch, Entry, Happened};
+use crate::runtime::event_stream::{Batch, Entry, Happened};
 use crate::runtime::handle::ApiResponse;
 
 pub(super) const PATH: &str = "/v1/events";

@@ -209,10 +209,10 @@ async fn run(
     forwarded: mpsc::Receiver<Forwarded>,
 ) -> io::Result<()> {
     let (handle, audit) = (face.handle.clone(), face.audit.clone());
-    // A door of its own: whatever others do to the first one, the local administrator is heard.
+    // A server of its own: whatever others do to the first one, the local administrator is heard.
     let admin = admin.map(|listener| {
         let face = Face { admin: true, guard: guard::Guard::new(None, &[]), ..face.clone() };
-        serve_on(face, server::Door { listener, tls: None, limits: Limits::default() })
+        serve_on(face, server::Listening { listener, tls: None, limits: Limits::default() })
     });
     let admin = async {
         match admin {
@@ -220,7 +220,7 @@ async fn run(
             None => Ok(()),
         }
     };
-    let both = futures_util::future::try_join(serve_on(face, server::Door { listener, tls, limits }), admin);
+    let both = futures_util::future::try_join(serve_on(face, server::Listening { listener, tls, limits }), admin);
     // Only a server itself ends this: after the stop, or because it cannot go on.
     tokio::select! {
         outcome = both => outcome.map(drop),
@@ -228,9 +228,9 @@ async fn run(
     }
 }
 
-async fn serve_on(face: Face, door: server::Door) -> io::Result<()> {
+async fn serve_on(face: Face, listening: server::Listening) -> io::Result<()> {
     let (metrics, shutdown) = (face.handle.metrics.clone(), face.shutdown.clone());
     let shared = web::Data::new(face);
     let app = || App::new().app_data(shared.clone()).default_service(web::to(routes::respond));
-    server::serve(door, app, metrics, shutdown).await
+    server::serve(listening, app, metrics, shutdown).await
 }

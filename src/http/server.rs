@@ -32,7 +32,7 @@ use crate::runtime::handle::MetricsText;
 
 /// Where connections come from, and what is spoken on them.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct Listening {
     pub(super) listener: Listener,
     /// `None`: plain HTTP.
     pub(super) tls: Option<rustls::ServerConfig>,
@@ -48,9 +48,9 @@ pub(super) fn system() -> SystemRunner {
     })
 }
 
-/// Serves `app` at a door until `shutdown` is cancelled: then what is under way has [`limits::DRAIN`] to end.
+/// Serves `app` at an address until `shutdown` is cancelled: then what is under way has [`limits::DRAIN`] to end.
 pub(super) async fn serve<I, S, B>(
-    door: Door,
+    listening: Listening,
     app: impl Fn() -> I,
     metrics: Arc<dyn MetricsText>,
     shutdown: CancellationToken,
@@ -74,7 +74,7 @@ where
         })
         .h1(map_config(app(), |()| AppConfig::default()));
     let service = service.new_service(()).await.map_err(|()| io::Error::other("the HTTP service does not start"))?;
-    let (service, room) = (Rc::new(service), Rc::new(Room::new(door.limits, metrics)));
+    let (service, room) = (Rc::new(service), Rc::new(Room::new(listening.limits, metrics)));
     let connect = move |stream: Watched, peer: Option<SocketAddr>| {
         let service = Rc::clone(&service);
         async move {
@@ -85,7 +85,7 @@ where
         }
     };
     tokio::select! {
-        outcome = accept(door, Rc::clone(&room), connect) => outcome?,
+        outcome = accept(listening, Rc::clone(&room), connect) => outcome?,
         () = sweep(&room) => {}
         () = shutdown.cancelled() => {}
     }
@@ -112,7 +112,7 @@ async fn sweep(room: &Room) {
     }
 }
 
-/// The connections of one door.
+/// The connections of one address.
 struct Room {
     table: Rc<RefCell<Table>>,
     /// What ends each.
@@ -215,17 +215,17 @@ impl Drop for Held {
     }
 }
 
-/// Takes what comes through a door, for ever.
+/// Takes what comes to an address, for ever.
 async fn accept<F>(
-    door: Door,
+    listening: Listening,
     room: Rc<Room>,
     connect: impl Fn(Watched, Option<SocketAddr>) -> F + Clone + 'static,
 ) -> io::Result<()>
 where
     F: Future<Output = ()> + 'static,
 {
-    let tls = door.tls.map(|tls| TlsAcceptor::from(Arc::new(tls)));
-    let listener = Accepting::new(door.listener)?;
+    let tls = listening.tls.map(|tls| TlsAcceptor::from(Arc::new(tls)));
+    let listener = Accepting::new(listening.listener)?;
     loop {
         let (stream, client, peer) = match listener.accept().await {
             Ok(accepted) => accepted,

@@ -26,7 +26,7 @@ use super::clock;
 use super::control::Control;
 use super::handle::{ApiRequest, Caller};
 use super::replica::Replica;
-use crate::access::{Book, Grants, Identity, Locked, Record, Rules, Tries, Unknown};
+use crate::access::{Grants, Identity, Locked, Record, Rules, TokenTable, Tries, Unknown};
 use crate::cluster::View;
 use crate::cluster::leadership::Lease;
 
@@ -50,7 +50,7 @@ pub const USED_PATH: &str = "/internal/tokens-used";
 pub struct Gate {
     /// `None`: everybody may do everything.
     rules: Option<Rules>,
-    book: RwLock<Arc<Book>>,
+    book: RwLock<Arc<TokenTable>>,
     tries: Mutex<Tries>,
     /// Tokens used here whose record does not say so yet: accessor, and the hour.
     used: Mutex<BTreeMap<String, i64>>,
@@ -77,7 +77,7 @@ impl Gate {
     }
 
     /// With these rules and this book, for tests of faces.
-    pub fn fixed(rules: Rules, book: Book) -> Self {
+    pub fn fixed(rules: Rules, book: TokenTable) -> Self {
         Self { book: RwLock::new(Arc::new(book)), ..Self::with(Some(rules), None) }
     }
 
@@ -91,7 +91,7 @@ impl Gate {
     }
 
     /// The tokens as they are known here.
-    pub fn book(&self) -> Arc<Book> {
+    pub fn book(&self) -> Arc<TokenTable> {
         self.book.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -183,7 +183,7 @@ impl Gate {
     fn set_book(&self, tokens: BTreeMap<String, Record>) {
         let mut book = self.book.write().unwrap_or_else(PoisonError::into_inner);
         debug!(tokens = tokens.len(), "the tokens are read");
-        *book = Arc::new(Book::new(tokens));
+        *book = Arc::new(TokenTable::new(tokens));
     }
 
     /// The leader writes down what is over and what was used; others tell it.

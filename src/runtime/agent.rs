@@ -32,23 +32,23 @@ use tokio::sync::{OnceCell, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::consul::Watches;
+use self::consul::ConsulWatches;
 use self::cycle::{Loop, Queues};
 use super::access::Gate;
 use super::at_rest::AtRest;
 use super::control::{self, Control};
 use super::core::{Core, ToldRing};
-use super::feed::Feed;
+use super::event_stream::EventStream;
 use super::handle::{Forwarded, Handle, Health, MetricsText, TasksSnapshot};
 use super::keyring::{self, Keys};
 use super::logs::{self, Keeper};
 use super::metrics::Metrics;
 use super::replica::Replica;
-use super::runs::{Exits, Known, Leashes, Runner, StateOfRuns, Underway};
+use super::runs::{Exits, Interruptions, Known, ProgressTable, Runner, StateOfRuns};
 use super::settings::{Mode, Settings};
 use super::snapshot::Chronicle;
 use super::state::RunCredentials;
-use super::state::service::Desk;
+use super::state::service::ClusterState;
 use super::strangers::Strangers;
 use super::{address, blobs, clock, core, fetch, persist, resolve};
 use crate::cluster::Cluster;
@@ -57,7 +57,7 @@ use crate::cluster::membership::Stats;
 use crate::cluster::settings::LeadershipMode;
 use crate::guardian::Guardian;
 use crate::roster::Roster;
-use crate::source::consul::{ConsulError, Hub, Update};
+use crate::source::consul::{ConsulError, Update, Watcher};
 use crate::store::{OpenError, Store};
 use crate::task::{self, Tasks};
 
@@ -119,7 +119,7 @@ pub struct Agent {
     /// Requests that other agents forwarded, for the HTTP room to answer.
     pub forwarded: mpsc::Receiver<Forwarded>,
     /// What answers runs about their state; where it listens goes to `runs_heard_at`.
-    pub state: Arc<Desk>,
+    pub state: Arc<ClusterState>,
     /// Which runs may ask.
     pub credentials: RunCredentials,
     /// The address of the listener for runs, once it is there: runs with state kept by the cluster wait for it.
@@ -271,9 +271,10 @@ impl Agent {
         let exits = Arc::new(Exits::default());
         let gate = Arc::new(Gate::new(settings.access, replica.clone(), lease_tx.subscribe()));
         tokio::spawn(gate.clone().run(settings.id.clone(), views.clone(), control.clone()));
-        let desk = Desk::new(replica.clone(), lease_tx.subscribe(), views.clone(), control.clone());
+        let desk = ClusterState::new(replica.clone(), lease_tx.subscribe(), views.clone(), control.clone());
         let desk = Arc::new(desk);
-        let keyring = keyring::Desk::new(keys, replica.clone(), lease_tx.subscribe(), views.clone(), control.clone());
+        let keyring =
+            keyring::KeyringService::new(keys, replica.clone(), lease_tx.subscribe(), views.clone(), control.clone());
         let credentials = RunCredentials::new(settings.id.clone());
         // Where no majority keeps registers, logs stay with the agent that ran; and one that ends with its runs keeps none.
         let keeps_logs = settings.mode == Mode::Daemon && settings.cluster.mode == LeadershipMode::Quorum;
@@ -311,8 +312,8 @@ impl Agent {
                 desk: desk.clone(),
                 consul: settings.consul_backend,
             },
-            underway: Underway::default(),
-            leashes: Leashes::default(),
+            progress: ProgressTable::default(),
+            interruptions: Interruptions::default(),
             workspaces: tokio::sync::RwLock::new(()),
         });
         let (consul, consul_queue) = watches(settings.consul.as_ref(), &seed).await?;
@@ -388,7 +389,7 @@ impl Agent {
             consul: consul_queue,
         };
         let done = tokio::spawn(agent.run(queues));
-        let feed = Arc::new(Feed::default());
+        let feed = Arc::new(EventStream::default());
         tokio::spawn(feed.clone().follow(cluster_rx.clone(), tasks_rx.clone()));
         let metrics: Arc<dyn MetricsText> = metrics;
         let handle = Handle {
@@ -440,10 +441,11 @@ pub struct Seeds {
 async fn watches(
     settings: Option<&crate::source::consul::Settings>,
     seed: &Seeds,
-) -> Result<(Option<Watches>, mpsc::UnboundedReceiver<Update>), StartError> {
+) -> Result<(Option<ConsulWatches>, mpsc::UnboundedReceiver<Update>), StartError> {
     let Some(settings) = settings else { return Ok((None, mpsc::unbounded_channel().1)) };
-    let (hub, updates) = Hub::new(settings, u64::from_le_bytes(seed.session)).await.map_err(StartError::Consul)?;
-    Ok((Some(Watches::new(hub, settings.address.clone())), updates))
+    let (watcher, updates) =
+        Watcher::new(settings, u64::from_le_bytes(seed.session)).await.map_err(StartError::Consul)?;
+    Ok((Some(ConsulWatches::new(watcher, settings.address.clone())), updates))
 }
 
 async fn advertise(settings: &Settings, bound: SocketAddr) -> Result<SocketAddr, StartError> {

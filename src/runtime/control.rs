@@ -30,7 +30,7 @@ use tracing::{debug, warn};
 
 pub use self::contents::Transfer;
 use self::frames::{CALLERS, CALLERS_PATH, Frame, Unsigned, next, write};
-use self::inbound::{Door, lock, run};
+use self::inbound::{Inbound, lock, run};
 
 use super::clock;
 use super::core::Command;
@@ -89,7 +89,7 @@ struct Shared {
     speakers: std::sync::Mutex<Speakers>,
     /// Addresses of members and seeds.
     known: watch::Receiver<Arc<BTreeSet<IpAddr>>>,
-    door: std::sync::Mutex<Door>,
+    inbound: std::sync::Mutex<Inbound>,
     proven: Semaphore,
     strangers: std::sync::Mutex<Strangers>,
     metrics: Arc<Metrics>,
@@ -138,7 +138,7 @@ impl Control {
             keys,
             speakers: std::sync::Mutex::default(),
             known,
-            door: std::sync::Mutex::default(),
+            inbound: std::sync::Mutex::default(),
             proven: Semaphore::new(PROVEN_MAX),
             strangers: std::sync::Mutex::default(),
             metrics,

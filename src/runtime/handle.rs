@@ -11,8 +11,8 @@ use quorate_proto::MemberId;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::access::Gate;
-use super::feed::Feed;
-use super::state::service::Desk;
+use super::event_stream::EventStream;
+use super::state::service::ClusterState;
 use super::{keyring, logs};
 use crate::access::Identity;
 use crate::cluster::View;
@@ -419,13 +419,13 @@ pub struct Handle {
     /// To the agent. Bounded: a face waits, it does not pile up.
     pub requests: mpsc::Sender<Request>,
     /// Terraform state that the cluster keeps; `None`: it keeps none.
-    pub state: Option<Arc<Desk>>,
+    pub state: Option<Arc<ClusterState>>,
     /// What has happened lately.
-    pub feed: Arc<Feed>,
+    pub feed: Arc<EventStream>,
     /// Runs and their logs.
     pub logs: Option<Arc<logs::LogReader>>,
     /// The keys of the cluster's traffic.
-    pub keyring: Option<Arc<keyring::Desk>>,
+    pub keyring: Option<Arc<keyring::KeyringService>>,
     /// Task objects of the API to definitions and back.
     pub objects: Arc<dyn TaskObjects>,
     /// Prometheus text, rendered at each call.

@@ -1,7 +1,7 @@
 //! The keys of this agent while it runs, and what operators ask of those of the cluster.
 //!
 //! What the cluster agreed on is in a register ([`crate::keyring`]). [`follow`] takes it from there, once it is on this agent's
-//! disk, to everything that seals. [`Desk`] answers for the faces: which member has which key, and changes, which only the leader
+//! disk, to everything that seals. [`KeyringService`] answers for the faces: which member has which key, and changes, which only the leader
 //! makes.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -250,7 +250,7 @@ pub struct Listed {
 
 /// Answers about the keys. One of each agent.
 #[derive(Debug)]
-pub struct Desk {
+pub struct KeyringService {
     keys: Keys,
     replica: Replica,
     lease: watch::Receiver<Option<Lease>>,
@@ -260,7 +260,7 @@ pub struct Desk {
     changing: tokio::sync::Mutex<()>,
 }
 
-impl Desk {
+impl KeyringService {
     /// `lease`: this agent's own.
     pub fn new(
         keys: Keys,

@@ -30,9 +30,9 @@ use tracing::{debug, info};
 
 pub(super) use self::exec::Exits;
 use self::exec::Stopped;
-pub(super) use self::interruption::Leashes;
+pub(super) use self::interruption::Interruptions;
 use self::module::Aim;
-pub(super) use self::progress::Underway;
+pub(super) use self::progress::ProgressTable;
 pub(super) use self::secrets::Known;
 use super::clock;
 use super::core::ProposeError;
@@ -43,7 +43,7 @@ use super::metrics::{Metrics, Outcome as Counted};
 use super::replica::Replica;
 use super::settings::Secrets;
 use super::state::RunCredentials;
-use super::state::service::Desk;
+use super::state::service::ClusterState;
 use crate::cluster::leadership::Lease;
 use crate::guardian::{Guardian, Spawn};
 use crate::task::spec::{RunEnv, Work};
@@ -72,8 +72,8 @@ pub(super) struct Runner {
     pub(super) metrics: Arc<Metrics>,
     pub(super) logs: Arc<Logs>,
     pub(super) state: StateOfRuns,
-    pub(super) underway: Underway,
-    pub(super) leashes: Leashes,
+    pub(super) progress: ProgressTable,
+    pub(super) interruptions: Interruptions,
     /// Held while the directory of a task is written: by runs together, alone by what prepares disabled tasks.
     pub(super) workspaces: RwLock<()>,
 }
@@ -87,7 +87,7 @@ pub(super) struct StateOfRuns {
     pub(super) credentials: RunCredentials,
     /// Of the listener that answers runs, once it is there.
     pub(super) address: watch::Receiver<Option<SocketAddr>>,
-    pub(super) desk: Arc<Desk>,
+    pub(super) desk: Arc<ClusterState>,
     /// What is known of Consul, for its backend.
     pub(super) consul: Option<ConsulAccess>,
 }
@@ -214,9 +214,9 @@ impl Runner {
     /// Journals the start and makes the run ready meanwhile; nothing of it starts before the journal is on a majority.
     async fn journalled(&self, start: &Start, aim: Aim, asks_fingerprint: bool) -> Journalled {
         let over = |outcome| Journalled { outcome, plan: None, end: None, fingerprint: None };
-        let leash = self.leashes.of(start.run);
-        leash.begin(start.spec.timeout);
-        let lease = match leash.check().and_then(|()| self.lease(start.epoch)) {
+        let interruption = self.interruptions.of(start.run);
+        interruption.begin(start.spec.timeout);
+        let lease = match interruption.check().and_then(|()| self.lease(start.epoch)) {
             Ok(lease) => lease,
             Err(stopped) => return over(stopped.into()),
         };

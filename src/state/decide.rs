@@ -57,7 +57,7 @@ pub fn decide(
     if !is_task_name(&task) {
         return StateAnswer::Invalid(format!("{task:?} is not the name of a task")).into();
     }
-    let desk = Desk { task: &task, document, fence, leadership, now_ms };
+    let desk = Asked { task: &task, document, fence, leadership, now_ms };
     let outcome = match (caller, request) {
         (Caller::Run { token, .. }, Request::Get { version: None }) => {
             desk.admit(token).and_then(|()| desk.read(None, content))
@@ -83,7 +83,7 @@ pub fn decide(
 type Outcome = Result<Decision, StateAnswer>;
 
 /// One request's view of its task.
-struct Desk<'a> {
+struct Asked<'a> {
     task: &'a str,
     document: Document,
     fence: Option<Fence>,
@@ -91,7 +91,7 @@ struct Desk<'a> {
     now_ms: u64,
 }
 
-impl Desk<'_> {
+impl Asked<'_> {
     /// Whether a run's requests count: it is the newest, not over, and no newer one ever wrote.
     ///
     /// Its reads neither: Terraform looks for a state before it writes a first one, and would take what it finds for its

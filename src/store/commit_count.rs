@@ -8,7 +8,7 @@
 //!
 //! # Not here
 //!
-//! A whole directory or disk that was rolled back takes the witness back with it.
+//! A whole directory or disk that was rolled back takes the count back with it.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -19,11 +19,11 @@ use std::path::Path;
 pub(super) const FILE: &str = "quorate.witness";
 
 #[derive(Debug)]
-pub(super) struct Witness {
+pub(super) struct CommitCount {
     file: File,
 }
 
-impl Witness {
+impl CommitCount {
     pub(super) fn open(data_dir: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -39,7 +39,7 @@ impl Witness {
         }
     }
 
-    /// Notes a commit that is durable. A failure is of no consequence: the witness then knows less.
+    /// Notes a commit that is durable. A failure is of no consequence: the count then knows less.
     pub(super) fn note(&self, commits: u64) {
         self.file.write_all_at(format!("{commits:020}\n").as_bytes(), 0).ok();
     }

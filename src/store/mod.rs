@@ -11,7 +11,7 @@
 //! *Full is not failed:* room is asked for before every commit, and a commit that the disk had no room for is not believed
 //! either way: the file is closed, read back from the disk and verified before the same changes are tried again.
 //!
-//! A lock on `quorate.lock` keeps a second process out of the directory; `quorate.witness` notices a lost commit.
+//! A lock on `quorate.lock` keeps a second process out of the directory; `quorate.witness` (the count of commits) notices a lost commit.
 //!
 //! # Not here
 //!
@@ -49,7 +49,7 @@ pub use error::{OpenError, StoreError};
 pub use free_space::RESERVE;
 pub use record::check_record;
 
-use commit_count::Witness;
+use commit_count::CommitCount;
 use error::Cause;
 use lock::Lock;
 use overlay::Overlay;
@@ -93,7 +93,7 @@ pub struct Store {
     generation: Generation,
     peers: Vec<(MemberId, SocketAddr)>,
     commits: u64,
-    witness: Witness,
+    commit_count: CommitCount,
     failed: bool,
     _lock: Lock,
 }
@@ -131,9 +131,9 @@ impl Store {
             create(data_dir, &path, id, instance_if_new).map_err(at)?;
         }
         let seen = of_agent(&path, id)?;
-        let witness = Witness::open(data_dir).map_err(|e| at(e.into()))?;
-        if witness.commits() > seen.commits {
-            let what = format!("it holds {} commits of {}", seen.commits, witness.commits());
+        let commit_count = CommitCount::open(data_dir).map_err(|e| at(e.into()))?;
+        if commit_count.commits() > seen.commits {
+            let what = format!("it holds {} commits of {}", seen.commits, commit_count.commits());
             return Err(OpenError::Damaged { path, what });
         }
 
@@ -161,7 +161,7 @@ impl Store {
             generation,
             peers: peers.clone(),
             commits,
-            witness,
+            commit_count,
             failed: false,
             _lock: lock,
         };
@@ -260,7 +260,7 @@ impl Store {
         match written.map_err(StoreError::from) {
             Ok(()) => {
                 self.commits += transactions;
-                self.witness.note(self.commits);
+                self.commit_count.note(self.commits);
                 Ok(())
             }
             Err(error) => {
@@ -366,7 +366,7 @@ fn make_directory(path: &Path) -> io::Result<()> {
 /// nothing or a whole file.
 fn create(data_dir: &Path, path: &Path, id: &MemberId, instance: Instance) -> Result<(), Cause> {
     let new: PathBuf = data_dir.join(FILE_NEW);
-    // The witness, if one is there, belongs to a file that somebody removed.
+    // The count of commits, if one is there, belongs to a file that somebody removed.
     for leftover in [&new, &data_dir.join(commit_count::FILE)] {
         match fs::remove_file(leftover) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.into()),

@@ -187,7 +187,7 @@ fn an_old_copy_of_the_file_is_refused_and_a_torn_witness_is_not() {
     }
 }
 
-/// A kill, then one byte of the disk goes bad: redb may go back by one commit, and the witness notices.
+/// A kill, then one byte of the disk goes bad: redb may go back by one commit, and the count of commits notices.
 #[test]
 fn no_changed_byte_after_a_kill_brings_back_an_older_state() {
     let directory = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::agent::Consul;
 use super::service;
-use super::watcher::Watcher;
+use super::watcher::TestWatcher;
 
 /// Connections of this process's machine to a port.
 fn connections(port: u16) -> usize {
@@ -24,7 +24,7 @@ async fn five_hundred_services_need_fewer_than_ten_connections() {
         consul.register(&format!("n{}", n % 10), &format!("s{n}"), "passing");
     }
     let began = std::time::Instant::now();
-    let mut watcher = Watcher::start(&consul.settings(), &queries).await;
+    let mut watcher = TestWatcher::start(&consul.settings(), &queries).await;
     let mut most = 0;
     for n in 1..=500 {
         watcher.until("first answers", |it| it.told.len() >= n).await;
@@ -60,7 +60,7 @@ async fn no_kind_of_change_goes_unnoticed_when_services_are_watched_together() {
     let others: Vec<String> = (0..40).map(|n| format!("other-{n}")).collect();
     let queries: Vec<Query> = others.iter().map(String::as_str).chain(["web"]).map(filtered).collect();
     let web = filtered("web");
-    let mut watcher = Watcher::start(&consul.settings(), &queries).await;
+    let mut watcher = TestWatcher::start(&consul.settings(), &queries).await;
     watcher.until("first answers", |it| it.last.len() == 41).await;
     let changes: [(&str, &dyn Fn()); 9] = [
         ("output", &|| register("10.0.0.1", "1", plain(), "passing", "ok")),

@@ -4,7 +4,7 @@ use quorate::task::consul_data::{CatalogQuery, Data, Query, ServiceQuery};
 use serde_json::json;
 
 use super::agent::Consul;
-use super::watcher::Watcher;
+use super::watcher::TestWatcher;
 use super::{key, regexp, service};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -15,8 +15,8 @@ async fn services_by_name_and_by_regexp_follow_health() {
     let filter = "Checks.Status != \"\"".to_owned();
     let all = Query::Service(ServiceQuery { name: "web".to_owned(), filter, ..ServiceQuery::default() });
     let found = regexp("^we");
-    let mut alone = Watcher::start(&consul.settings(), &[service("web")]).await;
-    let mut watcher = Watcher::start(&consul.settings(), &[all.clone(), found.clone()]).await;
+    let mut alone = TestWatcher::start(&consul.settings(), &[service("web")]).await;
+    let mut watcher = TestWatcher::start(&consul.settings(), &[all.clone(), found.clone()]).await;
     alone.until_instances(&service("web"), &["a/web"]).await;
     watcher.until_instances(&found, &["a/web"]).await;
     watcher.until_instances(&all, &["a/web", "b/web"]).await;
@@ -43,7 +43,7 @@ async fn the_catalog_and_keys_are_followed() {
     let consul = Consul::start();
     let catalog = Query::Catalog(CatalogQuery { regexp: "^web".to_owned(), ..CatalogQuery::default() });
     let (one, prefix) = (key("a b", false), key("a", true));
-    let mut watcher = Watcher::start(&consul.settings(), &[catalog.clone(), one.clone(), prefix.clone()]).await;
+    let mut watcher = TestWatcher::start(&consul.settings(), &[catalog.clone(), one.clone(), prefix.clone()]).await;
     watcher.until("first answers", |it| it.last.len() == 3).await;
     consul.put_key("a%20b", "1");
     watcher.until_pairs(&one, &[("a b", "1")]).await;
@@ -60,9 +60,9 @@ async fn the_catalog_and_keys_are_followed() {
     );
     let expected = Data::Catalog([("web".to_owned(), vec!["a".to_owned(), "b".to_owned()])].into());
     watcher.until("the service", |it| *it.last[&catalog] == expected).await;
-    assert_eq!(watcher.hub.fetch_once(&catalog).await, Ok(expected));
-    assert_eq!(watcher.hub.kv_get("/a/c").await, Ok(Some("${x}\"".to_owned())));
-    assert_eq!(watcher.hub.kv_get("absent").await, Ok(None));
+    assert_eq!(watcher.inner.fetch_once(&catalog).await, Ok(expected));
+    assert_eq!(watcher.inner.kv_get("/a/c").await, Ok(Some("${x}\"".to_owned())));
+    assert_eq!(watcher.inner.kv_get("absent").await, Ok(None));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,13 +78,13 @@ async fn questions_that_cannot_be_answered_are_refused_in_consuls_words() {
         (of("", "", "Foo == 1"), "Selector"),
     ];
     let queries: Vec<_> = cases.iter().map(|(query, _)| query.clone()).collect();
-    let mut watcher = Watcher::start(&consul.settings(), &queries).await;
+    let mut watcher = TestWatcher::start(&consul.settings(), &queries).await;
     watcher.until("all failures", |it| it.failures.len() >= cases.len()).await;
     for (query, text) in &cases {
         let (_, told) = watcher.failures.iter().find(|(failed, _)| failed == query).unwrap();
         assert!(told.to_string().contains(text), "{told}");
-        let once = watcher.hub.fetch_once(query).await.unwrap_err();
+        let once = watcher.inner.fetch_once(query).await.unwrap_err();
         assert!(once.to_string().contains(text), "{once}");
-        assert!(watcher.hub.health().faults.contains_key(query));
+        assert!(watcher.inner.health().faults.contains_key(query));
     }
 }

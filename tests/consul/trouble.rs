@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate::task::consul_data::Data;
 
 use super::agent::Consul;
-use super::watcher::Watcher;
+use super::watcher::TestWatcher;
 use super::{key, regexp, service};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -14,12 +14,12 @@ async fn after_an_outage_all_is_caught_up_and_nothing_was_ever_empty() {
     consul.register("a", "web", "passing");
     consul.put_key("k", "1");
     let (web, found, k) = (service("web"), regexp("^web$"), key("k", false));
-    let mut watcher = Watcher::start(&consul.settings(), &[web.clone(), found.clone(), k.clone()]).await;
+    let mut watcher = TestWatcher::start(&consul.settings(), &[web.clone(), found.clone(), k.clone()]).await;
     watcher.until("first answers", |it| it.last.len() == 3).await;
     consul.stop();
-    let has_failed = |it: &Watcher, query| it.failures.iter().any(|(failed, _)| failed == query);
+    let has_failed = |it: &TestWatcher, query| it.failures.iter().any(|(failed, _)| failed == query);
     watcher.until("failures", |it| [&web, &found, &k].into_iter().all(|query| has_failed(it, query))).await;
-    while watcher.hub.health().faults.len() < 3 {
+    while watcher.inner.health().faults.len() < 3 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -42,7 +42,7 @@ async fn a_consul_that_came_back_without_data_is_followed_again() {
     }
     consul.register("a", "web", "passing");
     let (web, k) = (service("web"), key("k", false));
-    let mut watcher = Watcher::start(&consul.settings(), &[web.clone(), k.clone()]).await;
+    let mut watcher = TestWatcher::start(&consul.settings(), &[web.clone(), k.clone()]).await;
     watcher.until("first answers", |it| it.last.len() == 2).await;
     consul.stop();
     consul.start_again(true);

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate::source::consul::{ConsulError, Hub, Settings, Update};
+use quorate::source::consul::{ConsulError, Settings, Update, Watcher};
 use quorate::task::consul_data::{Data, Instance, Query};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Generous: the machine may be busy. What is told is told within milliseconds.
 const TOLD_MAX: Duration = Duration::from_mins(1);
 
-pub(crate) struct Watcher {
-    pub(crate) hub: Hub,
+pub(crate) struct TestWatcher {
+    pub(crate) inner: Watcher,
     updates: UnboundedReceiver<Update>,
     pub(crate) last: BTreeMap<Query, Arc<Data>>,
     /// All answers, in their order.
@@ -20,11 +20,11 @@ pub(crate) struct Watcher {
     pub(crate) failures: Vec<(Query, ConsulError)>,
 }
 
-impl Watcher {
+impl TestWatcher {
     pub(crate) async fn start(settings: &Settings, queries: &[Query]) -> Self {
-        let (hub, updates) = Hub::new(settings, 1).await.unwrap();
-        hub.set_queries(queries.iter().cloned().collect());
-        Self { hub, updates, last: BTreeMap::new(), told: Vec::new(), failures: Vec::new() }
+        let (inner, updates) = Watcher::new(settings, 1).await.unwrap();
+        inner.set_queries(queries.iter().cloned().collect());
+        Self { inner, updates, last: BTreeMap::new(), told: Vec::new(), failures: Vec::new() }
     }
 
     /// Takes updates in until the condition holds.

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use quorate::access::{Anonymous, Book, CertificateRule, Grants, Identity, Record, Role, Rules, Secret, TokenIdentity};
+use quorate::access::{
+    Anonymous, CertificateRule, Grants, Identity, Record, Role, Rules, Secret, TokenIdentity, TokenTable,
+};
 use quorate::http::FollowerRequests;
 use quorate::runtime::access::Gate;
 use quorate::runtime::handle::{ApiRequest, ApiResponse, Caller, ForwardError, Forwarded, LastKnown, Request};
@@ -45,7 +47,7 @@ fn gate(default: Anonymous, open: &[&str]) -> Gate {
     ];
     let tokens: BTreeMap<String, Record> = tokens.into_iter().map(|(a, record)| (a.to_owned(), record)).collect();
     let open: BTreeSet<String> = open.iter().map(|path| (*path).to_owned()).collect();
-    Gate::fixed(Rules { default, open, certificates: Vec::<CertificateRule>::new() }, Book::new(tokens))
+    Gate::fixed(Rules { default, open, certificates: Vec::<CertificateRule>::new() }, TokenTable::new(tokens))
 }
 
 fn guarded(default: Anonymous) -> Agent {
@@ -195,7 +197,7 @@ fn limited_callers_see_their_tasks_and_readers_no_outputs() {
 fn a_task_is_made_by_who_may_make_one_of_that_name() {
     let gate = Gate::fixed(
         Rules { open: BTreeSet::new(), ..Rules::default() },
-        Book::new(BTreeMap::from([("0a".to_owned(), record(ADMIN, Role::Admin, &["web*"]))])),
+        TokenTable::new(BTreeMap::from([("0a".to_owned(), record(ADMIN, Role::Admin, &["web*"]))])),
     );
     let mut agent = Agent::guarded(leader(), FollowerRequests::Forward, gate);
     let body = |name: &str| {

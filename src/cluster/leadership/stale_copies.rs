@@ -43,12 +43,12 @@ struct Directory {
     /// The most transactions that it told of.
     commits: u64,
     past: VecDeque<BootNonce>,
-    rival: Option<Rival>,
+    rival: Option<OtherProcess>,
 }
 
 /// An earlier process that is still heard.
 #[derive(Debug, Clone)]
-struct Rival {
+struct OtherProcess {
     boot: BootNonce,
     first: Duration,
     last: Duration,
@@ -123,7 +123,7 @@ impl Directory {
                 if rival.alive { Verdict::Twin } else { Verdict::Late }
             }
             Some(_) | None => {
-                self.rival = Some(Rival { boot, first: now, last: now, alive: false });
+                self.rival = Some(OtherProcess { boot, first: now, last: now, alive: false });
                 Verdict::Late
             }
         }

@@ -35,12 +35,12 @@ struct Watch {
 
 /// The alternation of each contested name.
 #[derive(Debug, Default)]
-pub(super) struct Rivals {
+pub(super) struct IdConflicts {
     watched: BTreeMap<MemberId, Watch>,
     quiet_until: BTreeMap<MemberId, Duration>,
 }
 
-impl Rivals {
+impl IdConflicts {
     /// A packet of `heard` came, and `known` is held under that name (before the packet is applied).
     pub(super) fn handle_packet(&mut self, heard: &Identity, known: &Identity, now: Duration) -> Option<Event> {
         let (loser, winner) = (process(heard), process(known));
@@ -121,23 +121,23 @@ mod tests {
     #[test]
     fn an_old_life_that_ended_is_no_rival_and_one_that_goes_on_is() {
         let (old, new) = (identity("a", 1), identity("a", 2));
-        let mut rivals = Rivals::default();
-        assert_eq!(rivals.handle_packet(&old, &new, ms(0)), None);
-        assert_eq!(rivals.handle_packet(&new, &new, ms(10)), None, "too soon to mean anything");
-        assert_eq!(rivals.handle_packet(&old, &new, ms(20)), None);
-        assert_eq!(rivals.handle_packet(&new, &new, ms(900)), None);
-        let alarm = rivals.handle_packet(&old, &new, ms(1_000));
+        let mut conflicts = IdConflicts::default();
+        assert_eq!(conflicts.handle_packet(&old, &new, ms(0)), None);
+        assert_eq!(conflicts.handle_packet(&new, &new, ms(10)), None, "too soon to mean anything");
+        assert_eq!(conflicts.handle_packet(&old, &new, ms(20)), None);
+        assert_eq!(conflicts.handle_packet(&new, &new, ms(900)), None);
+        let alarm = conflicts.handle_packet(&old, &new, ms(1_000));
         assert!(matches!(alarm, Some(Event::Twin { .. })), "{alarm:?}");
-        assert_eq!(rivals.handle_packet(&new, &new, ms(2_000)), None);
-        assert_eq!(rivals.handle_packet(&old, &new, ms(2_100)), None, "said a moment ago");
+        assert_eq!(conflicts.handle_packet(&new, &new, ms(2_000)), None);
+        assert_eq!(conflicts.handle_packet(&old, &new, ms(2_100)), None, "said a moment ago");
     }
 
     #[test]
     fn another_data_directory_under_our_own_name_is_a_conflict_once_our_last_life_is_silent() {
         let ours = identity("a", 5);
         let theirs = Identity { instance: Instance([9; 16]), ..identity("a", 3) };
-        assert_eq!(Rivals::default().handle_namesake(&ours, &theirs, ms(100), ms(100)), None, "our last life");
-        let alarm = Rivals::default().handle_namesake(&ours, &theirs, ms(600), ms(600));
+        assert_eq!(IdConflicts::default().handle_namesake(&ours, &theirs, ms(100), ms(100)), None, "our last life");
+        let alarm = IdConflicts::default().handle_namesake(&ours, &theirs, ms(600), ms(600));
         assert!(matches!(alarm, Some(Event::Conflict { .. })), "{alarm:?}");
     }
 }

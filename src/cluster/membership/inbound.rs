@@ -59,10 +59,10 @@ impl Membership {
             self.stats.count("banned");
             return false;
         }
-        self.contacts.handle_answer(from, &src.id);
+        self.join_addresses.handle_answer(from, &src.id);
         if parsed.header.src.key() == own.key() {
             self.stats.count("from_ourselves");
-            let alarm = self.rivals.handle_namesake(ours, src, now.saturating_sub(self.started), now);
+            let alarm = self.conflicts.handle_namesake(ours, src, now.saturating_sub(self.started), now);
             self.outputs.extend(alarm.map(Output::Event));
             if src.instance == ours.instance {
                 self.consider_later_life(src.generation, src.bump, now);
@@ -82,7 +82,7 @@ impl Membership {
             return false;
         }
         let Some((peer, member)) = self.table.get(&src.id) else { return self.make_room(0, now) };
-        let alarm = self.rivals.handle_packet(src, &member.identity, now);
+        let alarm = self.conflicts.handle_packet(src, &member.identity, now);
         // The old data directory is gone; the clock that numbered its starts says nothing about this one.
         let obsolete = member.identity.instance != src.instance && !table::is_active(member.state);
         let obsolete = obsolete.then(|| peer.clone());
@@ -148,7 +148,7 @@ impl Membership {
             }
             if self.renewals.is_contested() {
                 let other = Identity { generation, ..own.clone() };
-                let alarm = self.rivals.handle_namesake(&own, &other, Duration::MAX, now);
+                let alarm = self.conflicts.handle_namesake(&own, &other, Duration::MAX, now);
                 self.outputs.extend(alarm.map(Output::Event));
             }
         } else if generation == ours && (our_bump.saturating_add(1)..BUMP_BELIEVED).contains(&bump) {

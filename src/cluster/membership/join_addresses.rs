@@ -15,13 +15,13 @@ const BOOK_MAX: usize = 1_024;
 
 /// What is known besides the members themselves.
 #[derive(Debug, Default)]
-pub(super) struct Contacts {
+pub(super) struct JoinAddresses {
     seeds: BTreeSet<SocketAddr>,
     book: BTreeMap<MemberId, SocketAddr>,
     answered: BTreeMap<SocketAddr, MemberId>,
 }
 
-impl Contacts {
+impl JoinAddresses {
     /// Replaces the seeds. True when one is new.
     pub(super) fn handle_seeds(&mut self, seeds: Vec<SocketAddr>) -> bool {
         let seeds: BTreeSet<_> = seeds.into_iter().take(SEEDS_MAX).collect();

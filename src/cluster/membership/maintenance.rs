@@ -126,9 +126,9 @@ impl Membership {
 
     fn rejoin(&mut self, now: Duration) {
         let own_addr = self.swim.identity().destination();
-        let seeds = self.contacts.missing_seeds(&own_addr.into_iter().collect(), |id| Some(id) == self.own_id());
+        let seeds = self.join_addresses.missing_seeds(&own_addr.into_iter().collect(), |id| Some(id) == self.own_id());
         let (alive, gone): (Vec<_>, Vec<_>) = self.table.others().partition(|(_, member)| is_active(member.state));
-        let book = self.contacts.missing_book(|id| self.table.get(id).is_some());
+        let book = self.join_addresses.missing_book(|id| self.table.get(id).is_some());
         let groups = [
             seeds.into_iter().map(Peer::Address).collect::<Vec<_>>(),
             alive.into_iter().map(|(peer, _)| peer.clone()).collect(),
@@ -155,11 +155,11 @@ impl Membership {
         let present = self.table.present_addresses();
         let is_present = |id: &_| self.table.is_present(id);
         let mut targets: Vec<_> =
-            self.contacts.missing_seeds(&present, is_present).into_iter().map(Peer::Address).collect();
+            self.join_addresses.missing_seeds(&present, is_present).into_iter().map(Peer::Address).collect();
         let covered: BTreeSet<SocketAddr> = targets.iter().filter_map(Peer::destination).collect();
         // Those we remember are named by the life that we remember, which tells them what that is (R8).
         let gone = self.table.others().filter(|(_, member)| is_worth_a_try(member.state)).map(|(peer, _)| peer.clone());
-        let book = self.contacts.missing_book(|id| self.table.get(id).is_some()).into_iter().map(Peer::Address);
+        let book = self.join_addresses.missing_book(|id| self.table.get(id).is_some()).into_iter().map(Peer::Address);
         let others: Vec<_> =
             gone.chain(book).filter(|peer| peer.destination().is_some_and(|addr| !covered.contains(&addr))).collect();
         if !others.is_empty() {

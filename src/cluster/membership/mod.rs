@@ -17,7 +17,7 @@
 //! | R11 tell suspects, R12 watch that probing goes on | `chores` |
 //! | R13 count | [`Stats`] |
 //! | an agent that is itself late does not accuse | `health`, `settle` |
-//! | two processes under one name are loud, not a storm | `rivals`, `inbound` |
+//! | two processes under one name are loud, not a storm | `id_conflicts`, `inbound` |
 //!
 //! Inputs and the time go in; drain [`Membership::poll_output`] and then ask [`Membership::poll_timeout`] after each.
 //! The driver hands in waiting datagrams before it hands in a timeout, so that answers which arrived count.
@@ -71,8 +71,8 @@ use rand::{RngExt, SeedableRng};
 use self::codec::Codec;
 use self::effects::{Effects, Unheeded};
 use self::health::Health;
-use self::id_conflicts::Rivals;
-use self::join_addresses::Contacts;
+use self::id_conflicts::IdConflicts;
+use self::join_addresses::JoinAddresses;
 use self::peer::Peer;
 use self::renewals::Renewals;
 use self::rules::Rules;
@@ -102,10 +102,10 @@ pub struct Membership {
     effects: Effects,
     outputs: VecDeque<Output>,
     table: Table,
-    contacts: Contacts,
+    join_addresses: JoinAddresses,
     health: Health,
     renewals: Renewals,
-    rivals: Rivals,
+    conflicts: IdConflicts,
     banned: BTreeSet<Instance>,
     stats: Stats,
     phase: Phase,
@@ -174,10 +174,10 @@ impl Membership {
             effects: Effects::default(),
             outputs: VecDeque::new(),
             table: Table::new(&own, &identity, now.mono),
-            contacts: Contacts::default(),
+            join_addresses: JoinAddresses::default(),
             health: Health::default(),
             renewals: Renewals::default(),
-            rivals: Rivals::default(),
+            conflicts: IdConflicts::default(),
             banned: BTreeSet::new(),
             stats: Stats { members: [1, 0, 0, 0], standing: Phase::Alone.as_str(), ..Stats::default() },
             phase: Phase::Alone,
@@ -204,14 +204,14 @@ impl Membership {
     /// The addresses that the configured seeds have now; this agent's own may be among them. Call it again whenever
     /// the names were resolved again: addresses that are no longer named are no longer tried.
     pub fn handle_seeds(&mut self, seeds: Vec<SocketAddr>, now: Now) {
-        if self.contacts.handle_seeds(seeds) {
+        if self.join_addresses.handle_seeds(seeds) {
             self.rejoin_soon(now.mono);
         }
     }
 
     /// Members remembered from an earlier life. They are tried like seeds while they are missing.
     pub fn handle_address_book(&mut self, peers: Vec<(MemberId, SocketAddr)>, now: Now) {
-        if self.contacts.handle_book(peers) {
+        if self.join_addresses.handle_book(peers) {
             self.rejoin_soon(now.mono);
         }
     }

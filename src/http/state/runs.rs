@@ -55,16 +55,16 @@ impl RunListener {
 }
 
 /// What the handlers share.
-struct Desk {
+struct RunFace {
     service: Arc<dyn StateService>,
     credentials: RunCredentials,
     guard: Guard,
     shutdown: CancellationToken,
 }
 
-impl fmt::Debug for Desk {
+impl fmt::Debug for RunFace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Desk").finish_non_exhaustive()
+        f.debug_struct("RunFace").finish_non_exhaustive()
     }
 }
 
@@ -79,12 +79,12 @@ pub fn serve_runs(
     let bind = |source| ServeError::Bind { addr: wanted.into(), source };
     let listener = TcpListener::bind(wanted).map_err(bind)?;
     let addr = listener.local_addr().map_err(bind)?;
-    let desk = Desk { service, credentials, guard: Guard::new(Some(addr), &[]), shutdown };
+    let face = RunFace { service, credentials, guard: Guard::new(Some(addr), &[]), shutdown };
     let (report, stopped) = oneshot::channel();
     std::thread::Builder::new()
         .name("state".to_owned())
         .spawn(move || {
-            let outcome = server::system().block_on(run(desk, listener));
+            let outcome = server::system().block_on(run(face, listener));
             if let Err(error) = &outcome {
                 tracing::error!(%error, "the state listener stopped");
             }
@@ -95,12 +95,12 @@ pub fn serve_runs(
     Ok(RunListener { addr, stopped })
 }
 
-async fn run(desk: Desk, listener: TcpListener) -> io::Result<()> {
-    let shutdown = desk.shutdown.clone();
-    let shared = web::Data::new(desk);
+async fn run(face: RunFace, listener: TcpListener) -> io::Result<()> {
+    let shutdown = face.shutdown.clone();
+    let shared = web::Data::new(face);
     let app = || App::new().app_data(shared.clone()).default_service(web::to(respond));
-    let door = server::Door { listener: Listener::Tcp(listener), tls: None, limits: limits::RUNS };
-    server::serve(door, app, Arc::new(Uncounted), shutdown).await
+    let listening = server::Listening { listener: Listener::Tcp(listener), tls: None, limits: limits::RUNS };
+    server::serve(listening, app, Arc::new(Uncounted), shutdown).await
 }
 
 /// The connections of runs are not those of the API.
@@ -113,18 +113,18 @@ impl MetricsText for Uncounted {
     }
 }
 
-async fn respond(request: HttpRequest, payload: web::Payload, desk: web::Data<Desk>) -> HttpResponse {
+async fn respond(request: HttpRequest, payload: web::Payload, face: web::Data<RunFace>) -> HttpResponse {
     let busy = request.conn_data::<Place>().map(Place::busy);
-    let response = match admit(&request, &desk) {
+    let response = match admit(&request, &face) {
         Err(refused) => *refused,
         Ok((task, grant)) => match ask(&request, payload).await {
             Err((status, why)) => refused(status, &why),
             Ok(asked) => {
-                let caller = Caller::Run { token: grant.token, agent: desk.credentials.agent().clone() };
+                let caller = Caller::Run { token: grant.token, agent: face.credentials.agent().clone() };
                 let call = StateCall { task, caller, request: asked };
                 // A read of a run is not to be ended either: Terraform would fail.
                 busy.iter().for_each(Busy::changes);
-                write(patiently(&desk, call, &grant).await)
+                write(patiently(&face, call, &grant).await)
             }
         },
     };
@@ -133,13 +133,13 @@ async fn respond(request: HttpRequest, payload: web::Payload, desk: web::Data<De
 }
 
 /// Which run asks about which task.
-fn admit(request: &HttpRequest, desk: &Desk) -> Result<(String, Grant), Box<HttpResponse>> {
-    desk.guard.check(request).map_err(|why| Box::new(refused(StatusCode::FORBIDDEN, &why)))?;
+fn admit(request: &HttpRequest, face: &RunFace) -> Result<(String, Grant), Box<HttpResponse>> {
+    face.guard.check(request).map_err(|why| Box::new(refused(StatusCode::FORBIDDEN, &why)))?;
     let Some(task) = request.path().strip_prefix(PREFIX).filter(|task| !task.is_empty()) else {
         return Err(refused(StatusCode::NOT_FOUND, "only the state of tasks is here: /v1/state/<task>").into());
     };
     let (username, password) = basic(request).unwrap_or_default();
-    match desk.credentials.check(&username, &password, task) {
+    match face.credentials.check(&username, &password, task) {
         Ok(grant) => Ok((task.to_owned(), grant)),
         Err(denied @ Denied::Unknown) => {
             let mut response = refused(StatusCode::UNAUTHORIZED, &denied.to_string());
@@ -188,17 +188,17 @@ async fn ask(request: &HttpRequest, payload: web::Payload) -> Result<Request, (S
 
 /// Asks until somebody leads and answers, as long as the run's grant says: so a run that drains saves through the next
 /// leader. Every request may be repeated.
-async fn patiently(desk: &Desk, call: StateCall, grant: &Grant) -> StateAnswer {
+async fn patiently(face: &RunFace, call: StateCall, grant: &Grant) -> StateAnswer {
     let patience = tokio::time::sleep(grant.patience.min(limits::PATIENCE_MAX));
     tokio::pin!(patience);
     loop {
-        let answer = desk.service.handle(call.clone()).await;
+        let answer = face.service.handle(call.clone()).await;
         if !matches!(answer, StateAnswer::NoLeader(_) | StateAnswer::Unknown(_)) {
             return answer;
         }
         tokio::select! {
             () = &mut patience => return answer,
-            () = desk.shutdown.cancelled() => return answer,
+            () = face.shutdown.cancelled() => return answer,
             () = tokio::time::sleep(limits::PAUSE) => {}
         }
     }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tracing::info;
 use uuid::Uuid;
 
-use super::consul::Watches;
+use super::consul::ConsulWatches;
 use super::cycle::{Internal, Loop};
 use super::roster::acknowledged;
 use crate::roster::{RosterError, Write};
@@ -220,7 +220,7 @@ impl Loop {
         }
         let (runner, internal) = (self.runner.clone(), self.internal.clone());
         let inputs = self.tasks.inputs_for(&spec);
-        let consul = self.consul.as_ref().map(Watches::client);
+        let consul = self.consul.as_ref().map(ConsulWatches::client);
         let enabled = spec.enabled;
         let mut start = Start {
             task: task.clone(),
@@ -265,7 +265,7 @@ impl Loop {
     pub(super) fn tried(&mut self, tried: Tried) {
         let Tried { epoch, task, run, ran, next, result, reply } = tried;
         self.running.remove(&run);
-        self.runner.leashes.forget(run);
+        self.runner.interruptions.forget(run);
         self.trying.remove(&task.to_ascii_lowercase());
         self.tasks.handle_unfinished_over(&task, clock::now(), clock::wall());
         let led = self.may_change().is_ok_and(|now| now == epoch);

@@ -8,21 +8,21 @@ use tracing::{debug, info, warn};
 use super::cycle::Loop;
 use crate::runtime::clock;
 use crate::runtime::handle::{ConsulFault, ConsulReport};
-use crate::source::consul::{Health, Hub, Update};
+use crate::source::consul::{Health, Update, Watcher};
 use crate::task::consul_data::Query;
 
 /// The watches of this agent.
 #[derive(Debug)]
-pub(super) struct Watches {
-    hub: Hub,
+pub(super) struct ConsulWatches {
+    watcher: Watcher,
     /// What is watched: nothing while another agent leads.
     asked: BTreeSet<Query>,
     report: ConsulReport,
 }
 
-impl Watches {
-    pub(super) fn new(hub: Hub, address: String) -> Self {
-        Self { hub, asked: BTreeSet::new(), report: ConsulReport { address, ..ConsulReport::default() } }
+impl ConsulWatches {
+    pub(super) fn new(watcher: Watcher, address: String) -> Self {
+        Self { watcher, asked: BTreeSet::new(), report: ConsulReport { address, ..ConsulReport::default() } }
     }
 
     /// How Consul is doing, while something is asked of it.
@@ -32,7 +32,7 @@ impl Watches {
 
     /// For single requests.
     pub(super) fn client(&self) -> crate::source::consul::Client {
-        self.hub.client().clone()
+        self.watcher.client().clone()
     }
 }
 
@@ -41,7 +41,7 @@ impl Loop {
     pub(super) fn watch(&mut self) {
         let queries = self.tasks.queries();
         if let Some(consul) = self.consul.as_mut().filter(|consul| consul.asked != queries) {
-            consul.hub.set_queries(queries.clone());
+            consul.watcher.set_queries(queries.clone());
             consul.asked = queries;
         }
     }
@@ -50,7 +50,7 @@ impl Loop {
     pub(super) fn unwatch(&mut self) {
         self.tasks.forget_data();
         if let Some(consul) = &mut self.consul {
-            consul.hub.set_queries(BTreeSet::new());
+            consul.watcher.set_queries(BTreeSet::new());
             consul.asked.clear();
         }
     }
@@ -76,7 +76,7 @@ impl Loop {
         if consul.asked.is_empty() {
             return;
         }
-        let Health { faults, waiting } = consul.hub.health();
+        let Health { faults, waiting } = consul.watcher.health();
         let before = consul.report.clone();
         consul.report.faults = by_text(&faults, &before.faults);
         (consul.report.watched, consul.report.waiting) = (consul.asked.len(), waiting);

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::changes::{Reply, Tried};
-use super::consul::Watches;
+use super::consul::ConsulWatches;
 use super::interrupted::Interrupted;
 use super::requested_runs::Asked;
 use super::requests::Leaving;
@@ -157,7 +157,7 @@ pub(super) struct Loop {
     /// Why the disk takes nothing more, while it is full.
     pub(super) disk_full: Option<String>,
     /// `None`: no Consul is configured.
-    pub(super) consul: Option<Watches>,
+    pub(super) consul: Option<ConsulWatches>,
     pub(super) mode: Mode,
     /// There are, or may be, other agents.
     pub(super) clustered: bool,
@@ -388,7 +388,7 @@ impl Loop {
                 tasks: self.task_reports(),
                 specs: roster::specs(self),
                 differences: self.differences.clone(),
-                consul: self.consul.as_ref().and_then(Watches::report),
+                consul: self.consul.as_ref().and_then(ConsulWatches::report),
                 trials: self.trying.values().map(|run| run.0).collect(),
                 changed: roster::changed(&self.roster),
             }
@@ -401,14 +401,14 @@ impl Loop {
 
     /// The tasks with how far their runs are.
     fn task_reports(&mut self) -> Vec<Arc<TaskReport>> {
-        self.shown_moves = self.runner.underway.moves();
-        let underway = &self.runner.underway;
-        self.tasks.reports(|task| underway.of(task))
+        self.shown_moves = self.runner.progress.moves();
+        let progress = &self.runner.progress;
+        self.tasks.reports(|task| progress.of(task))
     }
 
     /// Runs have come further since they were last shown.
     fn check_progress(&mut self) {
-        if self.runner.underway.moves() != self.shown_moves {
+        if self.runner.progress.moves() != self.shown_moves {
             self.publish();
         }
     }

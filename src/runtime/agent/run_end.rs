@@ -79,7 +79,7 @@ impl Loop {
         self.runner.told(&task, run, begun, &outcome);
         self.written.extend(written.map(|written| (task.clone(), written)));
         self.running.remove(&run);
-        self.runner.leashes.forget(run);
+        self.runner.interruptions.forget(run);
         self.tasks.note_fingerprint(run, fingerprint);
         self.tasks.handle_run_finished(run, outcome, clock::now(), clock::wall());
         // Another try adds to the log; a task that is deleted has none.

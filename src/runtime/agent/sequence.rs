@@ -8,7 +8,7 @@ use tracing::info;
 use uuid::Uuid;
 
 use super::changes::fetch_missing;
-use super::consul::Watches;
+use super::consul::ConsulWatches;
 use super::cycle::{Internal, Loop};
 use crate::runtime::runs::Runner;
 use crate::runtime::settings::Mode;
@@ -39,7 +39,7 @@ impl Loop {
         });
         let starts: Vec<Start> = starts.collect();
         let (runner, internal) = (self.runner.clone(), self.internal.clone());
-        let consul = self.consul.as_ref().map(Watches::client);
+        let consul = self.consul.as_ref().map(ConsulWatches::client);
         tokio::spawn(async move {
             let outcome = through(starts, once, &runner, consul.as_ref()).await;
             drop(internal.send(Internal::Sequence(outcome)));

@@ -1,4 +1,4 @@
-//! Who may wait at the door of the control port: connections that have not proved yet that they have the key.
+//! Who may wait at the control port: connections that have not proved yet that they have the key.
 //!
 //! A stranger can open connections as fast as its network allows, and from many addresses. So the addresses of members and seeds
 //! have places of their own, which no other address can take; all others share a few, each address some of them. Where the places
@@ -26,7 +26,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Connections that wait.
 #[derive(Debug, Default)]
-pub(super) struct Gate {
+pub(super) struct Admissions {
     waiting: BTreeMap<u64, Guest>,
     next: u64,
     /// Since when the connections of an address are counted, and how many they are.
@@ -46,14 +46,14 @@ pub(super) enum Admission {
     Refused(&'static str),
     /// It may prove itself.
     Admitted {
-        /// For [`Gate::leave`].
+        /// For [`Admissions::leave`].
         ticket: u64,
         /// Close this one instead.
         evicted: Option<u64>,
     },
 }
 
-impl Gate {
+impl Admissions {
     /// A connection from this address. `is_known`: it is the address of a member or seed. `now`: monotonic.
     pub(super) fn admit(&mut self, addr: IpAddr, is_known: bool, now: Duration) -> Admission {
         let addr = if is_known { addr } else { network(addr) };
@@ -114,7 +114,7 @@ mod tests {
         [198, 51, high, low].into()
     }
 
-    fn admit(gate: &mut Gate, addr: IpAddr, is_known: bool) -> (Option<u64>, Option<u64>) {
+    fn admit(gate: &mut Admissions, addr: IpAddr, is_known: bool) -> (Option<u64>, Option<u64>) {
         match gate.admit(addr, is_known, NOW) {
             Admission::Admitted { ticket, evicted } => (Some(ticket), evicted),
             Admission::Refused(_) => (None, None),
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn strangers_from_anywhere_take_no_place_of_members() {
-        let mut gate = Gate::default();
+        let mut gate = Admissions::default();
         for n in 0..10_000 {
             let _ = gate.admit(stranger(n), false, NOW);
         }
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn one_address_has_few_places_and_gets_them_back() {
-        let mut gate = Gate::default();
+        let mut gate = Admissions::default();
         let tickets: Vec<_> = (0..STRANGER_EACH).map(|_| admit(&mut gate, stranger(1), false).0.unwrap()).collect();
         assert_eq!(admit(&mut gate, stranger(1), false).1, Some(tickets[0]), "who shares the address has a chance");
         assert_eq!(admit(&mut gate, stranger(2), false).1, None);
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_stranger_that_waits_longest_makes_room() {
-        let mut gate = Gate::default();
+        let mut gate = Admissions::default();
         for n in 0..STRANGERS {
             admit(&mut gate, stranger(u16::try_from(n).unwrap()), false);
         }
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn an_address_begins_so_many_in_a_second() {
-        let mut gate = Gate::default();
+        let mut gate = Admissions::default();
         let mut tries = |now| {
             let all = (0..100).filter(|_| match gate.admit(stranger(1), false, now) {
                 Admission::Admitted { ticket, .. } => {

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::admission::{Admission, Gate};
+use super::admission::{Admission, Admissions};
 use super::{CONNECT, Control, Frame, Shared};
 use crate::runtime::clock;
 
@@ -23,8 +23,8 @@ const FIRST_MAX: usize = 256;
 
 /// Connections that have not proved anything, and how each is told to go.
 #[derive(Debug, Default)]
-pub(super) struct Door {
-    gate: Gate,
+pub(super) struct Inbound {
+    gate: Admissions,
     waiting: BTreeMap<u64, CancellationToken>,
 }
 
@@ -38,9 +38,9 @@ pub(super) struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut door = lock(&self.shared.door);
-        door.gate.leave(self.ticket);
-        door.waiting.remove(&self.ticket);
+        let mut inbound = lock(&self.shared.inbound);
+        inbound.gate.leave(self.ticket);
+        inbound.waiting.remove(&self.ticket);
     }
 }
 
@@ -73,19 +73,19 @@ impl Control {
     fn admit(&self, peer: SocketAddr) -> Option<Place> {
         let addr = peer.ip().to_canonical();
         let is_known = self.shared.known.borrow().contains(&addr);
-        let mut door = lock(&self.shared.door);
-        match door.gate.admit(addr, is_known, clock::now().mono) {
+        let mut inbound = lock(&self.shared.inbound);
+        match inbound.gate.admit(addr, is_known, clock::now().mono) {
             Admission::Refused(why) => {
                 self.shared.metrics.connection_refused(why);
                 None
             }
             Admission::Admitted { ticket, evicted } => {
-                if let Some(evicted) = evicted.and_then(|evicted| door.waiting.remove(&evicted)) {
+                if let Some(evicted) = evicted.and_then(|evicted| inbound.waiting.remove(&evicted)) {
                     evicted.cancel();
                     self.shared.metrics.connection_refused("full");
                 }
                 let evicted = CancellationToken::new();
-                door.waiting.insert(ticket, evicted.clone());
+                inbound.waiting.insert(ticket, evicted.clone());
                 Some(Place { shared: self.shared.clone(), ticket, evicted })
             }
         }

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::Runner;
-use super::interruption::Leash;
+use super::interruption::Interruption;
 use super::kept::Kept;
 use super::mask::Mask;
 use super::recorder::Recorder;
@@ -104,8 +104,8 @@ impl Runner {
         events: bool,
         told: &mut (dyn FnMut(Stream, &[u8], u64) + Send),
     ) -> Result<Ended, Stopped> {
-        let leash = self.leashes.of(start.run);
-        leash.check()?;
+        let interruption = self.interruptions.of(start.run);
+        interruption.check()?;
         let run = spawn.run.clone();
         let mut notices = self.exits.wait_for(&run);
         let lease = self.lease(start.epoch);
@@ -121,7 +121,7 @@ impl Runner {
                         recorder.handle(stream, bytes, lost);
                         told(stream, bytes, lost);
                     };
-                    let ended = self.follow(&run, &mut notices, &leash, &mask, told).await;
+                    let ended = self.follow(&run, &mut notices, &interruption, &mask, told).await;
                     recorder.end();
                     ended
                 }
@@ -147,7 +147,7 @@ impl Runner {
         &self,
         run: &RunKey,
         notices: &mut mpsc::UnboundedReceiver<Notice>,
-        leash: &Leash,
+        interruption: &Interruption,
         mask: &Mask,
         told: &mut (dyn FnMut(Stream, &[u8], u64) + Send),
     ) -> Result<Ended, Stopped> {
@@ -156,9 +156,9 @@ impl Runner {
         loop {
             let notice = tokio::select! {
                 notice = notices.recv() => notice,
-                stopped = leash.pulled(), if cut_short.is_none() => {
+                stopped = interruption.pulled(), if cut_short.is_none() => {
                     // Also for a process that was on its way when its run was cancelled.
-                    self.guardian.stop(run, stopped.text(), leash.grace());
+                    self.guardian.stop(run, stopped.text(), interruption.grace());
                     cut_short = Some(stopped);
                     continue;
                 }

@@ -18,11 +18,11 @@ use crate::task::{RunId, Start, duration};
 
 /// Of each run under way.
 #[derive(Debug, Default)]
-pub(in crate::runtime) struct Leashes(Mutex<BTreeMap<RunId, Leash>>);
+pub(in crate::runtime) struct Interruptions(Mutex<BTreeMap<RunId, Interruption>>);
 
 /// Of one try of one run. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Leash {
+pub(super) struct Interruption {
     token: CancellationToken,
     asked: Arc<Mutex<Asked>>,
 }
@@ -37,8 +37,8 @@ struct Asked {
     limit: Option<(Duration, Duration)>,
 }
 
-impl Leashes {
-    pub(super) fn of(&self, run: RunId) -> Leash {
+impl Interruptions {
+    pub(super) fn of(&self, run: RunId) -> Interruption {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(run).or_default().clone()
     }
 
@@ -48,7 +48,7 @@ impl Leashes {
     }
 }
 
-impl Leash {
+impl Interruption {
     fn asked(&self) -> std::sync::MutexGuard<'_, Asked> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -109,7 +109,7 @@ fn timed_out(limit: Duration) -> String {
 impl Runner {
     /// Ends a run: SIGINT to the process of the moment, its grace (or this one), SIGKILL; nothing of it begins any more.
     pub(in crate::runtime) fn cancel(&self, task: &str, run: RunId, by: &str, grace: Option<Duration>) {
-        self.leashes.of(run).cancel(by, grace);
+        self.interruptions.of(run).cancel(by, grace);
         self.guardian.stop(&RunKey::new(task, run.0), by, grace);
     }
 
@@ -119,11 +119,11 @@ impl Runner {
         start: &Start,
         work: impl Future<Output = Result<T, Stopped>>,
     ) -> Result<T, Stopped> {
-        let leash = self.leashes.of(start.run);
+        let interruption = self.interruptions.of(start.run);
         let work = Box::pin(work);
         tokio::select! {
             done = work => done,
-            stopped = leash.pulled() => Err(stopped),
+            stopped = interruption.pulled() => Err(stopped),
         }
     }
 }
@@ -134,25 +134,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_leash_says_who_pulled_it_first() {
-        let leashes = Leashes::default();
+        let interruptions = Interruptions::default();
         let run = RunId(uuid::Uuid::from_u128(1));
-        let leash = leashes.of(run);
-        leash.begin(Some(Duration::from_hours(1)));
-        assert!(leash.check().is_ok());
-        leashes.of(run).cancel("cancelled by a", None);
-        leashes.of(run).cancel("cancelled by b", Some(Duration::ZERO));
-        assert!(matches!(leash.check(), Err(Stopped::Cancelled(by)) if by == "cancelled by a"));
-        assert!(matches!(leash.pulled().await, Stopped::Cancelled(by) if by == "cancelled by a"));
-        assert_eq!(leash.grace(), Some(Duration::ZERO), "the second one was in a hurry");
-        leashes.forget(run);
-        assert!(leashes.of(run).check().is_ok());
+        let interruption = interruptions.of(run);
+        interruption.begin(Some(Duration::from_hours(1)));
+        assert!(interruption.check().is_ok());
+        interruptions.of(run).cancel("cancelled by a", None);
+        interruptions.of(run).cancel("cancelled by b", Some(Duration::ZERO));
+        assert!(matches!(interruption.check(), Err(Stopped::Cancelled(by)) if by == "cancelled by a"));
+        assert!(matches!(interruption.pulled().await, Stopped::Cancelled(by) if by == "cancelled by a"));
+        assert_eq!(interruption.grace(), Some(Duration::ZERO), "the second one was in a hurry");
+        interruptions.forget(run);
+        assert!(interruptions.of(run).check().is_ok());
     }
 
     #[tokio::test]
     async fn a_leash_has_an_end() {
-        let leash = Leash::default();
-        leash.begin(Some(Duration::ZERO));
-        assert!(matches!(leash.check(), Err(Stopped::TimedOut(_))));
-        assert!(matches!(leash.pulled().await, Stopped::TimedOut(text) if text.contains("`timeout` of 0s")));
+        let interruption = Interruption::default();
+        interruption.begin(Some(Duration::ZERO));
+        assert!(matches!(interruption.check(), Err(Stopped::TimedOut(_))));
+        assert!(matches!(interruption.pulled().await, Stopped::TimedOut(text) if text.contains("`timeout` of 0s")));
     }
 }

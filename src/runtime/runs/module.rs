@@ -192,7 +192,7 @@ impl Runner {
             terraform::StepKind::Init => self.leashed(start, async { Ok(self.caches.turn(env).await) }).await?,
             _ => None,
         };
-        let listener = Listener::new(&start.task, kind, events, self.terraform.log, &self.underway);
+        let listener = Listener::new(&start.task, kind, events, self.terraform.log, &self.progress);
         let mut listener = listener.hiding(self.mask(start.run));
         let ended =
             self.exec(spawn, start, events, &mut |stream, bytes, lost| listener.handle(stream, bytes, lost)).await?;

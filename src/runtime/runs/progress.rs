@@ -14,12 +14,12 @@ use crate::terraform::events::{self, Changes, Lines};
 
 /// How far the runs under way are, by task.
 #[derive(Debug, Default)]
-pub(in crate::runtime) struct Underway {
+pub(in crate::runtime) struct ProgressTable {
     tasks: Mutex<BTreeMap<String, Progress>>,
     moves: AtomicU64,
 }
 
-impl Underway {
+impl ProgressTable {
     /// Grows whenever something has moved.
     pub(in crate::runtime) fn moves(&self) -> u64 {
         self.moves.load(Ordering::Relaxed)
@@ -51,20 +51,20 @@ pub(super) struct Listener<'a> {
     log: bool,
     lines: [Lines; 2],
     changes: Changes,
-    underway: &'a Underway,
+    progress: &'a ProgressTable,
     mask: Mask,
 }
 
 impl Drop for Listener<'_> {
     fn drop(&mut self) {
-        self.underway.set(self.task, None);
+        self.progress.set(self.task, None);
     }
 }
 
 impl<'a> Listener<'a> {
-    pub(super) fn new(task: &'a str, step: StepKind, events: bool, log: bool, underway: &'a Underway) -> Self {
+    pub(super) fn new(task: &'a str, step: StepKind, events: bool, log: bool, progress: &'a ProgressTable) -> Self {
         let (lines, changes, mask) = Default::default();
-        let listener = Self { task, step, events, log, lines, changes, underway, mask };
+        let listener = Self { task, step, events, log, lines, changes, progress, mask };
         listener.show();
         listener
     }
@@ -77,7 +77,7 @@ impl<'a> Listener<'a> {
 
     fn show(&self) {
         let (done, total) = (self.changes.done(), self.changes.total());
-        self.underway.set(self.task, Some(Progress { step: self.step.as_str(), done, total }));
+        self.progress.set(self.task, Some(Progress { step: self.step.as_str(), done, total }));
     }
 
     /// The next bytes of its output; so many before them were lost.
@@ -125,21 +125,21 @@ mod tests {
 
     #[test]
     fn progress_is_there_while_the_step_runs_and_not_longer() {
-        let underway = Underway::default();
-        let mut listener = Listener::new("edge", StepKind::Apply, true, false, &underway);
-        assert_eq!(underway.of("edge"), Some(Progress { step: "apply", done: 0, total: 0 }));
-        let before = underway.moves();
+        let progress = ProgressTable::default();
+        let mut listener = Listener::new("edge", StepKind::Apply, true, false, &progress);
+        assert_eq!(progress.of("edge"), Some(Progress { step: "apply", done: 0, total: 0 }));
+        let before = progress.moves();
         let plan = br#"{"type":"change_summary","changes":{"add":2,"change":0,"remove":0,"operation":"plan"}}"#;
         listener.handle(Stream::Stdout, &plan[..10], 0);
         listener.handle(Stream::Stderr, b"{\"type\":\"apply_complete\"}\n", 0);
-        assert_eq!(underway.moves(), before);
+        assert_eq!(progress.moves(), before);
         listener.handle(Stream::Stdout, &plan[10..], 0);
         listener.handle(Stream::Stdout, b"\n{\"type\":\"apply_complete\"}", 0);
-        assert_eq!(underway.of("edge"), Some(Progress { step: "apply", done: 0, total: 2 }));
+        assert_eq!(progress.of("edge"), Some(Progress { step: "apply", done: 0, total: 2 }));
         listener.handle(Stream::Stdout, b"\n", 0);
-        assert_eq!(underway.of("edge"), Some(Progress { step: "apply", done: 1, total: 2 }));
+        assert_eq!(progress.of("edge"), Some(Progress { step: "apply", done: 1, total: 2 }));
         listener.end();
-        assert_eq!(underway.of("edge"), None);
-        assert!(underway.of("other").is_none() && underway.moves() > before);
+        assert_eq!(progress.of("edge"), None);
+        assert!(progress.of("other").is_none() && progress.moves() > before);
     }
 }

@@ -22,7 +22,7 @@ const DEPTH_MAX: usize = 64;
 
 /// A user of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Account {
+pub(super) struct RunUser {
     /// For the guardian.
     pub(super) user: User,
     /// Its name; a number that has none is its own.
@@ -31,7 +31,7 @@ pub(super) struct Account {
     pub(super) home: String,
 }
 
-impl Account {
+impl RunUser {
     /// Who is meant, as the system knows it now. The error is for people.
     pub(super) fn find(run_as: &RunAs) -> Result<Self, String> {
         let failed = |why: String| format!("run_as {run_as:?}: {why}", run_as = run_as.to_string());
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn who_is_not_there_is_told() {
         if !rustix::process::geteuid().is_root() {
-            let why = Account::find(&run_as("root", None)).unwrap_err();
+            let why = RunUser::find(&run_as("root", None)).unwrap_err();
             assert!(why.contains("only an agent that runs as root"), "{why}");
             return;
         }
@@ -146,12 +146,12 @@ mod tests {
             ("root", Some("no-such-group"), "there is no group \"no-such-group\""),
             ("4123123", None, "write \"user:group\" for a number without"),
         ] {
-            let said = Account::find(&run_as(user, group)).unwrap_err();
+            let said = RunUser::find(&run_as(user, group)).unwrap_err();
             assert!(said.starts_with("run_as ") && said.contains(why), "{said}");
         }
-        let number = Account::find(&run_as("4123123", Some("7"))).unwrap();
+        let number = RunUser::find(&run_as("4123123", Some("7"))).unwrap();
         assert_eq!(number.user, User { uid: 4_123_123, gid: 7, groups: vec![7] });
-        let root = Account::find(&run_as("root", None)).unwrap();
+        let root = RunUser::find(&run_as("root", None)).unwrap();
         assert_eq!((root.user.uid, root.user.gid, root.name.as_str()), (0, 0, "root"));
     }
 }

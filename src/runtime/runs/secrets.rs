@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Runner;
 use super::exec::Stopped;
 use super::mask::Mask;
-use super::run_user::Account;
+use super::run_user::RunUser;
 use crate::guardian::{Bounds, Launch, run_env};
 use crate::task::spec::{Inherit, Limits, RunEnv, TaskSpec, TerraformWork, Work};
 use crate::task::{RunId, Start};
@@ -29,7 +29,7 @@ pub(super) struct RunSecrets {
     /// Hides them all.
     pub(super) mask: Mask,
     /// Whose rights the run has; `None`: the agent's.
-    pub(super) account: Option<Account>,
+    pub(super) account: Option<RunUser>,
 }
 
 impl RunSecrets {
@@ -87,7 +87,7 @@ impl Runner {
             Some(run_as) => {
                 let run_as = run_as.clone();
                 // It may ask a directory service.
-                let found = tokio::task::spawn_blocking(move || Account::find(&run_as)).await;
+                let found = tokio::task::spawn_blocking(move || RunUser::find(&run_as)).await;
                 let found = found.unwrap_or_else(|error| Err(error.to_string()));
                 Some(found.map_err(|why| Stopped::Failed(format!("task {:?} cannot run: {why}", start.task)))?)
             }
@@ -148,7 +148,7 @@ impl Runner {
         };
         let all = env.inherit.unwrap_or(usual) == Inherit::All;
         let mut base = run_env(self.environment.iter().cloned(), all, &env.names, &self.own_secrets);
-        if let Some(Account { name, home, .. }) = &secrets.account {
+        if let Some(RunUser { name, home, .. }) = &secrets.account {
             base.retain(|(variable, _)| !["HOME", "USER", "LOGNAME"].iter().any(|own| variable == own));
             base.extend(
                 [("HOME", home), ("USER", name), ("LOGNAME", name)].map(|(own, value)| (own.into(), value.into())),

@@ -22,7 +22,7 @@ const ASK: Duration = Duration::from_secs(30);
 
 /// Of one agent. Shared by whoever asks.
 #[derive(Debug)]
-pub struct Desk {
+pub struct ClusterState {
     keeper: Keeper<LedByLease>,
     views: watch::Receiver<Arc<View>>,
     control: Control,
@@ -30,7 +30,7 @@ pub struct Desk {
 
 type LedByLease = Led<Box<dyn Fn() -> Option<Leadership> + Send + Sync>>;
 
-impl Desk {
+impl ClusterState {
     /// `lease` is this agent's own.
     pub fn new(
         replica: Replica,
@@ -90,7 +90,7 @@ impl Desk {
     }
 }
 
-impl StateService for Desk {
+impl StateService for ClusterState {
     fn handle(&self, call: StateCall) -> Answering<'_> {
         Box::pin(self.anywhere(call))
     }

@@ -15,4 +15,4 @@ pub use client::Client;
 pub use error::ConsulError;
 pub use registration::Registrar;
 pub use settings::Settings;
-pub use watcher::{Health, Hub, Update};
+pub use watcher::{Health, Update, Watcher};

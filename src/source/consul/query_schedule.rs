@@ -43,7 +43,7 @@ pub(super) struct Slot {
     pub(super) fresh: Option<Duration>,
     /// When an answer was another than the one before.
     pub(super) changed: Option<Duration>,
-    /// When to ask next; none: when marked. Only an [`Agenda`] sets it.
+    /// When to ask next; none: when marked. Only a [`QuerySchedule`] sets it.
     due: Option<Duration>,
     /// Of a read that may have to wait for others.
     rank: Class,
@@ -88,9 +88,9 @@ impl Slot {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Agenda(BTreeSet<(Class, Duration, Endpoint)>);
+pub(super) struct QuerySchedule(BTreeSet<(Class, Duration, Endpoint)>);
 
-impl Agenda {
+impl QuerySchedule {
     /// Asks an endpoint at this moment, or not before it is marked.
     pub(super) fn set_due(&mut self, endpoint: &Endpoint, slot: &mut Slot, due: Option<Duration>) {
         self.remove(endpoint, slot);

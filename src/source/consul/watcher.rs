@@ -1,4 +1,4 @@
-//! The driver of the watches: one task that sends the requests of the book and tells what they bring.
+//! The driver of the watches: one task that sends the requests of the watches and tells what they bring.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,10 +15,10 @@ use super::client::{Client, Reply};
 use super::error::ConsulError;
 use super::plan::{self, Compiled};
 use super::request::Endpoint;
-use super::watches::{Book, Output};
+use super::watches::{Output, Watches};
 use crate::task::consul_data::{Data, KvQuery, Query};
 
-/// Requests at a time of one [`Hub::fetch_once`].
+/// Requests at a time of one [`Watcher::fetch_once`].
 const FETCH_MAX: usize = 3;
 
 /// News about one query.
@@ -44,20 +44,20 @@ pub struct Health {
 
 /// All watches in one Consul. They end when it is dropped.
 #[derive(Debug)]
-pub struct Hub {
+pub struct Watcher {
     client: Client,
     queries: mpsc::UnboundedSender<BTreeSet<Query>>,
     health: Arc<Mutex<Health>>,
     driver: AbortHandle,
 }
 
-impl Drop for Hub {
+impl Drop for Watcher {
     fn drop(&mut self) {
         self.driver.abort();
     }
 }
 
-impl Hub {
+impl Watcher {
     /// Reads the certificates and starts with nothing to watch; `seed` spreads the retries of several agents. Call it
     /// inside a runtime. The receiver gets one message for each change; an [`Arc`] each, so that it is not bounded.
     pub async fn new(settings: &Settings, seed: u64) -> Result<(Self, mpsc::UnboundedReceiver<Update>), ConsulError> {
@@ -67,7 +67,7 @@ impl Hub {
         let health = Arc::new(Mutex::new(Health::default()));
         let driver = Driver {
             client: client.clone(),
-            book: Book::new(seed),
+            watches: Watches::new(seed),
             requests: JoinSet::new(),
             tickets: BTreeMap::new(),
             updates,
@@ -158,7 +158,7 @@ pub async fn fetch_once(client: &Client, query: &Query) -> Result<Data, ConsulEr
 
 struct Driver {
     client: Client,
-    book: Book,
+    watches: Watches,
     requests: JoinSet<(u64, Result<Reply, ConsulError>)>,
     tickets: BTreeMap<u64, AbortHandle>,
     updates: mpsc::UnboundedSender<Update>,
@@ -171,14 +171,14 @@ struct Driver {
 impl Driver {
     async fn run(mut self, mut asked: mpsc::UnboundedReceiver<BTreeSet<Query>>) {
         loop {
-            let due = self.book.poll_timeout();
+            let due = self.watches.poll_timeout();
             // Far away stands for never.
             let due = self.began + due.unwrap_or_else(|| self.now() + Duration::from_hours(1));
             tokio::select! {
                 queries = asked.recv() => {
                     let Some(queries) = queries else { return };
                     let now = self.now();
-                    self.book.set_queries(&queries, now);
+                    self.watches.set_queries(&queries, now);
                 }
                 Some(reply) = self.requests.join_next() => {
                     // A cancelled one has no answer.
@@ -186,11 +186,11 @@ impl Driver {
                     self.tickets.remove(&ticket);
                     self.answered = Instant::now();
                     let now = self.now();
-                    self.book.handle_reply(ticket, reply, now);
+                    self.watches.handle_reply(ticket, reply, now);
                 }
                 () = tokio::time::sleep_until(due) => {
                     let now = self.now();
-                    self.book.handle_timeout(now);
+                    self.watches.handle_timeout(now);
                 }
             }
             self.carry_out();
@@ -202,7 +202,7 @@ impl Driver {
     }
 
     fn carry_out(&mut self) {
-        while let Some(output) = self.book.poll_output() {
+        while let Some(output) = self.watches.poll_output() {
             match output {
                 Output::Ask { ticket, endpoint, index, known } => {
                     let client = self.client.clone();
@@ -220,10 +220,10 @@ impl Driver {
                 }
             }
         }
-        if !self.book.have_faults_moved() {
+        if !self.watches.have_faults_moved() {
             return;
         }
-        let (faults, waiting) = self.book.faults();
+        let (faults, waiting) = self.watches.faults();
         *self.health.lock().unwrap_or_else(PoisonError::into_inner) = Health { faults, waiting };
     }
 }

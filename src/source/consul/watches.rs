@@ -21,7 +21,7 @@ use super::answer::{Content, differing};
 use super::client::Reply;
 use super::error::ConsulError;
 use super::plan::{self, Compiled, Kind};
-use super::query_schedule::{Agenda, Class, Slot};
+use super::query_schedule::{Class, QuerySchedule, Slot};
 use super::request::{Endpoint, Scope};
 use crate::task::consul_data::{Data, Query};
 
@@ -69,11 +69,11 @@ struct Doubt {
 }
 
 /// The state of all watches.
-pub(super) struct Book {
+pub(super) struct Watches {
     queries: BTreeMap<Query, Compiled>,
     topics: BTreeMap<Query, Topic>,
     slots: BTreeMap<Endpoint, Slot>,
-    agenda: Agenda,
+    schedule: QuerySchedule,
     /// Which queries an endpoint's answer is a part of.
     readers: BTreeMap<Endpoint, Vec<Query>>,
     /// Queries with an empty answer that is held back.
@@ -89,13 +89,13 @@ pub(super) struct Book {
     outputs: VecDeque<Output>,
 }
 
-impl Book {
+impl Watches {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             queries: BTreeMap::new(),
             topics: BTreeMap::new(),
             slots: BTreeMap::new(),
-            agenda: Agenda::default(),
+            schedule: QuerySchedule::default(),
             readers: BTreeMap::new(),
             doubted: BTreeSet::new(),
             waiting: 0,
@@ -146,12 +146,12 @@ impl Book {
     /// Asks what is due.
     pub(super) fn handle_timeout(&mut self, now: Duration) {
         let is_due = |(due, _): &(Duration, &Endpoint)| *due <= now;
-        let watches = self.agenda.of(Class::Watch).take_while(is_due).map(|(_, endpoint)| endpoint.clone());
+        let watches = self.schedule.of(Class::Watch).take_while(is_due).map(|(_, endpoint)| endpoint.clone());
         let mut asked: Vec<Endpoint> = watches.collect();
         let room = READS_MAX.saturating_sub(self.reads_out());
         if room > 0 {
             let mut guards = Guards::of(self);
-            let reads = Class::READS.into_iter().flat_map(|class| self.agenda.of(class).take_while(is_due));
+            let reads = Class::READS.into_iter().flat_map(|class| self.schedule.of(class).take_while(is_due));
             let reads = reads.filter(|(_, endpoint)| guards.allow(endpoint)).take(room);
             let reads: Vec<Endpoint> = reads.map(|(_, endpoint)| endpoint.clone()).collect();
             asked.extend(reads);
@@ -165,8 +165,8 @@ impl Book {
             let is_calm = self.shaken.is_none_or(|shaken| now.saturating_sub(shaken) >= SHAKEN);
             let knows = slot.content.is_some() && slot.index > 0 && slot.tries == 0 && !slot.is_plain && is_calm;
             let known = (slot.kind == Kind::Read && knows).then_some(slot.index);
-            self.agenda.set_due(&endpoint, slot, None);
-            self.agenda.set_rank(&endpoint, slot, Class::Sweep);
+            self.schedule.set_due(&endpoint, slot, None);
+            self.schedule.set_rank(&endpoint, slot, Class::Sweep);
             (slot.ticket, slot.started, slot.is_plain) = (Some(ticket), now, false);
             self.tickets.insert(ticket, (endpoint.clone(), slot.kind));
             self.outputs.push_back(Output::Ask { ticket, endpoint, index, known });
@@ -175,11 +175,11 @@ impl Book {
 
     /// When [`Self::handle_timeout`] has something to do.
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
-        let watch = self.agenda.of(Class::Watch).next().map(|(due, _)| due);
+        let watch = self.schedule.of(Class::Watch).next().map(|(due, _)| due);
         let mut guards = Guards::of(self);
         let has_room = self.reads_out() < READS_MAX;
         let reads = Class::READS.into_iter().filter(|_| has_room).filter_map(|class| {
-            let first = self.agenda.of(class).find(|(_, endpoint)| guards.allow(endpoint));
+            let first = self.schedule.of(class).find(|(_, endpoint)| guards.allow(endpoint));
             first.map(|(due, _)| due)
         });
         reads.chain(watch).min()
@@ -232,7 +232,7 @@ impl Book {
             let content = self.remove(&endpoint).and_then(|slot| slot.content);
             let due = (endpoint != Endpoint::Leader).then_some(now);
             let mut slot = Slot::new(kind, content, now);
-            self.agenda.set_due(&endpoint, &mut slot, due);
+            self.schedule.set_due(&endpoint, &mut slot, due);
             self.slots.insert(endpoint, slot);
         }
         let mut readers: BTreeMap<Endpoint, Vec<Query>> = BTreeMap::new();
@@ -249,7 +249,7 @@ impl Book {
     fn remove(&mut self, endpoint: &Endpoint) -> Option<Slot> {
         self.cancel(endpoint);
         let slot = self.slots.remove(endpoint)?;
-        self.agenda.remove(endpoint, &slot);
+        self.schedule.remove(endpoint, &slot);
         self.faults_moved |= slot.error.is_some();
         Some(slot)
     }
@@ -280,7 +280,7 @@ impl Book {
         (slot.ticket, slot.tries, slot.error, slot.fresh) = (None, 0, None, Some(slot.started));
         let pause = if reply.index == 0 { NO_INDEX_GAP } else { gap };
         let due = (slot.kind == Kind::Watch || slot.again).then_some(now + pause);
-        self.agenda.set_due(endpoint, slot, due);
+        self.schedule.set_due(endpoint, slot, due);
         slot.again = false;
         if is_leaderless || went_back && slot.kind == Kind::Watch {
             self.shaken = Some(now);
@@ -307,7 +307,7 @@ impl Book {
         }
         let Some(slot) = self.slots.get_mut(endpoint) else { return };
         (slot.ticket, slot.index, slot.again) = (None, 0, false);
-        self.agenda.set_due(endpoint, slot, Some(now + wait));
+        self.schedule.set_due(endpoint, slot, Some(now + wait));
         slot.tries = slot.tries.saturating_add(1);
         if slot.error.replace(error.clone()).as_ref() == Some(error) {
             return;
@@ -326,7 +326,7 @@ impl Book {
             let is_waiting = slot.error.as_ref().is_some_and(|error| !error.is_lasting());
             if is_waiting && slot.ticket.is_none() && other.scope().datacenter == datacenter {
                 let due = slot.due().map(|due| due.min(now + GAP));
-                self.agenda.set_due(other, slot, due);
+                self.schedule.set_due(other, slot, due);
             }
         }
     }
@@ -364,9 +364,9 @@ impl Book {
             }
             let is_recent = slot.changed.is_some_and(|changed| now.saturating_sub(changed) < RECENT);
             if is_urgent {
-                self.agenda.set_rank(endpoint, slot, Class::Urgent);
+                self.schedule.set_rank(endpoint, slot, Class::Urgent);
             } else if is_recent && !slot.is_urgent() {
-                self.agenda.set_rank(endpoint, slot, Class::Recent);
+                self.schedule.set_rank(endpoint, slot, Class::Recent);
             }
             if slot.ticket.is_some() {
                 slot.again = true;
@@ -375,7 +375,7 @@ impl Book {
             let pause = if is_urgent { GAP } else { sweep };
             let due = slot.fresh.map_or(now, |fresh| now.max(fresh + pause));
             let due = slot.due().filter(|_| slot.error.is_none()).map_or(due, |earlier| earlier.min(due));
-            self.agenda.set_due(endpoint, slot, Some(due));
+            self.schedule.set_due(endpoint, slot, Some(due));
         }
     }
 
@@ -463,7 +463,7 @@ impl Book {
             if slot.error.is_none() {
                 let soon = doubt.until.min(now + SETTLE);
                 let due = slot.due().filter(|_| slot.kind == Kind::Read).map_or(soon, |due| due.min(soon));
-                self.agenda.set_due(endpoint, slot, Some(due));
+                self.schedule.set_due(endpoint, slot, Some(due));
             }
             slot.is_plain = true;
             self.cancel(endpoint);
@@ -479,18 +479,18 @@ impl Book {
 
 /// Which reads may begin: those of a scope whose sentinels have all answered. Each scope is looked at once.
 struct Guards<'a> {
-    book: &'a Book,
+    watches: &'a Watches,
     scopes: BTreeMap<&'a Scope, bool>,
 }
 
 impl<'a> Guards<'a> {
-    fn of(book: &'a Book) -> Self {
-        Self { book, scopes: BTreeMap::new() }
+    fn of(watches: &'a Watches) -> Self {
+        Self { watches, scopes: BTreeMap::new() }
     }
 
     fn allow(&mut self, endpoint: &'a Endpoint) -> bool {
         let Endpoint::Service { scope, .. } = endpoint else { return *endpoint == Endpoint::Leader };
-        *self.scopes.entry(scope).or_insert_with(|| self.book.is_guarded(scope))
+        *self.scopes.entry(scope).or_insert_with(|| self.watches.is_guarded(scope))
     }
 }
 

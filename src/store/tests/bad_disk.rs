@@ -162,8 +162,8 @@ fn a_crash_at_any_write_leaves_the_state_before_or_after() {
             replay(&mut bytes, step);
         }
         fs::write(&path, &bytes).unwrap();
-        let witness = if kept < steps.len() { &acknowledged } else { &acknowledged_next };
-        fs::write(crashed.path().join(commit_count::FILE), witness).unwrap();
+        let commit_count = if kept < steps.len() { &acknowledged } else { &acknowledged_next };
+        fs::write(crashed.path().join(commit_count::FILE), commit_count).unwrap();
         let opened = open(crashed.path()).unwrap_or_else(|e| panic!("after {kept} of {}: {e}", steps.len())).1;
         let durable = state(opened);
         assert!(durable == before || durable == after, "after {kept}: {durable:?}");

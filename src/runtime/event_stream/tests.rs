@@ -68,11 +68,11 @@ fn tasks(events: &[RunEvent], run: Option<ActiveRun>) -> TasksSnapshot {
 
 const TWO: &[(&str, MemberState)] = &[("a1", MemberState::Alive), ("a2", MemberState::Alive)];
 
-fn see(feed: &Feed, cluster: &ClusterSnapshot, tasks: &TasksSnapshot) {
+fn see(feed: &EventStream, cluster: &ClusterSnapshot, tasks: &TasksSnapshot) {
     feed.observe(cluster, tasks, DateTime::UNIX_EPOCH);
 }
 
-fn told(feed: &Feed, after: Option<(u64, u64)>) -> Vec<String> {
+fn told(feed: &EventStream, after: Option<(u64, u64)>) -> Vec<String> {
     let batch = feed.after(after, 1000).unwrap();
     assert!(!batch.gap);
     let words = |entry: &Entry| match &entry.happened {
@@ -87,7 +87,7 @@ fn told(feed: &Feed, after: Option<(u64, u64)>) -> Vec<String> {
 
 #[test]
 fn what_happens_is_told_in_order_and_once() {
-    let feed = Feed::default();
+    let feed = EventStream::default();
     assert_eq!(feed.after(None, 9), None);
     see(&feed, &cluster(7, TWO), &tasks(&[], None));
     assert_eq!(told(&feed, Some((7, 0))), ["a1 leads"]);
@@ -105,7 +105,7 @@ fn what_happens_is_told_in_order_and_once() {
 
 #[test]
 fn a_new_leader_tells_the_ends_of_the_epoch_before_again() {
-    let feed = Feed::default();
+    let feed = EventStream::default();
     see(&feed, &cluster(9, TWO), &tasks(&[event(5, 7), event(4, 7), event(1, 3)], Some(run(6, None))));
     assert_eq!(told(&feed, Some((7, 44))), ["ended 4", "ended 5", "a1 leads", "started 6"]);
     assert_eq!(told(&feed, Some((9, 2))), ["a1 leads", "started 6"]);
@@ -113,7 +113,7 @@ fn a_new_leader_tells_the_ends_of_the_epoch_before_again() {
 
 #[test]
 fn a_new_leader_tells_which_members_are_not_well() {
-    let feed = Feed::default();
+    let feed = EventStream::default();
     let members = [("a1", MemberState::Alive), ("a2", MemberState::Down), ("a3", MemberState::Alive)];
     see(&feed, &cluster(9, &members), &tasks(&[], None));
     assert_eq!(told(&feed, Some((8, 3))), ["a1 leads", "a2 down"]);
@@ -121,14 +121,14 @@ fn a_new_leader_tells_which_members_are_not_well() {
 
 #[test]
 fn who_may_have_missed_the_end_of_a_run_is_told_so() {
-    let after = |feed: &Feed, of: u64, number: u64| feed.after(Some((of, number)), 99).unwrap().gap;
-    let feed = Feed::default();
+    let after = |feed: &EventStream, of: u64, number: u64| feed.after(Some((of, number)), 99).unwrap().gap;
+    let feed = EventStream::default();
     see(&feed, &cluster(9, TWO), &tasks(&[event(5, 7), event(4, 7)], None));
     assert!(!after(&feed, 7, 3) && !after(&feed, 8, 1), "all that ended under epoch 7 is here");
     assert!(after(&feed, 5, 3), "something may have ended between");
     assert!(after(&feed, 9, 400) && !after(&feed, 9, 1), "no such number was told");
     // As many as a task is shown with: there may have been more.
-    let feed = Feed::default();
+    let feed = EventStream::default();
     let many: Vec<RunEvent> = (1..=5).rev().map(|run| event(run, 7)).collect();
     see(&feed, &cluster(9, TWO), &tasks(&many, None));
     assert!(after(&feed, 7, 3) && !after(&feed, 8, 3));
@@ -136,7 +136,7 @@ fn who_may_have_missed_the_end_of_a_run_is_told_so() {
 
 #[test]
 fn a_lease_that_is_away_for_a_moment_does_not_change_the_numbers() {
-    let feed = Feed::default();
+    let feed = EventStream::default();
     see(&feed, &cluster(7, TWO), &tasks(&[], None));
     see(&feed, &ClusterSnapshot { leading: false, ..cluster(7, TWO) }, &TasksSnapshot::default());
     assert_eq!(feed.after(Some((7, 0)), 9), None);
@@ -146,7 +146,7 @@ fn a_lease_that_is_away_for_a_moment_does_not_change_the_numbers() {
 
 #[test]
 fn who_was_away_for_too_long_is_told_so() {
-    let feed = Feed::default();
+    let feed = EventStream::default();
     see(&feed, &cluster(7, TWO), &tasks(&[], None));
     for n in 0..2_500 {
         see(&feed, &cluster(7, TWO), &tasks(&[event(n, 7)], None));

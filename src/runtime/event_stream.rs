@@ -1,4 +1,4 @@
-//! What has happened lately, in order, as the leader saw it: for faces that tell it on. Pure but for [`Feed::follow`].
+//! What has happened lately, in order, as the leader saw it: for faces that tell it on. Pure but for [`EventStream::follow`].
 //!
 //! Entries are numbered from 1 in each epoch, so that epoch and number name one for ever. A new leader begins with the ends of
 //! runs that the epoch before left, as far as they are shown, and with the members that are not well: who had heard of them hears
@@ -106,11 +106,11 @@ struct Ring {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Feed {
+pub struct EventStream {
     ring: Mutex<Ring>,
 }
 
-impl Feed {
+impl EventStream {
     fn ring(&self) -> MutexGuard<'_, Ring> {
         // No code panics while it holds the lock halfway through a change.
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
