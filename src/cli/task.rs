@@ -1,5 +1,6 @@
 //! `quorate task ...`: here the list and one task; what changes tasks is in the files below.
 
+mod approve;
 mod ask;
 mod cancel;
 mod create;
@@ -21,7 +22,7 @@ use super::stale;
 use super::status::{activity, ended, run_took, status_style};
 use super::table::{Table, WIDTH, cell, cut, plain, yes};
 use super::time;
-use crate::http::reply::{TaskChange, TaskNow, TasksNow};
+use crate::http::reply::{PlanNow, TaskChange, TaskNow, TasksNow};
 use crate::runtime::clock;
 
 pub(super) use self::names::encode;
@@ -57,6 +58,15 @@ pub(super) enum TaskCommand {
     /// End the run of a task that is under way; what was triggered behind it still runs
     #[command(override_usage = "quorate task cancel [-help] [options] <task name>")]
     Cancel(cancel::CancelArgs),
+    /// The plan of a task that waits for approval, with all that it changes
+    #[command(override_usage = "quorate task plan [-help] [options] <task name>")]
+    Plan(approve::PlanArgs),
+    /// Apply the plan of a task that waits, after showing it
+    #[command(override_usage = "quorate task approve [-help] [options] <task name>")]
+    Approve(approve::DecideArgs),
+    /// Reject the plan of a task that waits, after showing it
+    #[command(override_usage = "quorate task reject [-help] [options] <task name>")]
+    Reject(approve::DecideArgs),
     /// What a run of a task printed, or prints
     #[command(override_usage = "quorate task logs [-help] [options] <task name>")]
     Logs(logs::LogsArgs),
@@ -86,6 +96,9 @@ pub(super) fn run(command: TaskCommand, program: Program) -> Result<(), Failure>
         TaskCommand::Delete(args) => switch::delete(&args),
         TaskCommand::Run(args) => switch::run(&args),
         TaskCommand::Cancel(args) => cancel::cancel(&args),
+        TaskCommand::Plan(args) => approve::plan(&args),
+        TaskCommand::Approve(args) => approve::approve(&args),
+        TaskCommand::Reject(args) => approve::reject(&args),
         TaskCommand::Logs(args) => logs::logs(&args),
     }
     .map_err(|failure| failure.named(program))
@@ -166,6 +179,7 @@ fn render_one(task: &TaskNow, now: DateTime<FixedOffset>, paint: Paint) -> Strin
         ("Providers", task.providers.join(", ")),
         ("Timeout", limits(task)),
         ("Next run", next.map_or_else(String::new, |at| time::moment(at, now))),
+        ("Plan", task.plan.as_ref().map_or_else(String::new, plan_line)),
         ("Changed", task.changed.as_ref().map_or_else(String::new, |change| changed(change, now))),
     ] {
         let shown = cut(&clean(&value), WIDTH - 11);
@@ -181,6 +195,7 @@ fn render_one(task: &TaskNow, now: DateTime<FixedOffset>, paint: Paint) -> Strin
     let mut runs = Table::new(&["RUN", "ENDED", "TOOK", "TRIGGER", "EPOCH", "OUTCOME"]);
     for run in &task.events {
         let (style, outcome) = match run.outcome.as_str() {
+            "planned" => (Style::Warn, "plan waits"),
             _ if run.success => (status_style("successful"), "success"),
             "cancelled" => (Style::Warn, "cancelled"),
             "timed-out" => (status_style("errored"), "timed out"),
@@ -204,6 +219,11 @@ fn render_one(task: &TaskNow, now: DateTime<FixedOffset>, paint: Paint) -> Strin
     text.push('\n');
     text.push_str(&runs.render(paint));
     text
+}
+
+/// How much it changes, which one, and what was decided.
+fn plan_line(plan: &PlanNow) -> String {
+    format!("{} {}, {}", plan.summary.text, approve::standing(plan), plan.id)
 }
 
 /// How, by whom and when.

@@ -26,7 +26,7 @@ pub use show::to_object;
 pub(super) use show::whole;
 
 /// The fields of a task object.
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "name",
     "description",
     "enabled",
@@ -39,6 +39,7 @@ const FIELDS: [&str; 14] = [
     "condition",
     "module_input",
     "buffer_period",
+    "approval",
     "terraform_version",
     "terraform_cloud_workspace",
 ];

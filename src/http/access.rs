@@ -251,6 +251,7 @@ pub(super) fn visible<'a>(tasks: &'a TasksSnapshot, grants: &Grants) -> Cow<'a, 
         // It names what every task asks for.
         consul: tasks.consul.clone().filter(|_| grants.allow(&Need::new(Role::Read, Scope::Whole))),
         trials: tasks.trials.clone(),
+        plans: tasks.plans.iter().filter(|(task, _)| sees(task)).map(|(t, plan)| (t.clone(), plan.clone())).collect(),
         changed: tasks.changed.iter().filter(|(task, _)| sees(task)).map(|(t, by)| (t.clone(), by.clone())).collect(),
     })
 }

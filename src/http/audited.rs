@@ -235,6 +235,8 @@ fn change<'a>(method: &str, path: &'a str, flags: &[&str]) -> (Change, &'static 
             ("DELETE", "") => known("task.delete", Some(name)),
             ("POST", "run") => known("task.run", Some(name)),
             ("POST", "cancel") => known("task.cancel", Some(name)),
+            ("POST", "approve") => known("task.approve", Some(name)),
+            ("POST", "reject") => known("task.reject", Some(name)),
             _ => (Change::Unknown, "unknown", Some(name)),
         };
     }

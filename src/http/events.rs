@@ -11,7 +11,7 @@ use super::follow::{Out, Source, event};
 use super::reply::{EventShown, EventsShown, RunShown};
 use super::runs::{self, Known};
 use super::tasks::Call;
-use super::{forward, stale};
+use super::{approve, forward, stale};
 use crate::access::Role;
 use crate::runtime::event_stream::{Batch, Entry, Happened};
 use crate::runtime::handle::ApiResponse;
@@ -20,7 +20,7 @@ pub(super) const PATH: &str = "/v1/events";
 /// Entries in one answer at most.
 const BATCH: usize = 500;
 /// All kinds of events.
-const KINDS: [&str; 3] = ["run", "member", "leadership"];
+const KINDS: [&str; 4] = ["run", "member", "leadership", "approval"];
 
 /// What a client wants to hear of.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -112,6 +112,13 @@ fn shown(known: &Known<'_>, epoch: u64, entry: &Entry) -> EventShown {
         Happened::Started { task, run } => of_run("started", task, runs::active(task, run, known.cluster)),
         Happened::Cancelled { task, run } => of_run("cancelled", task, runs::active(task, run, known.cluster)),
         Happened::Ended { task, event } => of_run("ended", task, runs::of_event(task, event, known.grants)),
+        Happened::Plan { task, what, plan } => EventShown {
+            kind: "approval".to_owned(),
+            what: what.as_str().to_owned(),
+            task: Some(task.clone()),
+            plan: Some(approve::shown(plan)),
+            ..head
+        },
         Happened::Leads { leader, why } => EventShown {
             kind: "leadership".to_owned(),
             what: "gained".to_owned(),

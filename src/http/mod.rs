@@ -18,6 +18,7 @@
 //! CORS: no header is ever sent, so pages of other origins read nothing.
 
 mod access;
+mod approve;
 mod audited;
 mod body;
 mod caller;

@@ -10,7 +10,7 @@ use crate::access::{Need, Role, Scope};
 /// | role | for |
 /// |---|---|
 /// | `read` | the cluster, tasks, their events without outputs, which Terraform states there are |
-/// | `operate` | running, enabling, disabling and cancelling tasks, plans, outputs, step-down |
+/// | `operate` | running, enabling, disabling and cancelling tasks, reading and approving plans, outputs, step-down |
 /// | `admin` | making and deleting tasks, contents of Terraform state, tokens, keys, reload, leave |
 pub(super) fn needed(method: &str, path: &str) -> Need {
     let reads = matches!(method, "GET" | "HEAD" | "OPTIONS");
@@ -33,13 +33,17 @@ pub(super) fn needed(method: &str, path: &str) -> Need {
     }
     if let Some(rest) = below(path, "/v1/tasks") {
         return match method {
+            // A plan shows values of the task's variables and resources.
+            _ if reads && rest.ends_with("/plan") => {
+                Need::new(operate, task(rest.strip_suffix("/plan").unwrap_or(rest)))
+            }
             _ if reads => Need::new(read, tasks(rest)),
             "PATCH" => Need::new(operate, task(rest)),
             "DELETE" => Need::new(admin, task(rest)),
             // Which task it is about stands in the body: it is looked at again when that is read.
             "POST" if rest.is_empty() => Need::new(admin, Scope::Any),
             _ => match rest.rsplit_once('/') {
-                Some((name, "run" | "cancel")) => Need::new(operate, task(name)),
+                Some((name, "run" | "cancel" | "approve" | "reject")) => Need::new(operate, task(name)),
                 Some((name, _)) => Need::new(admin, task(name)),
                 None => Need::new(admin, task(rest)),
             },
@@ -109,6 +113,9 @@ mod tests {
         ("DELETE", "/v1/tasks/{name}", "admin task"),
         ("POST", "/v1/tasks/{name}/run", "operate task"),
         ("POST", "/v1/tasks/{name}/cancel", "operate task"),
+        ("GET", "/v1/tasks/{name}/plan", "operate task"),
+        ("POST", "/v1/tasks/{name}/approve", "operate task"),
+        ("POST", "/v1/tasks/{name}/reject", "operate task"),
         ("GET", "/v1/events", "read any"),
         ("GET", "/v1/runs", "read any"),
         ("GET", "/v1/runs/{run}", "read any"),

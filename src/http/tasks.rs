@@ -18,7 +18,7 @@ use super::reply::{
     TaskSummary, TasksNow,
 };
 use super::state::{self, is_state_path};
-use super::{access, cancel, create, forward, keyring, limits, patch, reload, runs, stale, tokens};
+use super::{access, approve, cancel, create, forward, keyring, limits, patch, reload, runs, stale, tokens};
 use crate::roster::Changed;
 use crate::runtime::access::USED_PATH;
 use crate::runtime::agent::roster::DIFFERENCES_PATH;
@@ -139,6 +139,15 @@ pub async fn answer(handle: &Handle, mut request: ApiRequest) -> ApiResponse {
                 call.unsupported("task status", "GET")
             } else if let Some(name) = below(path, "/v1/tasks") {
                 match method {
+                    "GET" if name.ends_with("/plan") => {
+                        approve::show(handle, &call, name.strip_suffix("/plan").unwrap_or(name)).await
+                    }
+                    "POST" if name.ends_with("/approve") => {
+                        approve::decide(handle, &call, name.strip_suffix("/approve").unwrap_or(name), true).await
+                    }
+                    "POST" if name.ends_with("/reject") => {
+                        approve::decide(handle, &call, name.strip_suffix("/reject").unwrap_or(name), false).await
+                    }
                     "PATCH" => patch::patch(handle, &call, &tasks, name).await,
                     "POST" if name.is_empty() => create::create(handle, &call, &grants).await,
                     "POST" if name.ends_with("/run") => {
@@ -211,7 +220,7 @@ pub(super) fn read(
             let body = TasksNow {
                 answered_by: cluster.view.observer.to_string(),
                 stale_since: stale.map(stale::rfc3339),
-                tasks: tasks.tasks.iter().map(|task| now_body(task, tasks.changed.get(&task.name))).collect(),
+                tasks: tasks.tasks.iter().map(|task| now_body(task, tasks)).collect(),
                 differences: tasks.differences.iter().map(|(agent, how)| (agent.to_string(), how.clone())).collect(),
                 consul: tasks.consul.as_ref().map(consul_body),
                 trials: tasks.trials.iter().map(ToString::to_string).collect(),
@@ -221,6 +230,8 @@ pub(super) fn read(
         }
         path => match (below(path, "/v1/status/tasks"), below(path, "/v1/tasks")) {
             (Some(name), _) => Some(statuses(call, tasks, name)),
+            // Its contents are asked for.
+            (None, Some(name)) if name.ends_with("/plan") => None,
             (None, Some(name)) => Some(create::get(handle, call, tasks, name)),
             (None, None) => None,
         },
@@ -352,7 +363,8 @@ fn event_body(task: &TaskReport, event: &RunEvent) -> Event {
     }
 }
 
-fn now_body(task: &TaskReport, changed: Option<&Changed>) -> TaskNow {
+fn now_body(task: &TaskReport, tasks: &TasksSnapshot) -> TaskNow {
+    let (changed, plan) = (tasks.changed.get(&task.name), tasks.plans.get(&task.name));
     let (mut since, mut until, mut why) = (None, None, None);
     let state = match &task.activity {
         Activity::Idle => "idle",
@@ -394,6 +406,7 @@ fn now_body(task: &TaskReport, changed: Option<&Changed>) -> TaskNow {
         grace: duration::show(task.grace),
         events: task.events.iter().map(run_body).collect(),
         changed: changed.map(change_body),
+        plan: plan.map(|plan| approve::shown(plan)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The agent: brings the parts up in their order and connects them. What then runs is the loop in `cycle`.
 
+mod approve;
 mod cancel;
 mod changes;
 mod consul;
@@ -43,6 +44,7 @@ use super::handle::{Forwarded, Handle, Health, MetricsText, TasksSnapshot};
 use super::keyring::{self, Keys};
 use super::logs::{self, Keeper};
 use super::metrics::Metrics;
+use super::plans::Plans;
 use super::replica::Replica;
 use super::runs::{Exits, Interruptions, Known, ProgressTable, Runner, StateOfRuns};
 use super::settings::{Mode, Settings};
@@ -312,6 +314,7 @@ impl Agent {
                 desk: desk.clone(),
                 consul: settings.consul_backend,
             },
+            plans: Plans::default(),
             progress: ProgressTable::default(),
             interruptions: Interruptions::default(),
             workspaces: tokio::sync::RwLock::new(()),

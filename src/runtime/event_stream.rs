@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::clock;
 use super::handle::{ClusterSnapshot, TasksSnapshot};
+use super::plans::PlanShown;
 use crate::cluster::view::MemberState;
 use crate::task::TaskReport;
 use crate::task::report::{ActiveRun, EVENTS_SHOWN, RunEvent};
@@ -62,6 +63,48 @@ pub enum Happened {
         /// How.
         event: RunEvent,
     },
+    /// Something happened to a plan that has to be approved.
+    Plan {
+        /// Of which task.
+        task: String,
+        /// What.
+        what: PlanEvent,
+        /// It.
+        plan: Arc<PlanShown>,
+    },
+}
+
+/// What happens to a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanEvent {
+    /// It waits for a person.
+    Waits,
+    /// It is approved.
+    Approved,
+    /// It is rejected.
+    Rejected,
+    /// It is not there any more: it is applied, or a run has found that nothing is to be approved.
+    Gone,
+}
+
+impl PlanEvent {
+    /// The word of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waits => "waits",
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Gone => "gone",
+        }
+    }
+
+    fn of(plan: &PlanShown) -> Self {
+        match &plan.decision {
+            None => Self::Waits,
+            Some(decision) if decision.approved => Self::Approved,
+            Some(_) => Self::Rejected,
+        }
+    }
 }
 
 /// One entry.
@@ -102,6 +145,7 @@ struct Ring {
     entries: VecDeque<Entry>,
     members: BTreeMap<MemberId, (MemberState, bool)>,
     tasks: BTreeMap<String, Arc<TaskReport>>,
+    plans: BTreeMap<String, Arc<PlanShown>>,
 }
 
 /// See the module.
@@ -146,6 +190,7 @@ impl EventStream {
         if ring.epoch == Some(epoch) {
             ring.see_members(cluster, now);
             ring.see_tasks(tasks, now);
+            ring.see_plans(tasks, now);
         } else {
             *ring = Ring { epoch: Some(epoch), leading: true, ..Ring::default() };
             ring.begin(cluster, tasks, now);
@@ -214,6 +259,21 @@ impl Ring {
             }
         }
         self.tasks = by_name(tasks);
+        // Those that wait are told again: who decides must not miss one.
+        self.see_plans(tasks, now);
+    }
+
+    fn see_plans(&mut self, tasks: &TasksSnapshot, now: DateTime<Utc>) {
+        let before = std::mem::replace(&mut self.plans, tasks.plans.clone());
+        for (task, plan) in &tasks.plans {
+            if before.get(task) != Some(plan) {
+                let (task, what, plan) = (task.clone(), PlanEvent::of(plan), plan.clone());
+                self.push(Happened::Plan { task, what, plan }, now);
+            }
+        }
+        for (task, plan) in before.into_iter().filter(|(task, _)| !tasks.plans.contains_key(task)) {
+            self.push(Happened::Plan { task, what: PlanEvent::Gone, plan }, now);
+        }
     }
 
     fn see_members(&mut self, cluster: &ClusterSnapshot, now: DateTime<Utc>) {

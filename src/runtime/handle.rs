@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::access::Gate;
 use super::event_stream::EventStream;
+use super::plans::{PlanDetail, PlanShown};
 use super::state::service::ClusterState;
 use super::{keyring, logs};
 use crate::access::Identity;
@@ -58,6 +59,8 @@ pub struct TasksSnapshot {
     pub trials: BTreeSet<uuid::Uuid>,
     /// Who changed which task last at run time.
     pub changed: BTreeMap<String, roster::Changed>,
+    /// Plans that wait for a person, or were decided and are not applied yet, by task.
+    pub plans: BTreeMap<String, Arc<PlanShown>>,
 }
 
 /// How Consul is doing, as the leader sees it.
@@ -374,6 +377,26 @@ pub enum Request {
         force: bool,
         /// `Err`: nothing of it runs, or it is not known whether it was cancelled.
         reply: oneshot::Sender<Result<CancelledReport, ChangeError>>,
+    },
+    /// The plan of a task (leader only).
+    ShowPlan {
+        /// Of which.
+        task: String,
+        /// `Err`: there is none.
+        reply: oneshot::Sender<Result<PlanDetail, ChangeError>>,
+    },
+    /// Approve or reject the plan that waits (leader only). An approved one is applied at once.
+    Decide {
+        /// Of which task.
+        task: String,
+        /// Which plan: another one is refused.
+        plan: uuid::Uuid,
+        /// Or rejected.
+        approved: bool,
+        /// Who decides.
+        by: Caller,
+        /// Answered when it is on a majority.
+        reply: oneshot::Sender<Result<PlanShown, ChangeError>>,
     },
     /// What this agent knows of the tasks by itself, for when nobody leads. `Err`: it has no key for it.
     LastKnown(oneshot::Sender<Result<LastKnown, String>>),

@@ -12,6 +12,7 @@ use quorate_proto::bincode_derive::{Decode, Encode};
 use quorate_proto::codec;
 use quorate_proto::message::Entry;
 
+use super::plans;
 use crate::task::Kept;
 use crate::task::report::{CutShort, EVENTS_MAX, RunEvent};
 
@@ -72,6 +73,8 @@ enum Ending {
     Success,
     Cancelled,
     TimedOut,
+    /// Its plan waits for a person.
+    Planned,
 }
 
 impl From<&RunEvent> for Stored {
@@ -79,8 +82,9 @@ impl From<&RunEvent> for Stored {
         Self {
             id: *event.id.as_bytes(),
             ending: match (event.success, event.cut_short) {
+                (true, Some(CutShort::Planned)) => Ending::Planned,
                 (true, _) => Ending::Success,
-                (false, None) => Ending::Failure,
+                (false, None | Some(CutShort::Planned)) => Ending::Failure,
                 (false, Some(CutShort::Cancelled)) => Ending::Cancelled,
                 (false, Some(CutShort::TimedOut)) => Ending::TimedOut,
             },
@@ -104,7 +108,7 @@ impl From<Stored> for RunEvent {
         };
         Self {
             id: uuid::Uuid::from_bytes(stored.id),
-            success: stored.ending == Ending::Success,
+            success: matches!(stored.ending, Ending::Success | Ending::Planned),
             start_time: at(stored.start),
             end_time: at(stored.end),
             error: stored.error,
@@ -114,6 +118,7 @@ impl From<Stored> for RunEvent {
                 Ending::Failure | Ending::Success => None,
                 Ending::Cancelled => Some(CutShort::Cancelled),
                 Ending::TimedOut => Some(CutShort::TimedOut),
+                Ending::Planned => Some(CutShort::Planned),
             },
             asked_by,
         }
@@ -157,7 +162,7 @@ pub(super) fn forget(task: &str) -> Vec<Entry> {
     let blocks = (0..BLOCKS).map(|number| block_key(number, task));
     let others = [PREFIX, OLD_PREFIX, APPLIED_PREFIX, ASKED_PREFIX, CANCELLED_PREFIX];
     let others = others.map(|prefix| format!("{prefix}{task}"));
-    blocks.chain(others).map(|key| Entry { key, value: None }).collect()
+    blocks.chain(others).chain(plans::keys(task)).map(|key| Entry { key, value: None }).collect()
 }
 
 /// What the registers add up to. What cannot be read is left out. `others`: all but the newest.

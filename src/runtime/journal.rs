@@ -65,10 +65,10 @@ pub fn outcome(outcome: Outcome, journalled: Result<(), ProposeError>) -> Outcom
     match (journalled, outcome) {
         (Ok(()), outcome) => outcome,
         // Done, but no majority knows: the next leader will run it again, so it is not reported as done.
-        (Err(error), Outcome::Success | Outcome::Unchanged | Outcome::Failure(_) | Outcome::TimedOut(_)) => {
-            Outcome::Interrupted(error.to_string())
-        }
-        (Err(_), stopped @ (Outcome::Interrupted(_) | Outcome::Cancelled(_))) => stopped,
+        (Err(error), stopped) => match stopped {
+            Outcome::Interrupted(_) | Outcome::Cancelled(_) => stopped,
+            _ => Outcome::Interrupted(error.to_string()),
+        },
     }
 }
 

@@ -113,6 +113,8 @@ impl Direction {
 pub enum Outcome {
     /// It did its work.
     Success,
+    /// It made a plan that waits for approval.
+    Planned,
     /// It did not.
     Failure,
     /// It was stopped because the lease ended, at a hand-over or at shutdown.
@@ -127,6 +129,7 @@ impl Outcome {
     fn word(self) -> Word {
         Word(match self {
             Self::Success => "success",
+            Self::Planned => "planned",
             Self::Failure => "failure",
             Self::Interrupted => "interrupted",
             Self::Cancelled => "cancelled",

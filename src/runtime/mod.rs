@@ -23,6 +23,7 @@ pub mod keyring;
 pub mod logs;
 pub mod metrics;
 pub mod persist;
+pub mod plans;
 pub mod replica;
 mod resolve;
 mod runs;

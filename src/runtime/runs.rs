@@ -14,6 +14,7 @@ mod module;
 mod prepare;
 mod progress;
 mod recorder;
+mod review;
 mod run_user;
 mod secrets;
 
@@ -40,6 +41,7 @@ use super::handle::{ChangeError, Plan};
 use super::journal::{self, Entered};
 use super::logs::Logs;
 use super::metrics::{Metrics, Outcome as Counted};
+use super::plans::Plans;
 use super::replica::Replica;
 use super::settings::Secrets;
 use super::state::RunCredentials;
@@ -73,6 +75,8 @@ pub(super) struct Runner {
     pub(super) logs: Arc<Logs>,
     pub(super) state: StateOfRuns,
     pub(super) progress: ProgressTable,
+    /// Those that wait for a person.
+    pub(super) plans: Plans,
     pub(super) interruptions: Interruptions,
     /// Held while the directory of a task is written: by runs together, alone by what prepares disabled tasks.
     pub(super) workspaces: RwLock<()>,
@@ -158,6 +162,7 @@ impl Runner {
         let took = clock::now().mono.saturating_sub(begun);
         let counted = match outcome {
             Outcome::Success | Outcome::Unchanged => Counted::Success,
+            Outcome::Planned(_) => Counted::Planned,
             Outcome::Failure(_) => Counted::Failure,
             Outcome::Interrupted(_) => Counted::Interrupted,
             Outcome::Cancelled(_) => Counted::Cancelled,
@@ -202,7 +207,7 @@ impl Runner {
             None => Ok(()),
         };
         match journal::outcome(outcome, journalled) {
-            Outcome::Success | Outcome::Unchanged => {
+            Outcome::Success | Outcome::Unchanged | Outcome::Planned(_) => {
                 Ok(plan.map_or_else(Plan::default, |plan| Plan { changes_present: plan.changes, text: plan.text }))
             }
             Outcome::Failure(why) | Outcome::TimedOut(why) => Err(ChangeError::Failed(why)),
@@ -242,9 +247,9 @@ impl Runner {
         debug!(task = start.task, run = %start.run, ?journal, ?prepared, all = ?since(), "journalled and ready");
         let mut plan = None;
         let outcome = match Box::pin(self.work(start, &lease, aim, ready)).await {
-            Ok(found) => {
-                plan = found;
-                Outcome::Success
+            Ok(done) => {
+                plan = done.plan;
+                done.waits.map_or(Outcome::Success, Outcome::Planned)
             }
             // The next leader finds it unfinished and waits until it is surely over.
             Err(lost @ Stopped::Lost(_)) => return over(lost.into()),
@@ -282,11 +287,11 @@ impl Runner {
         lease: &Lease,
         aim: Aim,
         ready: Result<Ready, Stopped>,
-    ) -> Result<Option<terraform::Plan>, Stopped> {
+    ) -> Result<Done, Stopped> {
         let (task, run, epoch, trigger) = (&start.task, &start.run, lease.epoch(), &start.trigger);
         info!(task, %run, %epoch, trigger = trigger.as_str(), attempt = start.attempt, "{} task", aim.as_str());
         match ready? {
-            Ready::Command(spawn) => self.command(start, spawn).await.map(|()| None),
+            Ready::Command(spawn) => self.command(start, spawn).await.map(|()| Done::default()),
             Ready::Module(ready) => self.module(start, *ready, aim).await,
         }
     }
@@ -302,6 +307,7 @@ fn ended(outcome: &Outcome) -> String {
     };
     match outcome {
         Outcome::Success | Outcome::Unchanged => "success".to_owned(),
+        Outcome::Planned(text) => text.clone(),
         Outcome::Failure(text) => why("failure", text),
         Outcome::Interrupted(text) => why("interrupted", text),
         Outcome::Cancelled(text) => why("cancelled", text),
@@ -334,6 +340,14 @@ struct Journalled {
     plan: Option<terraform::Plan>,
     end: Option<Entered>,
     fingerprint: Option<Fingerprint>,
+}
+
+/// What a run that came to its own end has found.
+#[derive(Debug, Default)]
+struct Done {
+    plan: Option<terraform::Plan>,
+    /// Its plan waits for a person; for people.
+    waits: Option<String>,
 }
 
 /// Work that only has to be started.

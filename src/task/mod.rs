@@ -24,6 +24,7 @@ mod log_bounds;
 pub mod members;
 pub mod output;
 pub mod report;
+pub mod review;
 pub mod run_data;
 mod run_options;
 mod slot;

@@ -189,6 +189,8 @@ pub enum Outcome {
     Success,
     /// It was not needed: everything it depends on is as it was when it last went well.
     Unchanged,
+    /// It went well up to its plan, which waits for a person; what that changes, for people.
+    Planned(String),
     /// It ran and failed; the cause, for people.
     Failure(String),
     /// It was stopped, or never started, because its authority ended: the task is not to blame. Why, for people.

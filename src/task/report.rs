@@ -29,8 +29,9 @@ impl RunEvent {
     /// How it ended, in one word.
     pub fn outcome(&self) -> &'static str {
         match (self.success, self.cut_short) {
+            (true, Some(CutShort::Planned)) => "planned",
             (true, _) => "success",
-            (false, None) => "failure",
+            (false, None | Some(CutShort::Planned)) => "failure",
             (false, Some(CutShort::Cancelled)) => "cancelled",
             (false, Some(CutShort::TimedOut)) => "timed-out",
         }
@@ -44,6 +45,8 @@ pub enum CutShort {
     Cancelled,
     /// It took longer than its `timeout`.
     TimedOut,
+    /// Its plan waits for a person. That is a success.
+    Planned,
 }
 
 /// The run of a task that is not over: a process, or the pause between two tries.

@@ -1,9 +1,12 @@
-//! How the processes of a task's runs are started, beside what they run: what they see, as whom, within which bounds.
+//! How a task's runs are made, beside what they run: what their processes see, as whom, within which bounds, and who looks at
+//! a plan before it is applied.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use super::review::Review;
 
 /// Where a secret would stand, for people.
 pub const HIDDEN: &str = "(sensitive value)";
@@ -27,6 +30,9 @@ pub struct RunOptions {
     /// Names of variables whose values are shown to nobody.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub sensitive: BTreeSet<String>,
+    /// Who looks at its plan before it is applied.
+    #[serde(skip_serializing_if = "Review::is_off")]
+    pub review: Review,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

@@ -281,6 +281,11 @@ impl Tasks {
                 self.slots[index].interrupted = false;
                 self.log_at(index, Level::Info, run, "run succeeded".to_owned());
             }
+            Outcome::Planned(text) => {
+                self.slots[index].conclude(true, Some(CutShort::Planned), at);
+                self.slots[index].interrupted = false;
+                self.log_at(index, Level::Info, run, text);
+            }
             Outcome::Unchanged => {
                 let tickets = self.slots[index].run.take().map(|run| run.tickets).unwrap_or_default();
                 self.slots[index].served.extend(tickets.into_iter().map(|ticket| (ticket, None)));
@@ -320,6 +325,15 @@ impl Tasks {
         self.log(Level::Info, task, None, if enabled { "enabled" } else { "disabled" }.to_owned());
         self.settle(true, at);
         Ok(())
+    }
+
+    /// `Err`: something of this task runs, or is about to.
+    pub fn check_idle(&self, task: &str) -> Result<(), TaskError> {
+        let slot = &self.slots[self.index(task)?];
+        if slot.run.is_some() || slot.wish.is_some() || slot.hold.is_some() {
+            return Err(TaskError::Active(task.to_owned()));
+        }
+        if slot.enabled { Ok(()) } else { Err(TaskError::Disabled(task.to_owned())) }
     }
 
     /// [`Tasks::trigger_by`] nobody in particular.

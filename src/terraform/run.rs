@@ -3,7 +3,10 @@
 //! It starts nothing itself and knows no time. `next` says what to do, `handle_exit` takes what came of it; the two
 //! alternate until `next` says [`Action::Done`].
 //!
-//! An inspection ends with `plan` in place of `apply`; a preparation ends before either.
+//! An inspection ends with `plan` in place of `apply`; a preparation ends before either. A reviewed run keeps its plan in a
+//! file, has it shown as JSON and stops at [`Action::Review`]: whoever drives it says whether that plan is applied. A run of an
+//! approved plan applies the file that is there; when Terraform refuses it because the world has changed since, nothing was
+//! changed, and the run goes on as a reviewed one.
 //!
 //! Two detours leave the straight line `init`, `workspace new`, `workspace select`, `validate`, `apply`:
 //!
@@ -38,6 +41,8 @@ pub enum Action {
     /// Note that the directory is initialised ([`super::initialised::remember`]), then ask again. Failing to note it costs
     /// an `init` at the next run, nothing more.
     Remember,
+    /// The plan is kept and shown: say [`Run::apply_plan`] or [`Run::leave_plan`], then ask again.
+    Review,
     /// The run is over: well, or for this reason.
     Done(Result<(), String>),
 }
@@ -48,6 +53,8 @@ enum Goal {
     Apply,
     Plan,
     Prepare,
+    Review,
+    Approved,
 }
 
 /// What a run that only inspects has found.
@@ -66,6 +73,7 @@ enum Stage {
     /// Makes the workspace that `init` misses.
     Rescue,
     Remember,
+    Review,
     Over(Result<(), String>),
 }
 
@@ -83,6 +91,8 @@ pub struct Run {
     goal: Goal,
     workspaces: bool,
     plan: Option<Plan>,
+    /// Why the approved plan could not be applied any more.
+    stale: Option<String>,
 }
 
 impl Run {
@@ -99,6 +109,7 @@ impl Run {
             goal: Goal::Apply,
             workspaces: true,
             plan: None,
+            stale: None,
         }
     }
 
@@ -106,6 +117,18 @@ impl Run {
     #[must_use]
     pub fn inspecting(self) -> Self {
         self.aiming(Goal::Plan)
+    }
+
+    /// The same, but it stops at its plan, which is then applied or left.
+    #[must_use]
+    pub fn reviewed(self) -> Self {
+        self.aiming(Goal::Review)
+    }
+
+    /// The same, but it applies the plan that is in [`super::steps::PLAN_FILE`].
+    #[must_use]
+    pub fn approved(self) -> Self {
+        self.aiming(Goal::Approved)
     }
 
     /// The same, but it ends when everything is initialised and valid, as for a task that is disabled.
@@ -129,7 +152,26 @@ impl Run {
         self
     }
 
-    /// What an inspection has found, after it is done.
+    /// The plan is applied.
+    pub fn apply_plan(&mut self) {
+        if self.stage == Stage::Review {
+            self.stage = Stage::At(StepKind::ApplyPlan);
+        }
+    }
+
+    /// The plan is not applied, at least not by this run.
+    pub fn leave_plan(&mut self) {
+        if self.stage == Stage::Review {
+            self.stage = Stage::Over(Ok(()));
+        }
+    }
+
+    /// Why the approved plan could not be applied any more, in Terraform's words; the run makes a new one then.
+    pub fn stale(&self) -> Option<&str> {
+        self.stale.as_deref()
+    }
+
+    /// What an inspection has found, or a reviewed run, after its plan is made.
     pub fn plan(&self) -> Option<&Plan> {
         self.plan.as_ref()
     }
@@ -140,6 +182,8 @@ impl Run {
             Goal::Apply => Stage::At(StepKind::Apply),
             Goal::Plan => Stage::At(StepKind::Plan),
             Goal::Prepare => Stage::Over(Ok(())),
+            Goal::Review => Stage::At(StepKind::SavePlan),
+            Goal::Approved => Stage::At(StepKind::ApplyPlan),
         }
     }
 
@@ -153,6 +197,7 @@ impl Run {
                 self.stage = self.last();
                 Action::Remember
             }
+            Stage::Review => Action::Review,
             Stage::Over(result) => Action::Done(result.clone()),
         }
     }
@@ -167,7 +212,7 @@ impl Run {
         let (kind, rescue) = match self.stage {
             Stage::At(kind) => (kind, false),
             Stage::Rescue => (StepKind::WorkspaceNew, true),
-            Stage::Remember | Stage::Over(_) => return,
+            Stage::Remember | Stage::Review | Stage::Over(_) => return,
         };
         let step = steps::step(&self.binary, &self.task, kind);
         let printed = String::from_utf8_lossy(stdout);
@@ -197,10 +242,23 @@ impl Run {
                 self.plan = Some(Plan { text: printed.trim().to_owned(), changes: exit == Exit::Code(2) });
                 Stage::Over(Ok(()))
             }
-            StepKind::Apply if ok => Stage::Over(Ok(())),
-            StepKind::Apply | StepKind::Plan if ended_by_itself && !self.initialises && said.wants_init() => {
+            StepKind::SavePlan if ok => {
+                let changes = exit == Exit::Code(2);
+                self.plan = Some(Plan { text: printed.trim().to_owned(), changes });
+                if changes { Stage::At(StepKind::ShowPlan) } else { Stage::Over(Ok(())) }
+            }
+            StepKind::ShowPlan if ok => Stage::Review,
+            StepKind::Apply | StepKind::ApplyPlan if ok => Stage::Over(Ok(())),
+            StepKind::Apply | StepKind::ApplyPlan | StepKind::Plan | StepKind::SavePlan
+                if ended_by_itself && !self.initialises && said.wants_init() =>
+            {
                 self.initialises = true;
                 Stage::At(StepKind::Init)
+            }
+            StepKind::ApplyPlan if ended_by_itself && self.goal == Goal::Approved && said.finds_plan_stale() => {
+                self.stale = Some(tail(said.stderr).to_owned());
+                self.goal = Goal::Review;
+                Stage::At(StepKind::SavePlan)
             }
             _ => Stage::Over(Err(self.failure(kind, exit, &said))),
         };
@@ -250,6 +308,14 @@ impl Said<'_> {
             near.contains("does not exist") || near.contains("doesn't exist")
         };
         words.contains("failed to select workspace") || words.split("workspace \"").skip(1).any(missing)
+    }
+
+    /// The texts of `apply` when a kept plan does not fit any more: the state has moved on, or it was made by another version
+    /// or with other providers. Nothing was changed then.
+    fn finds_plan_stale(&self) -> bool {
+        let words = self.stderr.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        let texts = ["saved plan", "plan file", "planfile", "inconsistent dependency lock file"];
+        texts.iter().any(|text| words.contains(text))
     }
 
     /// Every message about a missing or outdated initialisation says which command to run.

@@ -6,6 +6,9 @@ use std::ffi::OsString;
 
 use super::Binary;
 
+/// Where a plan is kept, in the task's directory. It holds secrets as they are.
+pub const PLAN_FILE: &str = "quorate.tfplan";
+
 /// What a step does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StepKind {
@@ -19,6 +22,12 @@ pub enum StepKind {
     Validate,
     /// Says what would change.
     Plan,
+    /// The same, and keeps the plan in [`PLAN_FILE`].
+    SavePlan,
+    /// Prints the kept plan as JSON.
+    ShowPlan,
+    /// Changes the world as the kept plan says, and in no other way.
+    ApplyPlan,
     /// Changes the world.
     Apply,
 }
@@ -31,7 +40,9 @@ impl StepKind {
             Self::WorkspaceNew => "workspace-new",
             Self::WorkspaceSelect => "workspace-select",
             Self::Validate => "validate",
-            Self::Plan => "plan",
+            Self::Plan | Self::SavePlan => "plan",
+            Self::ShowPlan => "show",
+            Self::ApplyPlan => "apply",
             Self::Apply => "apply",
         }
     }
@@ -84,15 +95,30 @@ pub fn step(binary: &Binary, task: &str, kind: StepKind) -> Step {
             "-parallelism=10",
             "-refresh=true",
         ],
+        StepKind::SavePlan => &[
+            "plan",
+            "-no-color",
+            "-input=false",
+            "-detailed-exitcode",
+            "-lock-timeout=0s",
+            "-lock=true",
+            "-parallelism=10",
+            "-refresh=true",
+            "-out=quorate.tfplan",
+        ],
+        StepKind::ShowPlan => &["show", "-no-color", "-json", PLAN_FILE],
+        StepKind::ApplyPlan => &["apply", "-no-color", "-input=false", "-lock=true", "-parallelism=10"],
         StepKind::Apply => {
             &["apply", "-no-color", "-auto-approve", "-input=false", "-lock=true", "-parallelism=10", "-refresh=true"]
         }
     };
     let tolerated: &[&str] = if kind == StepKind::WorkspaceNew { &["already exists"] } else { &[] };
-    let ok_exit_codes: &[i32] = if kind == StepKind::Plan { &[0, 2] } else { &[0] };
-    let events = kind == StepKind::Apply && tells_events(binary);
+    let ok_exit_codes: &[i32] = if matches!(kind, StepKind::Plan | StepKind::SavePlan) { &[0, 2] } else { &[0] };
+    let events = matches!(kind, StepKind::Apply | StepKind::ApplyPlan) && tells_events(binary);
     let program = std::iter::once(binary.path.clone().into_os_string());
-    let argv = program.chain(words.iter().map(OsString::from)).chain(events.then(|| "-json".into())).collect();
+    let argv = program.chain(words.iter().map(OsString::from)).chain(events.then(|| "-json".into()));
+    // The file stands last.
+    let argv = argv.chain((kind == StepKind::ApplyPlan).then(|| PLAN_FILE.into())).collect();
     Step { kind, argv, ok_exit_codes, tolerated, events }
 }
 
@@ -116,6 +142,16 @@ mod tests {
         check(&new, StepKind::Validate, "validate -no-color -json");
         check(&new, StepKind::Plan, &format!("plan {PLAN}"));
         check(&new, StepKind::Apply, &format!("apply {APPLY} -json"));
+    }
+
+    #[test]
+    fn a_plan_is_kept_and_applied_as_it_is() {
+        let new = Version::new(1, 11, 4);
+        check(&new, StepKind::SavePlan, &format!("plan {PLAN} -out=quorate.tfplan"));
+        check(&new, StepKind::ShowPlan, "show -no-color -json quorate.tfplan");
+        let apply = "apply -no-color -input=false -lock=true -parallelism=10";
+        check(&new, StepKind::ApplyPlan, &format!("{apply} -json quorate.tfplan"));
+        check(&Version::new(0, 14, 11), StepKind::ApplyPlan, &format!("{apply} quorate.tfplan"));
     }
 
     #[test]

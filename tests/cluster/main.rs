@@ -14,6 +14,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests measure on the real clocks")]
 #![expect(clippy::print_stdout, reason = "times are printed for reading")]
 
+mod approval;
 mod cancel;
 mod disk;
 mod failover;

@@ -378,6 +378,7 @@ impl Bench {
                     steps.push((step.kind, output));
                 }
                 Action::Remember => initialised::remember(&self.dir(), &self.binary).unwrap(),
+                Action::Review => run.apply_plan(),
                 Action::Done(result) => return Ran { result, steps, plan: run.plan().cloned() },
             }
         }

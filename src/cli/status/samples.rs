@@ -79,6 +79,7 @@ pub(in crate::cli) fn sample_tasks() -> TasksNow {
         grace: "10s".to_owned(),
         events,
         changed: None,
+        plan: None,
     };
     let refused = "exit status 1\n\u{1b}[31mcannot reach the firewall";
     TasksNow {

@@ -103,6 +103,9 @@ pub(in crate::cli) fn activity(task: &TaskNow, now: DateTime<FixedOffset>) -> Ce
         "retrying" => cell(Style::Warn, format!("tries again in {}", within(&doing.until))),
         "waiting" => cell(Style::Warn, waits(doing, now)),
         _ if !task.enabled => cell(Style::Dim, "disabled"),
+        _ if let Some(plan) = task.plan.as_ref().filter(|plan| plan.decision.is_none()) => {
+            cell(Style::Warn, format!("plan {} to approve", plan.summary.text))
+        }
         "idle" => match at(&task.next_run) {
             Some(next) => plain(format!("idle, next at {}", time::moment(next, now))),
             None => plain("idle"),

@@ -26,6 +26,7 @@ raw! {
         grace: Duration = "grace",
         timeout: Duration = "timeout",
         policy: RawPolicy = "policy",
+        approval: String = "approval",
         sensitive_variables: Vec<Spanned<String>> = "sensitive_variables",
         run_env: RawRunEnv = "run_env",
         run_as: String = "run_as",
@@ -55,6 +56,7 @@ raw! {
         park_after: u32 = "park_after",
         park_base: Duration = "park_base",
         park_cap: Duration = "park_cap",
+        command: Vec<Spanned<String>> = "command",
     }
     /// `condition "schedule"`
     RawSchedule { cron: String = "cron" }

@@ -1,4 +1,5 @@
-//! How the runs of a task are started: `run_env`, `run_as`, `no_new_privs`, `limits`, `sensitive_variables`.
+//! How the runs of a task are made: `run_env`, `run_as`, `no_new_privs`, `limits`, `sensitive_variables`, `approval`, `policy`'s
+//! `command`.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use crate::config::raw::task::{RawLimits, RawRunEnv, RawTask};
 use crate::config::read::{Spanned, nearest};
 use crate::config::span::Span;
 use crate::config::tree::{Kind, Value};
-use crate::task::spec::{Inherit, Limits, RunAs, RunEnv, RunOptions, Work};
+use crate::task::spec::{Approval, Inherit, Limits, Review, RunAs, RunEnv, RunOptions, Work};
 use crate::terraform::dynamic::is_template;
 
 /// Less memory than this kills a program before it has begun.
@@ -23,7 +24,40 @@ pub(super) fn task(task: &RawTask, work: &Work, problems: &mut Problems) -> RunO
         no_new_privs: task.no_new_privs.as_ref().is_some_and(|it| it.value),
         limits: task.limits.as_ref().map(|raw| limits(&raw.value, problems)).unwrap_or_default(),
         sensitive: sensitive(task, work, problems),
+        review: review(task, work, problems),
     }
+}
+
+/// `approval`, and `command` of `policy`. Only a module has a plan.
+fn review(task: &RawTask, work: &Work, problems: &mut Problems) -> Review {
+    let command = task.policy.as_ref().and_then(|policy| policy.value.command.as_ref());
+    if let Work::Command { .. } = work {
+        for (name, key) in
+            [("approval", task.approval.as_ref().map(|it| &it.key)), ("command", command.map(|it| &it.key))]
+        {
+            if let Some(key) = key {
+                let message = format!("`{name}` needs a task with a `module`: a command has no plan");
+                problems.add(Diagnostic::error(message).at(key, "nothing could be looked at").help("remove it"));
+            }
+        }
+        return Review::default();
+    }
+    let approval = task.approval.as_ref().map_or(Approval::Never, |raw| {
+        let found = Approval::ALL.into_iter().find(|approval| approval.as_str() == raw.value);
+        found.unwrap_or_else(|| {
+            let diagnostic = Diagnostic::error(format!("`approval` has no {:?}", raw.value));
+            let help = "\"always\": a plan that changes anything waits for `quorate task approve`; \"destroy\": one that \
+                        destroys something does";
+            problems.add(diagnostic.at(&raw.span, "expected \"never\", \"destroy\" or \"always\"").help(help));
+            Approval::Never
+        })
+    });
+    let policy: Vec<String> = command.iter().flat_map(|it| &it.value).map(|word| word.value.clone()).collect();
+    if let Some(command) = command.filter(|_| policy.first().is_none_or(String::is_empty)) {
+        let diagnostic = Diagnostic::error("`command` of `policy` names no program").at(&command.span, "empty");
+        problems.add(diagnostic.help("for example command = [\"conftest\", \"test\", \"-\"]"));
+    }
+    Review { approval, policy }
 }
 
 /// `run_env`, of a task or for all.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::ObjectContext;
 use crate::config::duration;
 use crate::task::consul_data::KvQuery;
-use crate::task::spec::{Condition, HIDDEN, ModuleInput, Services, TaskSpec, Work};
+use crate::task::spec::{Approval, Condition, HIDDEN, ModuleInput, Services, TaskSpec, Work};
 use crate::terraform::dynamic::is_template;
 
 /// The object of a task. What the API cannot say (directories, times, retries) is not in it.
@@ -42,6 +42,9 @@ pub(in crate::config) fn whole(spec: &TaskSpec, context: &ObjectContext) -> Valu
                 put("sensitive_variables", json!(spec.run.sensitive));
             }
         }
+    }
+    if spec.run.review.approval != Approval::Never {
+        put("approval", json!(spec.run.review.approval));
     }
     put("condition", condition(&spec.condition));
     put("module_input", spec.inputs.iter().map(input).collect::<Map<_, _>>().into());

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::PlanNow;
+
 /// `GET /v1/runs`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Runs {
@@ -116,20 +118,24 @@ pub struct LogPiece {
 pub struct EventShown {
     /// Epoch and number; null: what the agent that was asked tells by itself.
     pub id: Option<String>,
-    /// `run`, `member` or `leadership`.
+    /// `run`, `member`, `leadership` or `approval`.
     pub kind: String,
-    /// Of a run `started`, `cancelled` or `ended`; of a member its state, or `removed`; of leadership `gained` or `lost`.
+    /// Of a run `started`, `cancelled` or `ended`; of a member its state, or `removed`; of leadership `gained` or `lost`; of
+    /// a plan `waits`, `approved`, `rejected` or `gone`.
     pub what: String,
     /// RFC 3339 in UTC.
     pub at: String,
     /// Of which leadership it is told.
     pub epoch: Option<u64>,
-    /// The task, of a run.
+    /// The task, of a run or a plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
     /// The run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunShown>,
+    /// The plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanNow>,
     /// The member, or who leads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,

@@ -20,7 +20,7 @@ use crate::runtime::handle::{Caller, ChangeError, Plan, RunMode};
 use crate::runtime::{clock, history};
 use crate::source::consul::Client;
 use crate::source::consul::watcher::fetch_once;
-use crate::task::report::RunEvent;
+use crate::task::report::{CutShort, RunEvent};
 use crate::task::spec::Work;
 use crate::task::{Fingerprint, Outcome, RunId, Start, TaskError, TaskSpec, Trigger};
 
@@ -70,7 +70,7 @@ impl From<TaskError> for ChangeError {
 }
 
 /// The event of a run that went well before its task was there.
-fn succeeded(start: &Start, began: DateTime<Local>, by: Option<String>) -> RunEvent {
+fn succeeded(start: &Start, began: DateTime<Local>, by: Option<String>, cut_short: Option<CutShort>) -> RunEvent {
     RunEvent {
         id: start.run.0,
         success: true,
@@ -79,7 +79,7 @@ fn succeeded(start: &Start, began: DateTime<Local>, by: Option<String>) -> RunEv
         error: None,
         epoch: start.epoch.0,
         trigger: start.trigger.as_str().to_owned(),
-        cut_short: None,
+        cut_short,
         asked_by: by,
     }
 }
@@ -246,7 +246,12 @@ impl Loop {
                 _ if let Err(why) = complete => Err(why),
                 RunMode::Now if enabled => match runner.run(&start).await {
                     (Outcome::Success | Outcome::Unchanged, fingerprint) => {
-                        ran = Some((succeeded(&start, began, asked_by.clone()), fingerprint));
+                        ran = Some((succeeded(&start, began, asked_by.clone(), None), fingerprint));
+                        Ok(Plan::default())
+                    }
+                    (Outcome::Planned(_), fingerprint) => {
+                        let planned = Some(CutShort::Planned);
+                        ran = Some((succeeded(&start, began, asked_by.clone(), planned), fingerprint));
                         Ok(Plan::default())
                     }
                     (Outcome::Failure(why) | Outcome::TimedOut(why), _) => Err(ChangeError::Failed(why)),

@@ -391,6 +391,7 @@ impl Loop {
                 consul: self.consul.as_ref().and_then(ConsulWatches::report),
                 trials: self.trying.values().map(|run| run.0).collect(),
                 changed: roster::changed(&self.roster),
+                plans: self.runner.plans.all(),
             }
         } else {
             TasksSnapshot::default()

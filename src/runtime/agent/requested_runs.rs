@@ -29,6 +29,11 @@ fn promise(ticket: u64, by: &str) -> Vec<u8> {
     [&ticket.to_be_bytes(), by.as_bytes()].concat()
 }
 
+/// The register that keeps a promise.
+pub(super) fn entry(task: &str, ticket: u64, by: &str) -> Entry {
+    Entry::new(format!("{ASKED_PREFIX}{task}"), Some(promise(ticket, by)))
+}
+
 /// Versions before this one wrote the ticket alone.
 fn asker(value: &[u8]) -> Option<String> {
     let (_ticket, by) = value.split_first_chunk::<8>()?;
@@ -49,8 +54,7 @@ impl Loop {
         };
         self.asked.entry(task.to_owned()).or_default().insert(ticket);
         let (then, outcome) = oneshot::channel();
-        let entry = Entry::new(format!("{ASKED_PREFIX}{task}"), Some(promise(ticket, &by)));
-        self.writer.write(epoch, vec![entry], Some(then));
+        self.writer.write(epoch, vec![entry(task, ticket, &by)], Some(then));
         tokio::spawn(async move { drop(reply.send(acknowledged(&outcome.await))) });
     }
 

@@ -45,6 +45,8 @@ impl Loop {
             Request::Delete { by, task, reply } => self.delete(&task, &by, reply),
             Request::Run { by, task, reply } => self.run_task(&task, &by, reply),
             Request::Cancel { task, by, force, reply } => self.cancel(&task, by, force, reply),
+            Request::ShowPlan { task, reply } => self.show_plan(&task, reply),
+            Request::Decide { task, plan, approved, by, reply } => self.decide(&task, plan, approved, &by, reply),
             Request::LastKnown(reply) => self.tell_last_known(reply),
         }
     }

@@ -21,6 +21,7 @@ use crate::roster::{Changed, Difference, Differs, Record, Roster, Write};
 use crate::runtime::at_rest::Unreadable;
 use crate::runtime::core::ProposeError;
 use crate::runtime::handle::{ApiRequest, Caller, ChangeError, ReloadReport};
+use crate::runtime::plans::{self, PlanShown};
 use crate::runtime::replica::{Replica, keep_sealed};
 use crate::runtime::settings::{Mode, Reloaded};
 use crate::runtime::{clock, history, journal};
@@ -45,6 +46,8 @@ pub(super) struct Recovered {
     pub(super) asked: BTreeMap<String, Option<String>>,
     /// Tasks whose newest run was cancelled.
     pub(super) cancelled: BTreeMap<String, CancelledRun>,
+    /// Plans that wait for a person.
+    pub(super) plans: BTreeMap<String, PlanShown>,
 }
 
 /// The records among registers; what another version may have written in another way is reported and counts as absent.
@@ -102,7 +105,8 @@ impl Loop {
             gate.refresh().await;
             let recovered = async {
                 let (asked, (records, kept, cancelled)) = (asked(&replica).await?, found(&replica, &newest).await?);
-                Ok(Box::new(Recovered { epoch, unfinished, records, kept, interrupted, asked, cancelled }))
+                let plans = plans::all(&replica).await?;
+                Ok(Box::new(Recovered { epoch, unfinished, records, kept, interrupted, asked, cancelled, plans }))
             };
             let recovered: Result<_, Unreadable> = recovered.await;
             drop(internal.send(match recovered {
@@ -128,6 +132,7 @@ impl Loop {
             }
         }
         self.roster.set_records(found.records);
+        self.runner.plans.restore(found.plans);
         let writes = self.roster.adopt();
         self.tasks.replace(self.roster.tasks());
         for (task, run) in found.cancelled {

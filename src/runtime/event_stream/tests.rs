@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::cluster::View;
+use crate::runtime::plans::{self, Decision};
 use crate::task::report::{Activity, Status};
 
 fn id(name: &str) -> MemberId {
@@ -81,6 +82,7 @@ fn told(feed: &EventStream, after: Option<(u64, u64)>) -> Vec<String> {
         Happened::Started { run, .. } => format!("started {}", run.id.as_u128()),
         Happened::Cancelled { run, .. } => format!("cancelled {}", run.id.as_u128()),
         Happened::Ended { event, .. } => format!("ended {}", event.id.as_u128()),
+        Happened::Plan { what, plan, .. } => format!("plan {} {}", plan.id.as_u128(), what.as_str()),
     };
     batch.entries.iter().map(words).collect()
 }
@@ -101,6 +103,30 @@ fn what_happens_is_told_in_order_and_once() {
     assert_eq!(told(&feed, None), Vec::<String>::new());
     assert_eq!(feed.after(None, 9).unwrap().upto, 9);
     assert_eq!(feed.after(Some((7, 2)), 2).unwrap().upto, 4);
+}
+
+#[test]
+fn what_becomes_of_a_plan_is_told_and_one_that_waits_again_by_a_new_leader() {
+    let feed = EventStream::default();
+    let decided = |plan: &PlanShown, approved| {
+        let decision = Decision { plan: plan.id, approved, by: "b".to_owned(), at: 9 };
+        PlanShown { decision: Some(decision), ..plan.clone() }
+    };
+    let with = |plan: Option<PlanShown>| TasksSnapshot {
+        plans: plan.map(|plan| ("web".to_owned(), Arc::new(plan))).into_iter().collect(),
+        ..tasks(&[], None)
+    };
+    let first = plans::sample(1).shown(None);
+    see(&feed, &cluster(7, TWO), &with(Some(first.clone())));
+    see(&feed, &cluster(7, TWO), &with(Some(first.clone())));
+    see(&feed, &cluster(7, TWO), &with(Some(decided(&first, true))));
+    see(&feed, &cluster(7, TWO), &with(None));
+    let second = plans::sample(2).shown(None);
+    see(&feed, &cluster(7, TWO), &with(Some(decided(&second, false))));
+    let rest = ["a1 leads", "plan 1 waits", "plan 1 approved", "plan 1 gone", "plan 2 rejected"];
+    assert_eq!(told(&feed, Some((7, 0))), rest);
+    see(&feed, &cluster(9, TWO), &with(Some(plans::sample(3).shown(None))));
+    assert_eq!(told(&feed, Some((7, 44))), ["a1 leads", "plan 3 waits"]);
 }
 
 #[test]

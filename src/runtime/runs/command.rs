@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::Runner;
-use super::exec::{Ended, Stopped};
+use super::exec::{Ended, Prints, Stopped};
 use crate::guardian::{Cause, Exit, RunKey, Spawn};
 use crate::task::Start;
 use crate::terraform::directory::Directory;
@@ -40,7 +40,7 @@ impl Runner {
 
     pub(super) async fn command(&self, start: &Start, spawn: Box<Spawn>) -> Result<(), Stopped> {
         let program = spawn.argv.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
-        let ended = self.exec(*spawn, start, false, &mut |_, _, _| {}).await?;
+        let ended = self.exec(*spawn, start, Prints::Text, &mut |_, _, _| {}).await?;
         match (&ended.by, ended.exit) {
             (Cause::Itself, Exit::Code(0)) => Ok(()),
             (Cause::Itself, exit) => Err(Stopped::Failed(with_tail(&format!("{program} ended with {exit}"), &ended))),
@@ -50,7 +50,7 @@ impl Runner {
 }
 
 /// The error with the end of what the command said.
-fn with_tail(text: &str, ended: &Ended) -> String {
+pub(super) fn with_tail(text: &str, ended: &Ended) -> String {
     let said = if ended.stderr.trim_ascii().is_empty() { &ended.stdout } else { &ended.stderr };
     let said = said.trim_ascii();
     let tail = &said[said.len().saturating_sub(ERROR_TAIL)..];

@@ -15,6 +15,17 @@ use crate::runtime::clock;
 use crate::task::spec::Limits;
 use crate::task::{Outcome, Start};
 
+/// What a process prints on standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Prints {
+    /// Text for people.
+    Text,
+    /// Terraform's events, a JSON object a line.
+    Events,
+    /// Data that stands in no log.
+    Data,
+}
+
 /// How one child process ended.
 #[derive(Debug)]
 pub(super) struct Ended {
@@ -95,13 +106,12 @@ impl Exits {
 }
 
 impl Runner {
-    /// Runs one process to its end; its output is told as it comes, with how many bytes before it were lost. `events`: standard
-    /// output is Terraform's events.
+    /// Runs one process to its end; its output is told as it comes, with how many bytes before it were lost.
     pub(super) async fn exec(
         &self,
         spawn: Spawn,
         start: &Start,
-        events: bool,
+        prints: Prints,
         told: &mut (dyn FnMut(Stream, &[u8], u64) + Send),
     ) -> Result<Ended, Stopped> {
         let interruption = self.interruptions.of(start.run);
@@ -116,7 +126,8 @@ impl Runner {
                     let took = clock::now().mono.saturating_sub(asked.mono);
                     debug!(task = start.task, run = %start.run, pid, ?took, "the guardian has started a process");
                     let mask = self.mask(start.run);
-                    let mut recorder = Recorder::new(self.logs.of(start.run), mask.clone(), events);
+                    let live = self.logs.of(start.run).filter(|_| prints != Prints::Data);
+                    let mut recorder = Recorder::new(live, mask.clone(), prints == Prints::Events);
                     let told = &mut |stream, bytes: &[u8], lost| {
                         recorder.handle(stream, bytes, lost);
                         told(stream, bytes, lost);

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use tracing::{debug, info, warn};
 
+use super::Done;
 use super::Runner;
-use super::exec::{Ended, Stopped};
+use super::exec::{Ended, Prints, Stopped};
 use super::progress::Listener;
+use super::review::Verdict;
 use crate::guardian::{Cause, Exit, RunKey, Spawn};
 use crate::runtime::journal;
 use crate::state::{self, Caller, Grant, SetAside, StateAnswer, StateCall, StateService, Token};
@@ -43,7 +45,7 @@ pub(super) struct Ready {
     /// The cluster keeps the state, and the run has a credential for it.
     kept: bool,
     binary: terraform::Binary,
-    env: Vec<(String, String)>,
+    pub(super) env: Vec<(String, String)>,
     handlers: Vec<terraform::handler::Handler>,
     is_initialised: bool,
 }
@@ -101,13 +103,15 @@ impl Runner {
     }
 
     /// Runs the steps. An inspection returns its plan.
-    pub(super) async fn module(
-        &self,
-        start: &Start,
-        ready: Ready,
-        aim: Aim,
-    ) -> Result<Option<terraform::Plan>, Stopped> {
-        let outcome = self.steps(start, &ready, aim).await;
+    pub(super) async fn module(&self, start: &Start, ready: Ready, aim: Aim) -> Result<Done, Stopped> {
+        let is_reviewed = aim == Aim::Apply && start.spec.run.review.is_on();
+        let outcome = if is_reviewed {
+            let outcome = Box::pin(self.reviewed_steps(start, &ready)).await;
+            self.remove_plan(start).await;
+            outcome
+        } else {
+            self.steps(start, &ready, aim, None).await
+        };
         if ready.kept {
             self.set_aside(start).await;
         }
@@ -122,18 +126,39 @@ impl Runner {
         }
     }
 
-    async fn steps(&self, start: &Start, ready: &Ready, aim: Aim) -> Result<Option<terraform::Plan>, Stopped> {
+    /// The steps of a task whose plan is looked at before it is applied.
+    async fn reviewed_steps(&self, start: &Start, ready: &Ready) -> Result<Done, Stopped> {
+        let approved = self.approved_plan(start).await?;
+        if let Some(record) = &approved {
+            self.put_plan(start, record).await?;
+        }
+        let outcome = self.steps(start, ready, Aim::Apply, Some(approved.is_some())).await;
+        // Whatever waited before is of a time that is over, unless nobody knows what this run did.
+        match &outcome {
+            Ok(Done { waits: Some(_), .. }) | Err(Stopped::Interrupted(_) | Stopped::Lost(_)) => {}
+            Ok(_) | Err(_) => self.forget_plan(start).await,
+        }
+        outcome
+    }
+
+    /// `reviewed`: it stops at its plan; with `true` it has an approved one.
+    async fn steps(&self, start: &Start, ready: &Ready, aim: Aim, reviewed: Option<bool>) -> Result<Done, Stopped> {
         let Ready { state, binary, env, handlers, is_initialised, .. } = ready;
         let dir = &start.spec.working_dir;
         let mut steps = terraform::Run::new(binary.clone(), &start.task, !is_initialised);
         steps = match aim {
-            Aim::Apply => steps,
+            Aim::Apply => match reviewed {
+                None => steps,
+                Some(false) => steps.reviewed(),
+                Some(true) => steps.approved(),
+            },
             Aim::Inspect => steps.inspecting(),
             Aim::Prepare => steps.preparing(),
         };
         if !state.has_workspaces() {
             steps = steps.without_workspaces();
         }
+        let (mut json, mut waits) = (Vec::new(), None);
         loop {
             match steps.next() {
                 terraform::Action::Done(Ok(())) => break,
@@ -143,17 +168,33 @@ impl Runner {
                         debug!(task = start.task, %error, "the next run will initialise again");
                     }
                 }
+                terraform::Action::Review => {
+                    match self.review(start, ready, steps.plan(), std::mem::take(&mut json)).await? {
+                        Verdict::Apply => steps.apply_plan(),
+                        Verdict::Waits(text) => {
+                            waits = Some(text);
+                            steps.leave_plan();
+                        }
+                    }
+                }
                 terraform::Action::Exec(step) => {
-                    let ended = self.step(start, dir, step, env).await?;
+                    let ended = self.step(start, dir, step, env, &mut json).await?;
                     let exit = match ended.exit {
                         Exit::Code(code) => terraform::Exit::Code(code),
                         Exit::Signal(signal) => terraform::Exit::Signal(signal),
                     };
+                    let was_stale = steps.stale().is_some();
                     steps.handle_exit(exit, &ended.stdout, &ended.stderr);
+                    if let Some(why) = steps.stale().filter(|_| !was_stale) {
+                        warn!(
+                            task = start.task,
+                            why, "the approved plan cannot be applied any more: a new one is made"
+                        );
+                    }
                 }
             }
         }
-        for handler in handlers.iter().filter(|_| aim == Aim::Apply) {
+        for handler in handlers.iter().filter(|_| aim == Aim::Apply && waits.is_none()) {
             self.lease(start.epoch)?;
             let call = async { handler.run(&self.called).await.map_err(Stopped::Failed) };
             self.leashed(start, call).await?;
@@ -161,7 +202,7 @@ impl Runner {
         for warning in steps.take_warnings() {
             warn!(task = start.task, warning, "terraform warns");
         }
-        Ok(steps.plan().cloned())
+        Ok(Done { plan: steps.plan().cloned(), waits })
     }
 
     /// The data of the run, as modules are given it.
@@ -177,6 +218,7 @@ impl Runner {
         dir: &Path,
         step: terraform::Step,
         env: &[(String, String)],
+        json: &mut Vec<u8>,
     ) -> Result<Ended, Stopped> {
         debug!(task = start.task, step = step.kind.as_str(), "terraform");
         if let Some(live) = self.logs.of(start.run) {
@@ -192,10 +234,17 @@ impl Runner {
             terraform::StepKind::Init => self.leashed(start, async { Ok(self.caches.turn(env).await) }).await?,
             _ => None,
         };
-        let listener = Listener::new(&start.task, kind, events, self.terraform.log, &self.progress);
+        let is_data = kind == terraform::StepKind::ShowPlan;
+        let listener = Listener::new(&start.task, kind, events, self.terraform.log && !is_data, &self.progress);
         let mut listener = listener.hiding(self.mask(start.run));
-        let ended =
-            self.exec(spawn, start, events, &mut |stream, bytes, lost| listener.handle(stream, bytes, lost)).await?;
+        let ended = if is_data {
+            let (ended, printed) = self.show_plan(start, spawn).await?;
+            *json = printed;
+            ended
+        } else {
+            let prints = if events { Prints::Events } else { Prints::Text };
+            self.exec(spawn, start, prints, &mut |stream, bytes, lost| listener.handle(stream, bytes, lost)).await?
+        };
         listener.end();
         drop(turn);
         if ended.by == Cause::Itself { Ok(ended) } else { Err(Stopped::Interrupted(ended.by.to_string())) }

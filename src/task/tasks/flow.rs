@@ -57,6 +57,7 @@ impl Tasks {
         here.basis.fingerprint = fingerprint;
         let (error, cut_short) = match outcome {
             Outcome::Success => (None, None),
+            Outcome::Planned(_) => (None, Some(CutShort::Planned)),
             Outcome::Failure(_) if is_tried_again(lease, is_wanted, here, slot.spec.retry) => return None,
             Outcome::Failure(cause) => {
                 let causes: Vec<String> = here.causes.iter().cloned().chain([cause]).collect();

@@ -69,6 +69,51 @@ fn an_inspection_ends_with_its_plan_and_a_backend_without_workspaces_has_no_such
 }
 
 #[test]
+fn a_reviewed_run_stops_at_its_plan() {
+    let reviewed = || {
+        let mut run = run(false).reviewed();
+        step(&mut run, StepKind::SavePlan, Exit::Code(2), "text\n", "");
+        step(&mut run, StepKind::ShowPlan, Exit::Code(0), "{}", "");
+        assert_eq!(run.next(), Action::Review);
+        assert_eq!(run.plan(), Some(&Plan { text: "text".to_owned(), changes: true }));
+        run
+    };
+    let mut left = reviewed();
+    left.leave_plan();
+    assert_eq!(left.next(), Action::Done(Ok(())));
+    let mut applied = reviewed();
+    applied.apply_plan();
+    pass(&mut applied, StepKind::ApplyPlan);
+    assert_eq!(applied.next(), Action::Done(Ok(())));
+    let mut refused = reviewed();
+    refused.apply_plan();
+    step(&mut refused, StepKind::ApplyPlan, Exit::Code(1), "", "Error: Saved plan is stale");
+    failed(&mut refused, "error tf-apply for 'edge': exit status 1\n\nError: Saved plan is stale");
+    let mut nothing = run(false).reviewed();
+    step(&mut nothing, StepKind::SavePlan, Exit::Code(0), "No changes.", "");
+    assert_eq!(nothing.next(), Action::Done(Ok(())));
+}
+
+#[test]
+fn an_approved_plan_that_does_not_fit_any_more_is_made_anew() {
+    let mut run = self::run(false).approved();
+    let late = "Error: Saved plan is stale\n\nThe given plan file can no longer be applied";
+    step(&mut run, StepKind::ApplyPlan, Exit::Code(1), "", late);
+    assert_eq!(run.stale(), Some(late));
+    step(&mut run, StepKind::SavePlan, Exit::Code(2), "text", "");
+    step(&mut run, StepKind::ShowPlan, Exit::Code(0), "{}", "");
+    assert_eq!(run.next(), Action::Review);
+    let mut run = self::run(false).approved();
+    step(&mut run, StepKind::ApplyPlan, Exit::Code(1), "", "Error: the firewall does not answer");
+    failed(&mut run, "error tf-apply for 'edge': exit status 1\n\nError: the firewall does not answer");
+    // A directory that is not initialised says nothing of the plan.
+    let mut run = self::run(false).approved();
+    let lacks = "Error: Inconsistent dependency lock file\n\nrun:\n  terraform init";
+    step(&mut run, StepKind::ApplyPlan, Exit::Code(1), "", lacks);
+    pass(&mut run, StepKind::Init);
+}
+
+#[test]
 fn a_missing_module_is_no_missing_workspace() {
     let mut run = run(true);
     step(
