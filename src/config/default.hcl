@@ -252,6 +252,11 @@ driver "terraform" {
 #   # filled in from elsewhere are hidden anyway.
 #   # sensitive_variables = ["password"]
 #
+#   # Whether the plan of a module waits for `quorate task approve`: "always" when it changes something, "destroy" when it
+#   # destroys something. And a program that is given the plan as JSON on standard input and may refuse it.
+#   # approval = "destroy"
+#   # policy { command = ["conftest", "test", "-"] }
+#
 #   # Whose rights its runs have ("user" or "user:group", needs an agent that is root), that they can gain none (sudo has no
 #   # effect then), and what they may use all together. A limit that cannot be set fails the run.
 #   # run_as       = "deploy"

@@ -284,6 +284,10 @@ fn what_is_wrong_is_named() {
         ),
         ("max_parallel = 0".to_owned(), "`max_parallel` is 1 or more"),
         (task("command = [\"a\"]\n policy { cap = \"1s\" base = \"2s\" }"), "`cap` (1s) is below `base` (2s)"),
+        (task("command = [\"a\"]\n approval = \"always\""), "`approval` needs a task with a `module`"),
+        (task("command = [\"a\"]\n policy { command = [\"p\"] }"), "`command` needs a task with a `module`"),
+        (task("module = \"m/x\"\n approval = \"perhaps\""), "`approval` has no \"perhaps\""),
+        (task("module = \"m/x\"\n policy { command = [] }"), "`command` of `policy` names no program"),
         (task("command = [\"a\"]\n policy { park_after = 0 }"), "`park_after` is 1 or more"),
         (task("command = [\"a\"]\n policy { park_cap = \"1h\" }"), "`park_base` and `park_cap` need `park_after`"),
         (
