@@ -1153,6 +1153,7 @@ fn tasks() -> Vec<Arc<TaskReport>> {
             }),
             grace: Duration::from_secs(1),
             timeout: Some(Duration::from_mins(10)),
+            drift: None,
         })
     };
     vec![

@@ -22,7 +22,7 @@ use super::stale;
 use super::status::{activity, ended, run_took, status_style};
 use super::table::{Table, WIDTH, cell, cut, plain, yes};
 use super::time;
-use crate::http::reply::{PlanNow, TaskChange, TaskNow, TasksNow};
+use crate::http::reply::{DriftNow, PlanNow, TaskChange, TaskNow, TasksNow};
 use crate::runtime::clock;
 
 pub(super) use self::names::encode;
@@ -180,6 +180,7 @@ fn render_one(task: &TaskNow, now: DateTime<FixedOffset>, paint: Paint) -> Strin
         ("Timeout", limits(task)),
         ("Next run", next.map_or_else(String::new, |at| time::moment(at, now))),
         ("Plan", task.plan.as_ref().map_or_else(String::new, plan_line)),
+        ("Drift", task.drift.as_ref().map_or_else(String::new, |drift| drift_line(drift, now))),
         ("Changed", task.changed.as_ref().map_or_else(String::new, |change| changed(change, now))),
     ] {
         let shown = cut(&clean(&value), WIDTH - 11);
@@ -224,6 +225,18 @@ fn render_one(task: &TaskNow, now: DateTime<FixedOffset>, paint: Paint) -> Strin
 /// How much it changes, which one, and what was decided.
 fn plan_line(plan: &PlanNow) -> String {
     format!("{} {}, {}", plan.summary.text, approve::standing(plan), plan.id)
+}
+
+/// Whether there is some, and when it was looked for it.
+fn drift_line(drift: &DriftNow, now: DateTime<FixedOffset>) -> String {
+    let at = |text: &str| time::parse(text, &now).map_or_else(|| text.to_owned(), |at| time::moment(at, now));
+    let checked = at(&drift.checked);
+    let failed = drift.error.as_ref().map_or_else(String::new, |why| format!("; the look at {checked} failed: {why}"));
+    match &drift.found {
+        None if drift.error.is_none() => format!("none at {checked}"),
+        None => format!("not known{failed}"),
+        Some(found) => format!("since {}: {} (run {}){failed}", at(&found.since), found.text, found.run),
+    }
 }
 
 /// How, by whom and when.

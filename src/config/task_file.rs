@@ -111,6 +111,7 @@ fn deprecated(task: &RawTask) -> Result<(), String> {
         ("grace", task.grace.is_some()),
         ("timeout", task.timeout.is_some()),
         ("policy", task.policy.is_some()),
+        ("drift", task.drift.is_some()),
         ("run_env", task.run_env.is_some()),
         ("run_as", task.run_as.is_some()),
         ("no_new_privs", task.no_new_privs.is_some()),

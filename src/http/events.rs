@@ -20,7 +20,7 @@ pub(super) const PATH: &str = "/v1/events";
 /// Entries in one answer at most.
 const BATCH: usize = 500;
 /// All kinds of events.
-const KINDS: [&str; 4] = ["run", "member", "leadership", "approval"];
+const KINDS: [&str; 5] = ["run", "member", "leadership", "approval", "drift"];
 
 /// What a client wants to hear of.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -112,6 +112,13 @@ fn shown(known: &Known<'_>, epoch: u64, entry: &Entry) -> EventShown {
         Happened::Started { task, run } => of_run("started", task, runs::active(task, run, known.cluster)),
         Happened::Cancelled { task, run } => of_run("cancelled", task, runs::active(task, run, known.cluster)),
         Happened::Ended { task, event } => of_run("ended", task, runs::of_event(task, event, known.grants)),
+        Happened::Drift { task, state } => EventShown {
+            kind: "drift".to_owned(),
+            what: if state.found.is_some() { "found" } else { "gone" }.to_owned(),
+            task: Some(task.clone()),
+            why: state.found.as_ref().map(|found| found.text.clone()),
+            ..head
+        },
         Happened::Plan { task, what, plan } => EventShown {
             kind: "approval".to_owned(),
             what: what.as_str().to_owned(),

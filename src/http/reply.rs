@@ -290,6 +290,32 @@ pub struct TaskNow {
     /// The plan that waits for a person, or was decided and is not applied yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanNow>,
+    /// What the newest look for drift came to; absent: there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftNow>,
+}
+
+/// What a look for drift came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriftNow {
+    /// When it ended, RFC 3339.
+    pub checked: String,
+    /// What is not as it was made; null: nothing.
+    pub found: Option<DriftSeen>,
+    /// Why it failed; then `found` is of the look before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Something that is not as it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriftSeen {
+    /// When it was first seen, RFC 3339.
+    pub since: String,
+    /// UUID of the run that looked last: its log has the whole plan.
+    pub run: String,
+    /// What, for people.
+    pub text: String,
 }
 
 /// A plan without its contents.

@@ -13,9 +13,9 @@ use super::error::{Shape, error, json};
 use super::keyring::is_keyring_path;
 use super::path::{below, is_plain, percent_decode};
 use super::reply::{
-    Activity as ActivityBody, ConsulFaultNow, ConsulNow, EnabledCounts, Event, EventConfig, Message, Overall,
-    Progress as ProgressBody, RunNow, StatusCounts, SteppedDown, TaskChange, TaskNow, TaskStatus, TaskStatuses,
-    TaskSummary, TasksNow,
+    Activity as ActivityBody, ConsulFaultNow, ConsulNow, DriftNow, DriftSeen, EnabledCounts, Event, EventConfig,
+    Message, Overall, Progress as ProgressBody, RunNow, StatusCounts, SteppedDown, TaskChange, TaskNow, TaskStatus,
+    TaskStatuses, TaskSummary, TasksNow,
 };
 use super::state::{self, is_state_path};
 use super::{access, approve, cancel, create, forward, keyring, limits, patch, reload, runs, stale, tokens};
@@ -28,6 +28,7 @@ use crate::runtime::handle::{
 };
 use crate::runtime::keyring::PATH as KEYRING_PATH;
 use crate::runtime::state::service::PATH as STATE_PATH;
+use crate::task::drift::DriftState;
 use crate::task::duration;
 use crate::task::report::{Activity, RunEvent, Status, TaskReport};
 
@@ -363,6 +364,19 @@ fn event_body(task: &TaskReport, event: &RunEvent) -> Event {
     }
 }
 
+pub(super) fn drift_body(drift: &DriftState) -> DriftNow {
+    let found = drift.found.as_ref();
+    DriftNow {
+        checked: nanos(drift.checked),
+        found: found.map(|found| DriftSeen {
+            since: nanos(found.since),
+            run: found.run.to_string(),
+            text: found.text.clone(),
+        }),
+        error: drift.error.clone(),
+    }
+}
+
 fn now_body(task: &TaskReport, tasks: &TasksSnapshot) -> TaskNow {
     let (changed, plan) = (tasks.changed.get(&task.name), tasks.plans.get(&task.name));
     let (mut since, mut until, mut why) = (None, None, None);
@@ -406,6 +420,7 @@ fn now_body(task: &TaskReport, tasks: &TasksSnapshot) -> TaskNow {
         grace: duration::show(task.grace),
         events: task.events.iter().map(run_body).collect(),
         changed: changed.map(change_body),
+        drift: task.drift.as_ref().map(drift_body),
         plan: plan.map(|plan| approve::shown(plan)),
     }
 }

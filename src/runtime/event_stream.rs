@@ -16,6 +16,7 @@ use super::handle::{ClusterSnapshot, TasksSnapshot};
 use super::plans::PlanShown;
 use crate::cluster::view::MemberState;
 use crate::task::TaskReport;
+use crate::task::drift::DriftState;
 use crate::task::report::{ActiveRun, EVENTS_SHOWN, RunEvent};
 
 /// Entries that are kept: some minutes of a busy cluster.
@@ -62,6 +63,13 @@ pub enum Happened {
         task: String,
         /// How.
         event: RunEvent,
+    },
+    /// A look for drift has found some, or none any more.
+    Drift {
+        /// Of which task.
+        task: String,
+        /// What it came to.
+        state: DriftState,
     },
     /// Something happened to a plan that has to be approved.
     Plan {
@@ -304,6 +312,13 @@ impl Ring {
             // A task that was not here may be one that was made again.
             for event in task.events.iter().rev().filter(|event| !known.contains(&event.id)) {
                 self.push(Happened::Ended { task: task.name.clone(), event: event.clone() }, now);
+            }
+            let drift =
+                |report: &TaskReport| report.drift.as_ref().and_then(|drift| drift.found.as_ref()).map(|it| it.since);
+            if let Some(state) = task.drift.clone().filter(|_| old.is_none_or(|old| drift(old) != drift(task)))
+                && (state.found.is_some() || old.is_some())
+            {
+                self.push(Happened::Drift { task: task.name.clone(), state }, now);
             }
             let was = old.and_then(|old| old.run.as_ref());
             let Some(run) = &task.run else { continue };

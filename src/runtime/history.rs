@@ -11,9 +11,11 @@ use chrono::{DateTime, Local, TimeZone};
 use quorate_proto::bincode_derive::{Decode, Encode};
 use quorate_proto::codec;
 use quorate_proto::message::Entry;
+use serde::{Deserialize, Serialize};
 
 use super::plans;
 use crate::task::Kept;
+use crate::task::drift::{DriftFound, DriftState};
 use crate::task::report::{CutShort, EVENTS_MAX, RunEvent};
 
 /// Register prefix of the newest events.
@@ -28,6 +30,8 @@ pub(super) const APPLIED_PREFIX: &str = "applied/";
 pub(super) const ASKED_PREFIX: &str = "asked/";
 /// Register prefix of the run that was cancelled last.
 pub(super) const CANCELLED_PREFIX: &str = "cancelled/";
+/// Register prefix of what the newest look for drift came to.
+pub(super) const DRIFT_PREFIX: &str = "drift/";
 /// Between what made a run start and who asked for it. Agents that do not know it show both as one text.
 const BY: &str = " by ";
 /// Events in the newest register at most, and in a block.
@@ -154,13 +158,55 @@ pub(super) fn entries(task: &str, kept: &Kept) -> Vec<Entry> {
         let applied: Vec<u64> = applied.iter().copied().collect();
         entries.push(Entry { key: format!("{APPLIED_PREFIX}{task}"), value: codec::encode(&applied).ok() });
     }
+    if let Some(drift) = &kept.drift {
+        entries.push(Entry {
+            key: format!("{DRIFT_PREFIX}{task}"),
+            value: serde_json::to_vec(&StoredDrift::from(drift)).ok(),
+        });
+    }
     entries
+}
+
+/// What the newest look for drift came to, in the form in which all versions read it. Times are microseconds since 1970.
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredDrift {
+    checked: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    found: Option<StoredFound>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredFound {
+    since: i64,
+    run: uuid::Uuid,
+    text: String,
+}
+
+impl From<&DriftState> for StoredDrift {
+    fn from(state: &DriftState) -> Self {
+        let micros = |at: DateTime<Local>| at.timestamp_micros();
+        let found = state.found.as_ref().map(|found| StoredFound {
+            since: micros(found.since),
+            run: found.run,
+            text: found.text.clone(),
+        });
+        Self { checked: micros(state.checked), found, error: state.error.clone() }
+    }
+}
+
+impl From<StoredDrift> for DriftState {
+    fn from(stored: StoredDrift) -> Self {
+        let found = stored.found.map(|found| DriftFound { since: at(found.since), run: found.run, text: found.text });
+        Self { checked: at(stored.checked), found, error: stored.error }
+    }
 }
 
 /// The registers of a task that is deleted: its events go with it.
 pub(super) fn forget(task: &str) -> Vec<Entry> {
     let blocks = (0..BLOCKS).map(|number| block_key(number, task));
-    let others = [PREFIX, OLD_PREFIX, APPLIED_PREFIX, ASKED_PREFIX, CANCELLED_PREFIX];
+    let others = [PREFIX, OLD_PREFIX, APPLIED_PREFIX, ASKED_PREFIX, CANCELLED_PREFIX, DRIFT_PREFIX];
     let others = others.map(|prefix| format!("{prefix}{task}"));
     blocks.chain(others).chain(plans::keys(task)).map(|key| Entry { key, value: None }).collect()
 }
@@ -184,7 +230,10 @@ pub(super) fn read(task: &str, newest: &[u8], others: &BTreeMap<String, Vec<u8>>
     let applied = others.get(&format!("{APPLIED_PREFIX}{task}"));
     let applied = applied.and_then(|bytes| codec::decode_frame::<Vec<u64>>(bytes).ok());
     let applied = applied.map(|names| names.into_iter().collect());
-    Kept { count: newest.count, events, last_success: newest.last_success, applied, enabled_at: None, cancelled: None }
+    let drift = others.get(&format!("{DRIFT_PREFIX}{task}"));
+    let drift = drift.and_then(|bytes| serde_json::from_slice::<StoredDrift>(bytes).ok()).map(DriftState::from);
+    let last_success = newest.last_success;
+    Kept { count: newest.count, events, last_success, applied, enabled_at: None, drift, cancelled: None }
 }
 
 #[cfg(test)]

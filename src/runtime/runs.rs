@@ -49,7 +49,7 @@ use super::state::service::ClusterState;
 use crate::cluster::leadership::Lease;
 use crate::guardian::{Guardian, Spawn};
 use crate::task::spec::{RunEnv, Work};
-use crate::task::{Fingerprint, Outcome, RunId, Start};
+use crate::task::{Fingerprint, Outcome, RunId, Start, Trigger};
 use crate::terraform::{self, ConsulAccess};
 
 /// Carries runs out. Shared by all of them.
@@ -131,7 +131,8 @@ impl Runner {
             return Carried { task, outcome: stopped.into(), fingerprint: None, end: None, begun: Some(begun) };
         }
         // Only who may leave a task alone has to know before it starts.
-        let known = match start.unless {
+        let looks = start.trigger == Trigger::DriftCheck;
+        let known = match start.unless.filter(|_| !looks) {
             Some(_) => match self.leashed(start, async { Ok(self.fingerprint(start).await) }).await {
                 Ok(fingerprint) => Some(fingerprint),
                 Err(stopped) => {
@@ -151,7 +152,8 @@ impl Runner {
         let tried = if start.attempt == 0 { String::new() } else { format!(", retry {}", start.attempt) };
         let began = format!("run {} of {task} by {}, epoch {}: {trigger}{tried}", start.run, self.me, start.epoch);
         self.logs.begin(&task, start.run).note(&began);
-        let journalled = self.journalled(start, Aim::Apply, known.is_none()).await;
+        let aim = if looks { Aim::Drift } else { Aim::Apply };
+        let journalled = self.journalled(start, aim, known.is_none() && !looks).await;
         let fingerprint = known.unwrap_or(journalled.fingerprint);
         Carried { task, outcome: journalled.outcome, fingerprint, end: journalled.end, begun: Some(begun) }
     }
@@ -161,7 +163,7 @@ impl Runner {
         let Some(begun) = begun else { return };
         let took = clock::now().mono.saturating_sub(begun);
         let counted = match outcome {
-            Outcome::Success | Outcome::Unchanged => Counted::Success,
+            Outcome::Success | Outcome::Unchanged | Outcome::Drifted(_) => Counted::Success,
             Outcome::Planned(_) => Counted::Planned,
             Outcome::Failure(_) => Counted::Failure,
             Outcome::Interrupted(_) => Counted::Interrupted,
@@ -207,7 +209,7 @@ impl Runner {
             None => Ok(()),
         };
         match journal::outcome(outcome, journalled) {
-            Outcome::Success | Outcome::Unchanged | Outcome::Planned(_) => {
+            Outcome::Success | Outcome::Unchanged | Outcome::Planned(_) | Outcome::Drifted(_) => {
                 Ok(plan.map_or_else(Plan::default, |plan| Plan { changes_present: plan.changes, text: plan.text }))
             }
             Outcome::Failure(why) | Outcome::TimedOut(why) => Err(ChangeError::Failed(why)),
@@ -249,13 +251,19 @@ impl Runner {
         let outcome = match Box::pin(self.work(start, &lease, aim, ready)).await {
             Ok(done) => {
                 plan = done.plan;
-                done.waits.map_or(Outcome::Success, Outcome::Planned)
+                match (done.waits, done.drift) {
+                    (Some(text), _) => Outcome::Planned(text),
+                    (None, Some(text)) => Outcome::Drifted(text),
+                    (None, None) => Outcome::Success,
+                }
             }
             // The next leader finds it unfinished and waits until it is surely over.
             Err(lost @ Stopped::Lost(_)) => return over(lost.into()),
             Err(stopped) => stopped.into(),
         };
-        let interrupted = matches!(outcome, Outcome::Interrupted(_) | Outcome::Cancelled(_) | Outcome::TimedOut(_));
+        // A look for drift has changed nothing: the next leader need not run the task for it.
+        let interrupted = aim != Aim::Drift
+            && matches!(outcome, Outcome::Interrupted(_) | Outcome::Cancelled(_) | Outcome::TimedOut(_));
         let end = Some(Entered { finished: true, interrupted, ..entered });
         Journalled { outcome, plan, end, fingerprint }
     }
@@ -308,6 +316,7 @@ fn ended(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Success | Outcome::Unchanged => "success".to_owned(),
         Outcome::Planned(text) => text.clone(),
+        Outcome::Drifted(text) => format!("drift: {text}"),
         Outcome::Failure(text) => why("failure", text),
         Outcome::Interrupted(text) => why("interrupted", text),
         Outcome::Cancelled(text) => why("cancelled", text),
@@ -348,6 +357,8 @@ struct Done {
     plan: Option<terraform::Plan>,
     /// Its plan waits for a person; for people.
     waits: Option<String>,
+    /// What it made is not so any more; for people.
+    drift: Option<String>,
 }
 
 /// Work that only has to be started.

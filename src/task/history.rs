@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use chrono::{DateTime, Local};
+
+use super::drift::DriftState;
 use super::report::{CutShort, ERROR_MAX, EVENTS_MAX, EVENTS_SHOWN, RunEvent, Status};
 
 /// Names everything that a run depends on: inputs, module, configuration. Equal fingerprints, equal outcome.
@@ -20,6 +23,8 @@ pub struct Kept {
     pub applied: Option<BTreeSet<u64>>,
     /// When its flag was set last at run time, in seconds since 1970.
     pub enabled_at: Option<i64>,
+    /// What the newest look for drift came to.
+    pub drift: Option<DriftState>,
     /// Its newest run, if that was cancelled.
     pub cancelled: Option<CancelledRun>,
 }
@@ -72,6 +77,12 @@ impl History {
         if event.success {
             self.kept.last_success = basis.fingerprint;
             self.kept.applied = basis.instances;
+            if event.cut_short.is_none()
+                && let Some(drift) = &mut self.kept.drift
+            {
+                // All is as it should be again.
+                (drift.found, drift.error) = (None, None);
+            }
         }
         self.revision += 1;
         event.error = event.error.map(end_of);
@@ -90,6 +101,19 @@ impl History {
         let mut with = Self { kept: self.kept.clone(), revision: 0 };
         with.record(event, basis);
         with.kept
+    }
+
+    /// Takes what a look for drift came to.
+    pub(super) fn record_drift(&mut self, drift: DriftState) {
+        self.kept.drift = Some(drift);
+        self.revision += 1;
+    }
+
+    /// From when on the next look for drift may come; `None`: not while its newest run did not come to a good end of its own.
+    pub(super) fn drift_basis(&self) -> Option<DateTime<Local>> {
+        let newest = self.newest().filter(|event| event.success && event.cut_short.is_none())?;
+        let checked = self.kept.drift.as_ref().map(|drift| drift.checked);
+        Some(checked.map_or(newest.end_time, |checked| checked.max(newest.end_time)))
     }
 
     /// The newest event.

@@ -18,6 +18,7 @@
 
 pub mod consul_data;
 pub mod cron;
+pub mod drift;
 pub mod duration;
 mod history;
 mod log_bounds;

@@ -53,7 +53,8 @@ pub struct Start {
     pub spec: Arc<TaskSpec>,
     /// What to feed it.
     pub inputs: Inputs,
-    /// Not needed if it depends on exactly this: then answer [`Outcome::Unchanged`].
+    /// Not needed if it depends on exactly this: then answer [`Outcome::Unchanged`]. Of a look for drift: what the newest run
+    /// depended on, so that what follows from other inputs is no drift.
     pub unless: Option<Fingerprint>,
 }
 
@@ -164,6 +165,10 @@ pub enum Trigger {
     Reload,
     /// Somebody asked.
     Request,
+    /// It is time to look for drift: nothing is changed.
+    DriftCheck,
+    /// Drift was found, and the task corrects it.
+    Drift,
 }
 
 impl Trigger {
@@ -178,6 +183,8 @@ impl Trigger {
             Self::ConsulKv => "consul-kv",
             Self::Reload => "reload",
             Self::Request => "request",
+            Self::DriftCheck => "drift-check",
+            Self::Drift => "drift",
         }
     }
 }
@@ -191,6 +198,8 @@ pub enum Outcome {
     Unchanged,
     /// It went well up to its plan, which waits for a person; what that changes, for people.
     Planned(String),
+    /// A look for drift has found some; what, for people.
+    Drifted(String),
     /// It ran and failed; the cause, for people.
     Failure(String),
     /// It was stopped, or never started, because its authority ended: the task is not to blame. Why, for people.

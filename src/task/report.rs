@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, Local};
 
+use super::drift::DriftState;
+
 /// Record of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunEvent {
@@ -147,6 +149,8 @@ pub struct TaskReport {
     pub run: Option<ActiveRun>,
     /// How long a run has between SIGINT and SIGKILL.
     pub grace: std::time::Duration,
+    /// What the newest look for drift came to.
+    pub drift: Option<DriftState>,
     /// Longest a run may take.
     pub timeout: Option<std::time::Duration>,
 }

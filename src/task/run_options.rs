@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::drift::Drift;
 use super::review::Review;
 
 /// Where a secret would stand, for people.
@@ -33,6 +34,9 @@ pub struct RunOptions {
     /// Who looks at its plan before it is applied.
     #[serde(skip_serializing_if = "Review::is_off")]
     pub review: Review,
+    /// How it is looked whether what it made is still so; `None`: not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

@@ -12,6 +12,7 @@ use quorate_proto::Epoch;
 
 use super::consul_data::Query;
 use super::cron::Cron;
+use super::drift::DriftState;
 use super::history::{Basis, History, failure_text};
 use super::output::{RunId, Trigger};
 use super::report::{ActiveRun, Activity, CutShort, Progress, RunEvent, TaskReport};
@@ -141,6 +142,8 @@ pub(super) struct Slot {
     pub(super) parked: Option<Moment>,
     /// What is kept of it has changed and was not told yet.
     pub(super) recorded: bool,
+    /// When it is looked for drift.
+    pub(super) next_check: Option<Duration>,
     /// The next tick of the timetable, known while nothing else is going on.
     pub(super) next: Option<DateTime<Local>>,
     /// The last tick that came: no tick comes twice.
@@ -170,6 +173,7 @@ impl Slot {
             guard: None,
             parked: None,
             recorded: false,
+            next_check: None,
             next: None,
             last_tick: None,
         }
@@ -199,6 +203,10 @@ impl Slot {
     /// Takes note of a trigger. `buffer` gathers; without it the wish is due now, whatever was gathering.
     pub(super) fn ask(&mut self, trigger: Trigger, buffer: Option<Buffer>, at: Moment) {
         self.by_hand |= trigger == Trigger::Request;
+        if trigger != Trigger::DriftCheck {
+            // A run that changes something makes the look superfluous, and must not be taken for one.
+            self.wish.take_if(|wish| wish.trigger == Trigger::DriftCheck);
+        }
         let gathered = self.wish.as_ref().map(|wish| wish.ripeness);
         let ripeness = match (gathered, buffer) {
             (Some(Ripeness::Due(_)), _) => return,
@@ -219,11 +227,16 @@ impl Slot {
     }
 
     /// Lets timers that have passed take effect. Returns whether anything changed, and the text of a hold that ended.
-    pub(super) fn ripen(&mut self, now: Duration) -> (bool, Option<String>) {
+    pub(super) fn ripen(&mut self, now: Moment) -> (bool, Option<String>) {
         let mut changed = false;
-        let over = self.hold.take_if(|hold| hold.until <= now).map(|hold| hold.text);
+        let over = self.hold.take_if(|hold| hold.until <= now.mono).map(|hold| hold.text);
         changed |= over.is_some();
-        changed |= self.parked.take_if(|until| until.mono <= now).is_some();
+        changed |= self.parked.take_if(|until| until.mono <= now.mono).is_some();
+        if self.next_check.take_if(|next| *next <= now.mono).is_some() && self.is_idle() {
+            self.ask(Trigger::DriftCheck, None, now);
+            changed = true;
+        }
+        let now = now.mono;
         if let Some(wish) = &mut self.wish
             && let Ripeness::Gathering { ripe, .. } = wish.ripeness
             && ripe.mono <= now
@@ -266,7 +279,8 @@ impl Slot {
             Step::Started | Step::Due(_) => None,
         });
         let parked = self.parked.map(|until| (until.mono, "parked long enough"));
-        [hold, wish, run, parked].into_iter().flatten()
+        let check = self.next_check.map(|next| (next, "look for drift"));
+        [hold, wish, run, parked, check].into_iter().flatten()
     }
 
     /// Forgets all that came with a lease. A process under way stays known until its end is reported.
@@ -278,14 +292,14 @@ impl Slot {
         self.asked_by = None;
         self.guard = None;
         self.parked = None;
-        self.next = None;
+        (self.next, self.next_check) = (None, None);
         self.run.take_if(|run| !matches!(run.step, Step::Started));
     }
 
     /// Drops what waits to run. A run between two tries ends here, as the failure it was.
     pub(super) fn stand_down(&mut self, at: Moment) {
         self.wish = None;
-        self.next = None;
+        (self.next, self.next_check) = (None, None);
         self.guard = None;
         self.parked = None;
         self.served.extend(self.tickets.drain(..).map(|ticket| (ticket, Some("the task was disabled".to_owned()))));
@@ -296,13 +310,35 @@ impl Slot {
 
     /// Finds the next tick of an idle task. It is computed after each run, so ticks that passed meanwhile are skipped.
     pub(super) fn schedule(&mut self, at: Moment) {
-        let idle = self.enabled && self.hold.is_none() && self.wish.is_none() && self.run.is_none();
+        let idle = self.is_idle();
+        if idle && self.next_check.is_none() {
+            self.next_check = self.drift_due(at);
+        }
         if idle
             && self.next.is_none()
             && let Some(cron) = &self.cron
         {
             self.next = cron.next_after(&self.last_tick.map_or(at.wall, |tick| tick.max(at.wall)));
         }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.enabled && !self.removed && self.hold.is_none() && self.wish.is_none() && self.run.is_none()
+    }
+
+    /// When it is to be looked for drift. A clock that was set back does not put it off for longer than once.
+    fn drift_due(&self, at: Moment) -> Option<Duration> {
+        let every = self.spec.run.drift?.every;
+        let since = (at.wall - self.history.drift_basis()?).to_std().unwrap_or_default();
+        Some(at.mono.saturating_add(every.saturating_sub(since)))
+    }
+
+    /// Ends a look for drift.
+    pub(super) fn conclude_check(&mut self, looked: Result<Option<String>, String>, at: Moment) {
+        let Some(run) = self.run.take() else { return };
+        let state = DriftState::after(self.history.kept().drift.as_ref(), looked, run.id.0, at.wall);
+        self.history.record_drift(state);
+        self.recorded = true;
     }
 
     /// A moment of the timetable after the newest event, until now: nobody led then. What came due while the task was
@@ -411,6 +447,7 @@ impl Slot {
             }),
             grace: self.spec.grace,
             timeout: self.spec.timeout,
+            drift: self.history.kept().drift.clone(),
         }
     }
 

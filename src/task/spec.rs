@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::consul_data::{CatalogQuery, KvQuery, Query, RegexpQuery, ServiceQuery};
+pub use super::drift::Drift;
 pub use super::review::{Approval, Review};
 pub use super::run_options::{HIDDEN, Inherit, Limits, RunAs, RunEnv, RunOptions};
 

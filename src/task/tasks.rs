@@ -17,6 +17,7 @@
 
 mod cancel;
 mod data;
+mod drift;
 mod flow;
 mod reports;
 
@@ -276,7 +277,9 @@ impl Tasks {
             return;
         };
         match self.slots[index].after_cancel(outcome) {
-            Outcome::Success => {
+            Outcome::Cancelled(by) => self.cut_short(index, run, CutShort::Cancelled, &by, at),
+            outcome if self.slots[index].is_checking() => self.checked(index, run, outcome, at),
+            Outcome::Success | Outcome::Drifted(_) => {
                 self.slots[index].conclude(true, None, at);
                 self.slots[index].interrupted = false;
                 self.log_at(index, Level::Info, run, "run succeeded".to_owned());
@@ -299,7 +302,6 @@ impl Tasks {
             }
             Outcome::Interrupted(why) => self.interrupted(index, run, &why, at),
             Outcome::Failure(cause) => self.failed(index, run, &cause, at),
-            Outcome::Cancelled(by) => self.cut_short(index, run, CutShort::Cancelled, &by, at),
             Outcome::TimedOut(text) => self.cut_short(index, run, CutShort::TimedOut, &text, at),
         }
         // A task that is gone has no events to keep, but somebody may wait for its end.

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod data;
+mod drift;
 mod lease;
 mod model;
 mod retry;

@@ -55,6 +55,7 @@ enum Goal {
     Prepare,
     Review,
     Approved,
+    Drift,
 }
 
 /// What a run that only inspects has found.
@@ -93,6 +94,10 @@ pub struct Run {
     plan: Option<Plan>,
     /// Why the approved plan could not be applied any more.
     stale: Option<String>,
+    /// A look for drift also asks what a run would change.
+    asks_plan: bool,
+    /// What a look for drift has found.
+    drift: Option<String>,
 }
 
 impl Run {
@@ -110,6 +115,8 @@ impl Run {
             workspaces: true,
             plan: None,
             stale: None,
+            asks_plan: false,
+            drift: None,
         }
     }
 
@@ -129,6 +136,24 @@ impl Run {
     #[must_use]
     pub fn approved(self) -> Self {
         self.aiming(Goal::Approved)
+    }
+
+    /// The same, but it only looks for drift: whether anything differs from the state and, with `asks_plan`, from what the
+    /// configuration wants. [`Self::drift`] has what it found.
+    #[must_use]
+    pub fn looking_for_drift(mut self, asks_plan: bool) -> Self {
+        self.asks_plan = asks_plan || !self.tells_refresh();
+        self.aiming(Goal::Drift)
+    }
+
+    /// `plan -refresh-only` came with Terraform 0.15.4; 1.0 is where we count on it.
+    fn tells_refresh(&self) -> bool {
+        self.binary.version.at_least(1, 0)
+    }
+
+    /// What a look for drift has found, for people; nothing: all is as it was made.
+    pub fn drift(&self) -> Option<&str> {
+        self.drift.as_deref()
     }
 
     /// The same, but it ends when everything is initialised and valid, as for a task that is disabled.
@@ -184,6 +209,8 @@ impl Run {
             Goal::Prepare => Stage::Over(Ok(())),
             Goal::Review => Stage::At(StepKind::SavePlan),
             Goal::Approved => Stage::At(StepKind::ApplyPlan),
+            Goal::Drift if self.tells_refresh() => Stage::At(StepKind::PlanRefresh),
+            Goal::Drift => Stage::At(StepKind::Plan),
         }
     }
 
@@ -238,6 +265,20 @@ impl Run {
             StepKind::WorkspaceNew if ok => Stage::At(StepKind::WorkspaceSelect),
             StepKind::WorkspaceSelect if ok => Stage::At(StepKind::Validate),
             StepKind::Validate if ended_by_itself => self.validated(exit, &said),
+            StepKind::PlanRefresh if ok => {
+                if exit == Exit::Code(2) {
+                    self.drift = Some("objects have changed outside of Terraform".to_owned());
+                }
+                if self.asks_plan { Stage::At(StepKind::Plan) } else { Stage::Over(Ok(())) }
+            }
+            StepKind::Plan if ok && self.goal == Goal::Drift => {
+                if exit == Exit::Code(2) {
+                    let would = printed.lines().find(|line| line.starts_with("Plan: ")).unwrap_or("outputs differ");
+                    let outside = self.drift.take().map_or_else(String::new, |text| format!("{text}; "));
+                    self.drift = Some(format!("{outside}a run would change something: {}", would.trim()));
+                }
+                Stage::Over(Ok(()))
+            }
             StepKind::Plan if ok => {
                 self.plan = Some(Plan { text: printed.trim().to_owned(), changes: exit == Exit::Code(2) });
                 Stage::Over(Ok(()))
@@ -249,7 +290,7 @@ impl Run {
             }
             StepKind::ShowPlan if ok => Stage::Review,
             StepKind::Apply | StepKind::ApplyPlan if ok => Stage::Over(Ok(())),
-            StepKind::Apply | StepKind::ApplyPlan | StepKind::Plan | StepKind::SavePlan
+            StepKind::Apply | StepKind::ApplyPlan | StepKind::Plan | StepKind::PlanRefresh | StepKind::SavePlan
                 if ended_by_itself && !self.initialises && said.wants_init() =>
             {
                 self.initialises = true;

@@ -22,7 +22,9 @@ pub enum StepKind {
     Validate,
     /// Says what would change.
     Plan,
-    /// The same, and keeps the plan in [`PLAN_FILE`].
+    /// Says what differs from the state, whatever the configuration wants.
+    PlanRefresh,
+    /// The same as `Plan`, and keeps the plan in [`PLAN_FILE`].
     SavePlan,
     /// Prints the kept plan as JSON.
     ShowPlan,
@@ -40,7 +42,7 @@ impl StepKind {
             Self::WorkspaceNew => "workspace-new",
             Self::WorkspaceSelect => "workspace-select",
             Self::Validate => "validate",
-            Self::Plan | Self::SavePlan => "plan",
+            Self::Plan | Self::PlanRefresh | Self::SavePlan => "plan",
             Self::ShowPlan => "show",
             Self::ApplyPlan => "apply",
             Self::Apply => "apply",
@@ -95,6 +97,15 @@ pub fn step(binary: &Binary, task: &str, kind: StepKind) -> Step {
             "-parallelism=10",
             "-refresh=true",
         ],
+        StepKind::PlanRefresh => &[
+            "plan",
+            "-no-color",
+            "-input=false",
+            "-detailed-exitcode",
+            "-refresh-only",
+            "-lock-timeout=0s",
+            "-parallelism=10",
+        ],
         StepKind::SavePlan => &[
             "plan",
             "-no-color",
@@ -113,7 +124,8 @@ pub fn step(binary: &Binary, task: &str, kind: StepKind) -> Step {
         }
     };
     let tolerated: &[&str] = if kind == StepKind::WorkspaceNew { &["already exists"] } else { &[] };
-    let ok_exit_codes: &[i32] = if matches!(kind, StepKind::Plan | StepKind::SavePlan) { &[0, 2] } else { &[0] };
+    let ok_exit_codes: &[i32] =
+        if matches!(kind, StepKind::Plan | StepKind::PlanRefresh | StepKind::SavePlan) { &[0, 2] } else { &[0] };
     let events = matches!(kind, StepKind::Apply | StepKind::ApplyPlan) && tells_events(binary);
     let program = std::iter::once(binary.path.clone().into_os_string());
     let argv = program.chain(words.iter().map(OsString::from)).chain(events.then(|| "-json".into()));

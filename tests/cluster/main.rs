@@ -17,6 +17,7 @@
 mod approval;
 mod cancel;
 mod disk;
+mod drift;
 mod failover;
 mod formation;
 mod harness;

@@ -80,6 +80,7 @@ pub(in crate::cli) fn sample_tasks() -> TasksNow {
         events,
         changed: None,
         plan: None,
+        drift: None,
     };
     let refused = "exit status 1\n\u{1b}[31mcannot reach the firewall";
     TasksNow {

@@ -106,6 +106,7 @@ pub(in crate::cli) fn activity(task: &TaskNow, now: DateTime<FixedOffset>) -> Ce
         _ if let Some(plan) = task.plan.as_ref().filter(|plan| plan.decision.is_none()) => {
             cell(Style::Warn, format!("plan {} to approve", plan.summary.text))
         }
+        "idle" if task.drift.as_ref().is_some_and(|drift| drift.found.is_some()) => cell(Style::Warn, "drift"),
         "idle" => match at(&task.next_run) {
             Some(next) => plain(format!("idle, next at {}", time::moment(next, now))),
             None => plain("idle"),

@@ -27,6 +27,7 @@ raw! {
         timeout: Duration = "timeout",
         policy: RawPolicy = "policy",
         approval: String = "approval",
+        drift: RawDrift = "drift",
         sensitive_variables: Vec<Spanned<String>> = "sensitive_variables",
         run_env: RawRunEnv = "run_env",
         run_as: String = "run_as",
@@ -48,6 +49,8 @@ raw! {
     }
     /// `limits`
     RawLimits { memory: Value = "memory", cpu: Value = "cpu", pids: u32 = "pids" }
+    /// `drift`
+    RawDrift { every: Duration = "every", action: String = "action" }
     /// `policy`
     RawPolicy {
         retries: u32 = "retries",

@@ -1,18 +1,22 @@
-//! How the runs of a task are made: `run_env`, `run_as`, `no_new_privs`, `limits`, `sensitive_variables`, `approval`, `policy`'s
-//! `command`.
+//! How the runs of a task are made: `run_env`, `run_as`, `no_new_privs`, `limits`, `sensitive_variables`, `approval`, `drift`,
+//! `command` of `policy`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::config::diagnostic::{Diagnostic, Problems};
+use crate::config::duration::show;
 use crate::config::raw::task::{RawLimits, RawRunEnv, RawTask};
 use crate::config::read::{Spanned, nearest};
 use crate::config::span::Span;
 use crate::config::tree::{Kind, Value};
-use crate::task::spec::{Approval, Inherit, Limits, Review, RunAs, RunEnv, RunOptions, Work};
+use crate::task::spec::{Approval, Drift, Inherit, Limits, Review, RunAs, RunEnv, RunOptions, Work};
 use crate::terraform::dynamic::is_template;
 
 /// Less memory than this kills a program before it has begun.
 const MEMORY_MIN: u64 = 8 << 20;
+/// A look for drift more often than this would keep providers busy.
+const DRIFT_MIN: Duration = Duration::from_secs(10);
 /// Variables that every run gets from the agent itself.
 const OURS: [&str; 4] = ["QUORATE_RUN_ID", "QUORATE_TASK", "QUORATE_EPOCH", "QUORATE_INPUT"];
 
@@ -25,7 +29,39 @@ pub(super) fn task(task: &RawTask, work: &Work, problems: &mut Problems) -> RunO
         limits: task.limits.as_ref().map(|raw| limits(&raw.value, problems)).unwrap_or_default(),
         sensitive: sensitive(task, work, problems),
         review: review(task, work, problems),
+        drift: drift(task, work, problems),
     }
+}
+
+/// `drift`. Only a module can say whether what it made is still so.
+fn drift(task: &RawTask, work: &Work, problems: &mut Problems) -> Option<Drift> {
+    let raw = task.drift.as_ref()?;
+    if let Work::Command { .. } = work {
+        let message = "`drift` needs a task with a `module`: a command cannot be asked what it would change";
+        problems.add(Diagnostic::error(message).at(&raw.key, "nothing could be looked for").help("remove it"));
+        return None;
+    }
+    let Some(every) = &raw.value.every else {
+        let diagnostic = Diagnostic::error("`drift` needs `every`").at(&raw.key, "how often is not said");
+        problems.add(diagnostic.help("for example every = \"1h\""));
+        return None;
+    };
+    if every.value < DRIFT_MIN {
+        let message = format!("`every` of `drift` is at least {}", show(DRIFT_MIN));
+        let diagnostic = Diagnostic::error(message).at(&every.span, "too often");
+        problems.add(diagnostic.help("each look is a plan of Terraform, which asks the provider for every resource"));
+    }
+    let corrects = raw.value.action.as_ref().is_some_and(|action| match action.value.as_str() {
+        "report" => false,
+        "correct" => true,
+        other => {
+            let diagnostic = Diagnostic::error(format!("`action` of `drift` has no {other:?}"));
+            let help = "\"report\" tells it and changes nothing; \"correct\" runs the task";
+            problems.add(diagnostic.at(&action.span, "expected \"report\" or \"correct\"").help(help));
+            false
+        }
+    });
+    Some(Drift { every: every.value, corrects })
 }
 
 /// `approval`, and `command` of `policy`. Only a module has a plan.

@@ -118,16 +118,16 @@ pub struct LogPiece {
 pub struct EventShown {
     /// Epoch and number; null: what the agent that was asked tells by itself.
     pub id: Option<String>,
-    /// `run`, `member`, `leadership` or `approval`.
+    /// `run`, `member`, `leadership`, `approval` or `drift`.
     pub kind: String,
     /// Of a run `started`, `cancelled` or `ended`; of a member its state, or `removed`; of leadership `gained` or `lost`; of
-    /// a plan `waits`, `approved`, `rejected` or `gone`.
+    /// a plan `waits`, `approved`, `rejected` or `gone`; of drift `found` or `gone`.
     pub what: String,
     /// RFC 3339 in UTC.
     pub at: String,
     /// Of which leadership it is told.
     pub epoch: Option<u64>,
-    /// The task, of a run or a plan.
+    /// The task, of a run, a plan or drift.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
     /// The run.

@@ -245,7 +245,7 @@ impl Loop {
             let result = match run {
                 _ if let Err(why) = complete => Err(why),
                 RunMode::Now if enabled => match runner.run(&start).await {
-                    (Outcome::Success | Outcome::Unchanged, fingerprint) => {
+                    (Outcome::Success | Outcome::Unchanged | Outcome::Drifted(_), fingerprint) => {
                         ran = Some((succeeded(&start, began, asked_by.clone(), None), fingerprint));
                         Ok(Plan::default())
                     }

@@ -68,6 +68,7 @@ pub(in crate::runtime) async fn kept(replica: &Replica) -> Result<BTreeMap<Strin
     let newest = replica.list(history::PREFIX).await?;
     let mut others: BTreeMap<String, Vec<u8>> = replica.list(history::OLDER_PREFIX).await?.into_iter().collect();
     others.extend(replica.list(history::APPLIED_PREFIX).await?);
+    others.extend(replica.list(history::DRIFT_PREFIX).await?);
     let kept = newest.into_iter().filter_map(|(key, value)| {
         let task = key.strip_prefix(history::PREFIX)?;
         Some((task.to_owned(), history::read(task, &value, &others)))

@@ -81,9 +81,12 @@ impl Loop {
         self.running.remove(&run);
         self.runner.interruptions.forget(run);
         self.tasks.note_fingerprint(run, fingerprint);
+        // Hundreds of logs that say that nothing differs would take the place of the others.
+        let says_nothing = self.tasks.is_drift_check(run) && outcome == Outcome::Success;
         self.tasks.handle_run_finished(run, outcome, clock::now(), clock::wall());
         // Another try adds to the log; a task that is deleted has none.
         match epoch {
+            Some(_) if says_nothing => self.runner.logs.discard(run),
             Some(epoch) if self.roster.has(&task) => self.runner.logs.ended(run, epoch, !self.tasks.is_open(run)),
             Some(_) => self.runner.logs.discard(run),
             None if self.tasks.is_open(run) => {}

@@ -72,7 +72,7 @@ async fn run(mut start: Start, runner: &Runner, consul: Option<&Client>) -> Resu
     }
     info!(task_name = task, "running task once");
     match runner.run(&start).await.0 {
-        Outcome::Success | Outcome::Unchanged | Outcome::Planned(_) => Ok(()),
+        Outcome::Success | Outcome::Unchanged | Outcome::Planned(_) | Outcome::Drifted(_) => Ok(()),
         Outcome::Failure(why) | Outcome::Cancelled(why) | Outcome::TimedOut(why) => Err(failed(why)),
         Outcome::Interrupted(why) => Err(failed(format!("it was interrupted: {why}"))),
     }

@@ -63,6 +63,7 @@ fn tasks(events: &[RunEvent], run: Option<ActiveRun>) -> TasksSnapshot {
         run,
         grace: Duration::ZERO,
         timeout: None,
+        drift: None,
     };
     TasksSnapshot { leading: true, tasks: vec![Arc::new(report)], ..TasksSnapshot::default() }
 }
@@ -82,6 +83,7 @@ fn told(feed: &EventStream, after: Option<(u64, u64)>) -> Vec<String> {
         Happened::Started { run, .. } => format!("started {}", run.id.as_u128()),
         Happened::Cancelled { run, .. } => format!("cancelled {}", run.id.as_u128()),
         Happened::Ended { event, .. } => format!("ended {}", event.id.as_u128()),
+        Happened::Drift { state, .. } => format!("drift {}", state.found.as_ref().map_or("gone", |found| &found.text)),
         Happened::Plan { what, plan, .. } => format!("plan {} {}", plan.id.as_u128(), what.as_str()),
     };
     batch.entries.iter().map(words).collect()

@@ -24,6 +24,8 @@ pub(super) enum Aim {
     Apply,
     /// Say what would change.
     Inspect,
+    /// Say whether what was made is still so.
+    Drift,
     /// Initialise and validate.
     Prepare,
 }
@@ -34,6 +36,7 @@ impl Aim {
         match self {
             Self::Apply => "running",
             Self::Inspect => "inspecting",
+            Self::Drift => "looking for drift of",
             Self::Prepare => "preparing",
         }
     }
@@ -153,6 +156,11 @@ impl Runner {
                 Some(true) => steps.approved(),
             },
             Aim::Inspect => steps.inspecting(),
+            // What follows from other inputs than those of the newest run is no drift.
+            Aim::Drift => {
+                let now = self.leashed(start, async { Ok(self.fingerprint(start).await) }).await?;
+                steps.looking_for_drift(now.is_some() && now == start.unless)
+            }
             Aim::Prepare => steps.preparing(),
         };
         if !state.has_workspaces() {
@@ -202,7 +210,7 @@ impl Runner {
         for warning in steps.take_warnings() {
             warn!(task = start.task, warning, "terraform warns");
         }
-        Ok(Done { plan: steps.plan().cloned(), waits })
+        Ok(Done { plan: steps.plan().cloned(), waits, drift: steps.drift().map(str::to_owned) })
     }
 
     /// The data of the run, as modules are given it.

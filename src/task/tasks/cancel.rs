@@ -122,7 +122,8 @@ impl Slot {
     pub(super) fn after_cancel(&mut self, outcome: Outcome) -> Outcome {
         let cancelled = self.run.as_ref().and_then(|run| run.cancelled.clone());
         match (outcome, cancelled) {
-            (outcome @ (Outcome::Success | Outcome::Unchanged | Outcome::Planned(_)), _) | (outcome, None) => outcome,
+            (outcome @ (Outcome::Success | Outcome::Unchanged | Outcome::Planned(_) | Outcome::Drifted(_)), _)
+            | (outcome, None) => outcome,
             (Outcome::Failure(cause), Some(by)) => Outcome::Cancelled(format!("{by}; it had failed: {cause}")),
             (Outcome::Interrupted(_) | Outcome::Cancelled(_) | Outcome::TimedOut(_), Some(by)) => {
                 Outcome::Cancelled(by)

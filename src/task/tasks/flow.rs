@@ -51,6 +51,9 @@ impl Tasks {
         let is_it = |slot: &&mut Slot| slot.is_started() && slot.run.as_ref().is_some_and(|here| here.id == run);
         let slot = self.slots.iter_mut().find(is_it)?;
         let outcome = slot.after_cancel(outcome.clone());
+        if slot.is_checking() && !matches!(outcome, Outcome::Cancelled(_)) {
+            return None;
+        }
         let is_wanted = slot.enabled && !slot.removed;
         let here = slot.run.as_mut()?;
         here.ended = Some(wall);
@@ -65,7 +68,7 @@ impl Tasks {
             }
             Outcome::Cancelled(by) => (Some(failure_text(&[by])), Some(CutShort::Cancelled)),
             Outcome::TimedOut(text) => (Some(failure_text(&[text])), Some(CutShort::TimedOut)),
-            Outcome::Unchanged | Outcome::Interrupted(_) => return None,
+            Outcome::Unchanged | Outcome::Drifted(_) | Outcome::Interrupted(_) => return None,
         };
         if slot.removed {
             return None;
@@ -121,7 +124,7 @@ impl Tasks {
             if !leads {
                 continue;
             }
-            let (ripened, over) = slot.ripen(at.mono);
+            let (ripened, over) = slot.ripen(at);
             let ticked = slot.next.take_if(|next| *next <= at.wall);
             changed |= ripened || ticked.is_some();
             if let Some(text) = over {
@@ -231,13 +234,17 @@ impl Tasks {
         run.basis = Basis { fingerprint: None, instances: compares.then(|| instances(&slot.spec, &self.data)) };
         run.tickets.append(&mut slot.tickets);
         run.asked_by = slot.asked_by.take().or(run.asked_by.take());
-        slot.stale = false;
+        if trigger != Trigger::DriftCheck {
+            slot.stale = false;
+        }
+        slot.next_check = None;
         let (id, trigger, attempt) = (run.id, run.trigger, run.attempt);
         // A retry comes after a try that may have done half of its work.
         let first = attempt == 0 && !slot.interrupted && !slot.by_hand;
         let calm = match trigger {
             Trigger::TakeOver => first && !self.settings.take_over_all,
             Trigger::Reload => first,
+            Trigger::DriftCheck => true,
             _ => false,
         };
         let unless = slot.history.unchanged_since().filter(|_| calm);

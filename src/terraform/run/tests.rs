@@ -95,6 +95,25 @@ fn a_reviewed_run_stops_at_its_plan() {
 }
 
 #[test]
+fn a_look_for_drift_changes_nothing_and_says_what_differs() {
+    let look = |asks_plan, refresh, plan| {
+        let mut run = run(false).looking_for_drift(asks_plan);
+        step(&mut run, StepKind::PlanRefresh, Exit::Code(refresh), "", "");
+        if asks_plan {
+            step(&mut run, StepKind::Plan, Exit::Code(plan), "..\nPlan: 0 to add, 1 to change, 0 to destroy.\n", "");
+        }
+        assert_eq!(run.next(), Action::Done(Ok(())));
+        run.drift().map(str::to_owned)
+    };
+    assert_eq!((look(false, 0, 0), look(true, 0, 0)), (None, None));
+    let outside = "objects have changed outside of Terraform";
+    assert_eq!(look(false, 2, 0).as_deref(), Some(outside));
+    let would = "a run would change something: Plan: 0 to add, 1 to change, 0 to destroy.";
+    assert_eq!(look(true, 0, 2).as_deref(), Some(would));
+    assert_eq!(look(true, 2, 2), Some(format!("{outside}; {would}")));
+}
+
+#[test]
 fn an_approved_plan_that_does_not_fit_any_more_is_made_anew() {
     let mut run = self::run(false).approved();
     let late = "Error: Saved plan is stale\n\nThe given plan file can no longer be applied";
