@@ -257,6 +257,10 @@ driver "terraform" {
 #   # approval = "destroy"
 #   # policy { command = ["conftest", "test", "-"] }
 #
+#   # How often it is looked whether what the module made is still so, and whether drift is told ("report") or corrected
+#   # ("correct").
+#   # drift { every = "1h" action = "report" }
+#
 #   # Whose rights its runs have ("user" or "user:group", needs an agent that is root), that they can gain none (sudo has no
 #   # effect then), and what they may use all together. A limit that cannot be set fails the run.
 #   # run_as       = "deploy"

@@ -1,5 +1,5 @@
 //! The loop of a running agent: leases go to the tasks, runs to the guardian, ends of runs back, and what is now to the
-//! faces. How it all ends is in `ending`, what faces ask for in `requests`.
+//! faces. How it all ends is in `shutdown`, what faces ask for in `requests`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

@@ -36,11 +36,12 @@ pub(super) enum Verdict {
 impl Runner {
     /// The plan that was approved and is to be applied by this run, if it was made of what the task is made of now.
     pub(super) async fn approved_plan(&self, start: &Start) -> Result<Option<Record>, Stopped> {
+        // The decision may still be on its way to a majority: it is here since this run was asked for.
+        let Some(shown) = self.plans.of(&start.task) else { return Ok(None) };
+        let Some(decision) = shown.decision.as_ref().filter(|decision| decision.approved) else { return Ok(None) };
         let found = plans::read(&self.replica, &start.task).await;
         let found = found.map_err(|why| Stopped::Failed(why.to_string()))?;
-        let Some((record, Some(decision))) = found else { return Ok(None) };
-        let shown = record.shown(Some(decision));
-        let Some(decision) = shown.decision.filter(|decision| decision.approved) else { return Ok(None) };
+        let Some((record, _)) = found.filter(|(record, _)| record.run == shown.id.into_bytes()) else { return Ok(None) };
         let now = self.leashed(start, async { Ok(self.fingerprint(start).await) }).await?;
         if let (Some(then), Some(now)) = (record.fingerprint, now)
             && then != now
