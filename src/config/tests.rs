@@ -284,8 +284,21 @@ fn what_is_wrong_is_named() {
         ),
         ("max_parallel = 0".to_owned(), "`max_parallel` is 1 or more"),
         (task("command = [\"a\"]\n policy { cap = \"1s\" base = \"2s\" }"), "`cap` (1s) is below `base` (2s)"),
-        (task("command = [\"a\"]\n approval = \"always\""), "`approval` needs a task with a `module`"),
-        (task("command = [\"a\"]\n policy { command = [\"p\"] }"), "`command` needs a task with a `module`"),
+        (
+            task("command = [\"a\"]\n approval = \"always\""),
+            "`approval` needs a task with a `module`: a command has no plan",
+        ),
+        (
+            task("command = [\"a\"]\n policy { command = [\"p\"] }"),
+            "`command` needs a task with a `module`: a command has no plan",
+        ),
+        (
+            task("command = [\"a\"]\n drift { every = \"1h\" }"),
+            "`drift` needs a task with a `module`: a command cannot be asked what it would change",
+        ),
+        (task("module = \"m/x\"\n drift {}"), "`drift` needs `every`"),
+        (task("module = \"m/x\"\n drift { every = \"1s\" }"), "`every` of `drift` is at least 10s"),
+        (task("module = \"m/x\"\n drift { every = \"1h\" action = \"x\" }"), "`action` of `drift` has no \"x\""),
         (task("module = \"m/x\"\n approval = \"perhaps\""), "`approval` has no \"perhaps\""),
         (task("module = \"m/x\"\n policy { command = [] }"), "`command` of `policy` names no program"),
         (task("command = [\"a\"]\n policy { park_after = 0 }"), "`park_after` is 1 or more"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Local};
+use chrono::{DateTime, Local, SubsecRound};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -46,6 +46,8 @@ impl DriftState {
         run: Uuid,
         at: DateTime<Local>,
     ) -> Self {
+        // As it is kept, so that the next leader tells the same.
+        let at = at.trunc_subsecs(6);
         let known = before.and_then(|before| before.found.clone());
         match looked {
             Ok(None) => Self { checked: at, found: None, error: None },

@@ -63,6 +63,10 @@ fn drift_is_told_is_still_known_after_a_failover_and_goes_with_the_next_run() {
     });
     assert!(site[0].get("/metrics").unwrap().body.contains("quorate_task_drifted{task=\"net\"} 1"));
 
+    // It is shown a moment before a majority has it; a look later it certainly has.
+    eventually("it is looked once more", || {
+        task(&site, 2).is_some_and(|task| task["drift"]["found"]["run"] != found["run"])
+    });
     site[0].kill();
     site.wait_leader(1, &[1, 2]);
     eventually("the next leader knows it", || {

@@ -41,7 +41,9 @@ impl Runner {
         let Some(decision) = shown.decision.as_ref().filter(|decision| decision.approved) else { return Ok(None) };
         let found = plans::read(&self.replica, &start.task).await;
         let found = found.map_err(|why| Stopped::Failed(why.to_string()))?;
-        let Some((record, _)) = found.filter(|(record, _)| record.run == shown.id.into_bytes()) else { return Ok(None) };
+        let Some((record, _)) = found.filter(|(record, _)| record.run == shown.id.into_bytes()) else {
+            return Ok(None);
+        };
         let now = self.leashed(start, async { Ok(self.fingerprint(start).await) }).await?;
         if let (Some(then), Some(now)) = (record.fingerprint, now)
             && then != now
