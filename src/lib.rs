@@ -9,6 +9,7 @@ pub mod state;
 pub mod task;
 
 // Floor 1 as well: what is remembered of tasks.
+pub mod notify;
 pub mod roster;
 
 // Floor 1 too: whom a connection trusts.

@@ -92,6 +92,7 @@ fn changed(running: &Settings, now: &Settings) -> Vec<String> {
         ("tls", running.http_tls != now.http_tls),
         ("limits", running.http_limits != now.http_limits),
         ("audit", running.audit != now.audit),
+        ("notify", running.notify != now.notify),
         ("access", running.access != now.access),
         ("insecure", running.insecure != now.insecure),
         ("data_dir", running.data_dir != now.data_dir),

@@ -98,6 +98,14 @@ runs {
   max_age  = "720h"
 }
 
+# Who is told what happens: by a webhook (signed with secret; format = "slack" for Slack and its kin) or by a command, which
+# gets it as JSON on standard input. Kinds: failure, recovery, approval, drift, leader, member. As many blocks as you like.
+# notify "ops" {
+#   on      = ["failure", "recovery", "approval", "drift"]
+#   webhook = "https://hooks.example.com/quorate"
+#   secret  = "what the receiver knows, too"
+# }
+
 # ---- when tasks run
 
 # Triggers of a task are gathered: it runs when none came for `min`, and at the latest `max` after the first. Short is

@@ -13,7 +13,7 @@ use super::task_object::ObjectContext;
 use crate::http::tls::Tls;
 use crate::http::{Addr, Limits};
 use crate::source::{consul, vault};
-use crate::{access, audit, cluster, task, terraform};
+use crate::{access, audit, cluster, notify, task, terraform};
 
 /// Port of the API.
 pub const HTTP_PORT: u16 = 8558;
@@ -41,6 +41,8 @@ pub struct Settings {
     pub http_limits: Limits,
     /// `None`: nobody writes down who changed what.
     pub audit: Option<audit::Settings>,
+    /// Who is told what happens.
+    pub notify: Vec<notify::Settings>,
     /// `None`: whoever reaches the API may do everything.
     pub access: Option<access::Rules>,
     /// Whoever reaches the API from elsewhere may change everything, and `insecure = true` says that this is meant.

@@ -282,6 +282,15 @@ fn what_is_wrong_is_named() {
             "terraform_provider \"a\" { p = \"{{ with secret \\\"x\\\" }}{{ end }}\" }".to_owned(),
             "detected dynamic configuration using Vault: missing Vault configuration",
         ),
+        ("notify \"a\" {}".to_owned(), "`notify` does not say how"),
+        ("notify \"a\" { webhook = \"ftp://x\" }".to_owned(), "`webhook` of `notify` is no address"),
+        ("notify \"a\" { command = [\"x\"] on = [\"failures\"] }".to_owned(), "`on` of `notify` has no \"failures\""),
+        ("notify \"a\" { command = [] }".to_owned(), "`command` of `notify` names no program"),
+        (
+            "notify \"a\" { command = [\"x\"] webhook = \"http://x\" }".to_owned(),
+            "a `notify` block has either `webhook` or `command`",
+        ),
+        ("notify \"a b\" { command = [\"x\"] }".to_owned(), "\"a b\" cannot name a `notify` block"),
         ("max_parallel = 0".to_owned(), "`max_parallel` is 1 or more"),
         (task("command = [\"a\"]\n policy { cap = \"1s\" base = \"2s\" }"), "`cap` (1s) is below `base` (2s)"),
         (

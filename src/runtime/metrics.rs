@@ -74,6 +74,12 @@ struct ByKind {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByNoticeAndOutcome {
+    notify: String,
+    outcome: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByTask {
     task: String,
 }
@@ -178,6 +184,7 @@ pub struct Metrics {
     runs_finished: Family<ByTaskAndOutcome, Counter>,
     run_seconds: Family<ByTask, Histogram, RunSeconds>,
     task_drifted: Family<ByTask, Gauge>,
+    notices: Family<ByNoticeAndOutcome, Counter>,
     plans_waiting: Gauge,
     commit_seconds: Histogram,
     http_requests: Family<ByEndpointAndStatus, Counter>,
@@ -225,6 +232,7 @@ impl Metrics {
             runs_finished: Family::default(),
             run_seconds: Family::new_with_constructor(RunSeconds),
             task_drifted: Family::default(),
+            notices: Family::default(),
             plans_waiting: Gauge::default(),
             // From a write that only touches the page cache to a disk in trouble.
             commit_seconds: Histogram::new([0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0]),
@@ -283,6 +291,7 @@ impl Metrics {
             "1 while what a task made is not as it made it, by task; on the leader, once it was looked",
             self.task_drifted.clone(),
         );
+        r.register("notices", "Deliveries of notices that were tried, by block and outcome", self.notices.clone());
         r.register("plans_waiting", "Plans that wait for approval; on the leader", self.plans_waiting.clone());
         r.register("store_commit_duration_seconds", "How long durable writes took", self.commit_seconds.clone());
         r.register("http_requests", "Requests answered, by endpoint and status", self.http_requests.clone());
@@ -313,6 +322,12 @@ impl Metrics {
         self.epoch.set(view.epoch.0);
         self.quorum_held.set(i64::from(view.held));
         self.is_leader.set(i64::from(leading));
+    }
+
+    /// A notice of this block was delivered, or could not be.
+    pub fn notice(&self, block: &str, is_delivered: bool) {
+        let outcome = Word(if is_delivered { "delivered" } else { "failed" });
+        self.notices.get_or_create(&ByNoticeAndOutcome { notify: block.to_owned(), outcome }).inc();
     }
 
     /// Takes over the tasks; of a follower there are none.

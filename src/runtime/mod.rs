@@ -22,6 +22,7 @@ pub mod journal;
 pub mod keyring;
 pub mod logs;
 pub mod metrics;
+mod notices;
 pub mod persist;
 pub mod plans;
 pub mod replica;

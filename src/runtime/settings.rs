@@ -97,6 +97,8 @@ pub struct Settings {
     pub runs: LogBounds,
     /// How Terraform reaches Consul for its state, when that is used.
     pub consul_backend: Option<terraform::ConsulAccess>,
+    /// Who is told what happens.
+    pub notify: Vec<crate::notify::Settings>,
     /// Consul, for the tasks that ask it.
     pub consul: Option<source::consul::Settings>,
     /// Task objects of the API.

@@ -23,6 +23,7 @@ mod formation;
 mod harness;
 mod identity;
 mod module;
+mod notify;
 mod partition;
 mod replication;
 mod requests;

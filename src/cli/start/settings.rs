@@ -85,6 +85,7 @@ pub(super) fn of_runtime(
         terraform: settings.terraform,
         consul_backend,
         consul,
+        notify: settings.notify,
         take_over_all: settings.cluster.as_ref().is_some_and(|ha| ha.take_over_all),
         at_rest,
         max_parallel: usize::from(settings.max_parallel),

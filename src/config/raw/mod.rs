@@ -34,6 +34,7 @@ raw! {
         limits: RawLimits = "limits",
         audit: RawAudit = "audit",
         runs: RawRuns = "runs",
+        notify: Many<Labelled> = "notify",
         access: access::RawAccess = "access",
         insecure: bool = "insecure",
         driver: Labelled = "driver",
@@ -71,6 +72,16 @@ raw! {
         rotate_max_files: u16 = "rotate_max_files",
         syslog: bool = "syslog",
         required: bool = "required",
+    }
+    /// `notify "<name>"`
+    RawNotify {
+        on: Vec<Spanned<String>> = "on",
+        webhook: String = "webhook",
+        secret: String = "secret",
+        format: String = "format",
+        ca_cert: String = "ca_cert",
+        command: Vec<Spanned<String>> = "command",
+        timeout: Duration = "timeout",
     }
     /// `limits`
     RawLimits {

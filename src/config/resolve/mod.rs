@@ -16,6 +16,7 @@ mod driver;
 mod http_addr;
 mod ineffective;
 mod limits;
+mod notify;
 mod policy;
 mod provider;
 mod query;
@@ -110,6 +111,7 @@ pub(super) fn settings(raw: &RawRoot, world: &World<'_>, problems: &mut Problems
         http_tls,
         http_limits: limits::limits(raw.limits.as_ref(), problems),
         audit: audit::audit(raw.audit.as_ref(), world, problems),
+        notify: notify::notify(raw.notify.as_ref(), world, problems),
         access,
         insecure,
         data_dir,

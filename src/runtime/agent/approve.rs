@@ -3,7 +3,6 @@
 //! What is decided is on a majority before it is answered. An approval is a promise like a run that somebody asked for
 //! ([`super::requested_runs`]): the next leader applies what this one does not come to.
 
-use chrono::Utc;
 use quorate_proto::message::Entry;
 use tokio::sync::oneshot;
 use tracing::info;
@@ -70,7 +69,7 @@ impl Loop {
         let shown = self.runner.plans.of(task).ok_or_else(|| none(task))?;
         may_decide(task, &shown, plan)?;
         let by = by.kept();
-        let decision = Decision { plan, approved, by: by.clone(), at: Utc::now().timestamp() };
+        let decision = Decision { plan, approved, by: by.clone(), at: clock::wall().timestamp() };
         let mut entries = vec![plans::decide(task, &decision)];
         if approved {
             // What is triggered makes a new plan, of what the task is made of then.
