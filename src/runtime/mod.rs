@@ -24,6 +24,7 @@ pub mod logs;
 pub mod metrics;
 pub mod persist;
 pub mod plans;
+mod pulse;
 pub mod replica;
 mod resolve;
 mod runs;
@@ -35,4 +36,5 @@ mod udp_queue;
 
 pub use agent::{Agent, StartError};
 pub use handle::Handle;
+pub use pulse::Pulse;
 pub use settings::Settings;
