@@ -71,8 +71,7 @@ fn parameter(document: &Value, parameter: &Value) -> Option<String> {
         return None;
     }
     let values = parameter["schema"]["enum"].as_array();
-    let values =
-        values.map(|all| all.iter().map(|value| format!("`{}`", words(value))).collect::<Vec<_>>().join(" or "));
+    let values = values.into_iter().flatten().filter(|value| *value != "").map(|value| format!("`{}`", words(value)));
     let said = [values.collect::<Vec<_>>().join(" or "), words(&parameter["description"])];
     let said: Vec<String> = said.into_iter().filter(|text| !text.is_empty()).collect();
     let said = if said.is_empty() { String::new() } else { format!(": {}", said.join(". ")) };

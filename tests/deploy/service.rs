@@ -22,15 +22,18 @@ struct Manager {
 }
 
 impl Manager {
+    /// Waits for a message that fits, and forgets those that came before it.
     fn hears(&mut self, what: &str, fits: impl Fn(&str) -> bool) {
+        let mut place = None;
         eventually(what, || {
             let mut bytes = [0; 4096];
             while let Ok(length) = self.socket.recv(&mut bytes) {
                 self.heard.push(String::from_utf8_lossy(&bytes[..length]).into_owned());
             }
-            self.heard.iter().any(|text| fits(text))
+            place = self.heard.iter().position(|text| fits(text));
+            place.is_some()
         });
-        self.heard.clear();
+        self.heard.drain(..=place.unwrap());
     }
 }
 

@@ -12,10 +12,10 @@ use crate::access::{Record, Rules, TokenTable};
 use crate::cluster::view::MemberState;
 use crate::generated;
 use crate::runtime::access::Gate;
-use crate::runtime::plans::PlanShown;
 use crate::runtime::handle::{Check, ConsulReport, Health, TasksSnapshot};
-use crate::task::Summary;
+use crate::runtime::plans::PlanShown;
 use crate::task::report::{ActiveRun, Activity, RunEvent, Status, TaskReport};
+use crate::terraform::Summary;
 
 const HEAD: &str = "\
 # Metrics
