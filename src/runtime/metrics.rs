@@ -41,7 +41,7 @@ pub use self::labels::{Direction, Outcome};
 use self::scrape::Scrape;
 pub use self::scrape::Sources;
 use super::clock;
-use super::handle::{MetricsText, TasksSnapshot};
+use super::handle::MetricsText;
 use super::udp_queue;
 use crate::cluster::View;
 use crate::cluster::view::MemberState;
@@ -85,8 +85,6 @@ pub struct Metrics {
     runs_started: Family<ByTask, Counter>,
     runs_finished: Family<ByTaskAndOutcome, Counter>,
     run_seconds: Family<ByTask, Histogram, RunSeconds>,
-    task_drifted: Family<ByTask, Gauge>,
-    plans_waiting: Gauge,
     commit_seconds: Histogram,
     http_requests: Family<ByEndpointAndStatus, Counter>,
     http_connections: Gauge,
@@ -134,8 +132,6 @@ impl Metrics {
             runs_started: Family::default(),
             runs_finished: Family::default(),
             run_seconds: Family::new_with_constructor(RunSeconds),
-            task_drifted: Family::default(),
-            plans_waiting: Gauge::default(),
             // From a write that only touches the page cache to a disk in trouble.
             commit_seconds: Histogram::new([0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0]),
             http_requests: Family::default(),
@@ -198,12 +194,6 @@ impl Metrics {
         r.register("runs_started", "Runs started, by task", self.runs_started.clone());
         r.register("runs_finished", "Runs ended, by task and outcome", self.runs_finished.clone());
         r.register("run_duration_seconds", "How long runs took, by task", self.run_seconds.clone());
-        r.register(
-            "task_drifted",
-            "1 while what a task made is not as it made it, by task; on the leader, once it was looked",
-            self.task_drifted.clone(),
-        );
-        r.register("plans_waiting", "Plans that wait for approval; on the leader", self.plans_waiting.clone());
         r.register("store_commit_duration_seconds", "How long durable writes took", self.commit_seconds.clone());
         r.register("http_requests", "Requests answered, by endpoint and status", self.http_requests.clone());
         r.register("http_connections", "Connections of the API that are open", self.http_connections.clone());
@@ -259,19 +249,6 @@ impl Metrics {
         self.epoch.set(view.epoch.0);
         self.quorum_held.set(i64::from(view.held));
         self.is_leader.set(i64::from(leading));
-    }
-
-    /// Takes over the tasks; of a follower there are none.
-    pub fn observe_tasks(&self, tasks: &TasksSnapshot) {
-        let waiting = tasks.plans.values().filter(|plan| plan.decision.is_none()).count();
-        self.plans_waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
-        self.task_drifted.clear();
-        for task in &tasks.tasks {
-            if let Some(drift) = &task.drift {
-                let label = ByTask { task: task.name.clone() };
-                self.task_drifted.get_or_create(&label).set(i64::from(drift.found.is_some()));
-            }
-        }
     }
 
     /// When the lease of this agent ends, on `CLOCK_BOOTTIME` ([`crate::cluster::Now::boot`]); `None`: it has none.

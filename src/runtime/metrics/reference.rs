@@ -14,6 +14,7 @@ use crate::generated;
 use crate::runtime::access::Gate;
 use crate::runtime::handle::{Check, ConsulReport, Health, TasksSnapshot};
 use crate::runtime::plans::PlanShown;
+use crate::task::drift::DriftState;
 use crate::task::report::{ActiveRun, Activity, RunEvent, Status, TaskReport};
 use crate::terraform::Summary;
 
@@ -29,7 +30,7 @@ This page is made from the code; a test compares it. Alerts are in
 
 - Counters begin at 0 with each process. Times are in seconds, sizes in bytes.
 - Metrics marked *leader* are told by the agent that leads, and by nobody while nobody does.
-- A task has at most 23 series on the agent that runs it, which are forgotten with the task. Everything else together has a few hundred, whatever
+- A task has at most 24 series on the agent that runs it, which are forgotten with the task. Everything else together has a few hundred, whatever
   clients and strangers send.
 - `process_*` is the agent's process, without its guardian and the runs.
 
@@ -75,6 +76,7 @@ fn report() -> TaskReport {
         run: Some(ActiveRun { id: uuid::Uuid::nil(), start_time: moment, trigger: String::new(), cancelled_by: None }),
         grace: Duration::ZERO,
         timeout: None,
+        drift: Some(DriftState { checked: moment, found: None, error: None }),
     }
 }
 
@@ -152,20 +154,29 @@ fn registered() -> Vec<String> {
     call.captures_iter(&sources).map(|found| found[1].to_owned()).collect()
 }
 
-/// Type, help and labels by name.
-fn described(text: &str) -> BTreeMap<String, (String, String, BTreeMap<String, BTreeSet<String>>)> {
-    let mut all: BTreeMap<String, (String, String, BTreeMap<String, BTreeSet<String>>)> = BTreeMap::new();
+/// What the text says of one metric.
+#[derive(Default)]
+struct Described {
+    kind: String,
+    help: String,
+    /// Values by label.
+    labels: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// By name.
+fn described(text: &str) -> BTreeMap<String, Described> {
+    let mut all: BTreeMap<String, Described> = BTreeMap::new();
     let label = regex::Regex::new(r#"([a-z_]+)="([^"]*)""#).unwrap();
     let mut last = String::new();
     for line in text.lines() {
         if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
-            all.entry(name.to_owned()).or_default().1 = help.trim_end_matches('.').to_owned();
+            all.entry(name.to_owned()).or_default().help = help.trim_end_matches('.').to_owned();
         } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
-            all.entry(name.to_owned()).or_default().0 = kind.to_owned();
+            all.entry(name.to_owned()).or_default().kind = kind.to_owned();
             name.clone_into(&mut last);
         } else {
             for found in label.captures_iter(line).filter(|found| &found[1] != "le") {
-                let labels = &mut all.get_mut(&last).unwrap().2;
+                let labels = &mut all.get_mut(&last).unwrap().labels;
                 labels.entry(found[1].to_owned()).or_default().insert(found[2].to_owned());
             }
         }
@@ -190,7 +201,7 @@ fn the_example_has_every_metric() {
 #[test]
 fn the_page_of_the_metrics_is_current() {
     let mut page = HEAD.to_owned();
-    for (name, (kind, help, labels)) in described(&example()) {
+    for (name, Described { kind, help, labels }) in described(&example()) {
         let labels = labels.iter().map(|(label, values)| {
             if OPEN_ENDED.contains(&label.as_str()) || OPEN_WORDS.contains(&name.as_str()) {
                 return format!("`{label}`");

@@ -118,6 +118,9 @@ fn leader(to: &mut DescriptorEncoder<'_>, snapshot: &TasksSnapshot) -> Result<()
         "When a task with a schedule runs next, in seconds since 1970, by task",
         of(next),
     )?;
+    let drifted = |task: &TaskReport| task.drift.as_ref().map(|drift| i64::from(drift.found.is_some()));
+    let help = "1 while what a task made is not as it made it, by task, once it was looked";
+    labelled(to, "task_drifted", help, of(drifted))?;
     let waiting = snapshot.plans.iter().filter(|(_, plan)| plan.decision.is_none());
     let waiting = waiting.map(|(task, plan)| ([("task", task.as_str())], plan.made.timestamp()));
     let help = "When the plan that waits for approval was made, in seconds since 1970, by task";
