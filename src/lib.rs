@@ -34,3 +34,6 @@ pub mod http;
 
 // Floor 5.
 pub mod cli;
+
+#[cfg(test)]
+mod generated;

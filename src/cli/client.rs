@@ -126,6 +126,19 @@ impl Client {
         self.read(self.request(Method::GET, path))
     }
 
+    /// Of a path that answers 200 or 503, each with a body: which, and that.
+    pub(super) fn get_whether(&self, path: &str) -> Result<(bool, Value), ClientError> {
+        let request = self.request(Method::GET, path);
+        let (status, body) = self.runtime.block_on(whole(request)).map_err(|error| self.no_answer(error))?;
+        if !status.is_success() && status != StatusCode::SERVICE_UNAVAILABLE {
+            return Err(self.refusal(status, &body));
+        }
+        match serde_json::from_slice(&body) {
+            Ok(value) => Ok((status.is_success(), value)),
+            Err(error) => Err(ClientError::Strange(self.shown.clone(), error.to_string())),
+        }
+    }
+
     pub(super) fn put_bytes(&self, path: &str, body: &[u8]) -> Result<Value, ClientError> {
         let request = self.request(Method::PUT, path).header("content-type", "application/json");
         self.answer(request.body(body.to_vec()))

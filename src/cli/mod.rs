@@ -23,6 +23,7 @@ mod keyring;
 mod leave;
 mod list_args;
 mod logging;
+mod manual;
 mod members;
 mod objects;
 mod obstacle;
@@ -31,8 +32,10 @@ mod paint;
 mod preflight;
 mod program;
 mod providers;
+mod ready;
 mod registration;
 mod reload;
+mod service_manager;
 mod signals;
 mod stale;
 pub mod start;
@@ -77,6 +80,8 @@ enum Command {
     Start(Box<start::StartArgs>),
     /// Who is here, who leads and why, how the tasks are: one screen
     Status(status::StatusArgs),
+    /// Whether an agent can serve a change now, as an exit code
+    Ready(ready::ReadyArgs),
     /// The members of the cluster
     Members(members::MembersArgs),
     /// Take an agent out of the cluster for good, and stop it
@@ -106,6 +111,8 @@ enum Command {
     Version,
     /// Print a completion script for a shell
     Completion(completion::CompletionArgs),
+    /// Write the pages for man(1)
+    Manual(manual::ManualArgs),
 }
 
 /// Runs the command of `args` (the program's name first) and says how it went.
@@ -137,6 +144,7 @@ fn dispatch(command: Command, program: Program) -> ExitCode {
         Command::Start(args) => return start::run(&args),
         Command::Config(command) => return config::run(command),
         Command::Status(args) => status::run(&args),
+        Command::Ready(args) => ready::run(&args),
         Command::Members(args) => members::run(&args),
         Command::Leave(args) => leave::run_leave(&args),
         Command::StepDown(args) => leave::run_step_down(&args),
@@ -148,6 +156,7 @@ fn dispatch(command: Command, program: Program) -> ExitCode {
         Command::Keyring(command) => keyring::run(command),
         Command::Version => output::say(&program.version()),
         Command::Completion(args) => completion::run(&args, &mut Cli::command(), program),
+        Command::Manual(args) => manual::run(&args, Cli::command()),
     };
     match outcome {
         Ok(()) => Exit::Ok.into(),

@@ -10,6 +10,7 @@ use super::config::WIDTH;
 use super::env::World;
 use super::output::{Failure, pretty, say};
 use super::paint::clean;
+use super::service_manager::ServiceManager;
 use crate::config::{self, Overrides, Settings};
 use crate::http::reply::Reloaded as Body;
 use crate::runtime::settings::{Reload, Reloaded};
@@ -62,16 +63,25 @@ pub(super) struct Files {
     overrides: Overrides,
     /// What this process runs with, without tasks and warnings.
     running: Settings,
+    manager: ServiceManager,
 }
 
 impl Files {
-    pub(super) fn new(paths: Vec<PathBuf>, overrides: Overrides, running: &Settings) -> Self {
-        Self { paths, overrides, running: without_tasks(running.clone()) }
+    pub(super) fn new(paths: Vec<PathBuf>, overrides: Overrides, running: &Settings, manager: ServiceManager) -> Self {
+        Self { paths, overrides, running: without_tasks(running.clone()), manager }
     }
 }
 
 impl Reload for Files {
     fn load(&self) -> Result<Reloaded, String> {
+        let loaded = self.read();
+        self.manager.ready();
+        loaded
+    }
+}
+
+impl Files {
+    fn read(&self) -> Result<Reloaded, String> {
         let world = World::read();
         let settings = config::load(&self.paths, &self.overrides, &world.env, &world.hostname, &world.cwd)
             .map_err(|report| report.render(false, WIDTH))?;

@@ -5,10 +5,16 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
+use super::service_manager::ServiceManager;
 use crate::audit::Trail;
 
 /// SIGTERM, SIGINT and SIGQUIT stop cleanly; a second one does not wait. SIGHUP reads the configuration again.
-pub(super) async fn wait(shutdown: CancellationToken, reload: mpsc::Sender<()>, audit: Option<Trail>) {
+pub(super) async fn wait(
+    shutdown: CancellationToken,
+    reload: mpsc::Sender<()>,
+    audit: Option<Trail>,
+    manager: ServiceManager,
+) {
     let open = |kind| signal(kind).inspect_err(|error| tracing::warn!(%error, "signals cannot be caught"));
     let (Ok(mut term), Ok(mut int), Ok(mut quit), Ok(mut hup)) = (
         open(SignalKind::terminate()),
@@ -26,6 +32,7 @@ pub(super) async fn wait(shutdown: CancellationToken, reload: mpsc::Sender<()>, 
             _ = quit.recv() => {}
             _ = hup.recv() => {
                 audit.iter().for_each(Trail::reopen);
+                manager.reloading();
                 // One that is waiting already serves for this one as well.
                 let _waiting = reload.try_send(());
                 continue;
@@ -37,6 +44,7 @@ pub(super) async fn wait(shutdown: CancellationToken, reload: mpsc::Sender<()>, 
         }
         asked = true;
         tracing::info!("signal received to initiate graceful shutdown");
+        manager.stopping();
         shutdown.cancel();
     }
 }

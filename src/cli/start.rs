@@ -3,6 +3,7 @@
 mod credentials;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use super::preflight::{self, Uses};
 use super::providers;
 use super::registration;
 use super::reload::Files;
+use super::service_manager::{self, ServiceManager};
 use super::{descriptors, logging, signals, trail};
 use crate::cluster::settings::LeadershipMode;
 use crate::config::{self, Overrides};
@@ -101,7 +103,8 @@ pub fn run(args: &StartArgs) -> ExitCode {
         }
     };
     // Before there is a second thread, and before anything is opened.
-    let names = settings.env_names.own.union(&settings.env_names.of_runs).cloned().collect();
+    let mut names: BTreeSet<String> = settings.env_names.own.union(&settings.env_names.of_runs).cloned().collect();
+    names.extend(service_manager::VARIABLES.map(str::to_owned));
     let hidden = env::hide(&names);
     runtime::fail_stop::on_panic();
     let guards = logging::start(&settings.log);
@@ -121,7 +124,8 @@ pub fn run(args: &StartArgs) -> ExitCode {
         return exit.into();
     }
     let objects = Objects::new(settings.objects.clone(), settings.consul.is_some());
-    let reload = Files::new(args.config.clone(), args.overrides(), &settings);
+    let manager = ServiceManager::find();
+    let reload = Files::new(args.config.clone(), args.overrides(), &settings, manager.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING)
@@ -132,7 +136,7 @@ pub fn run(args: &StartArgs) -> ExitCode {
     let exit = match runtime {
         Ok(runtime) => {
             let exit = match mode {
-                Mode::Daemon => runtime.block_on(serve(settings, objects, reload)),
+                Mode::Daemon => runtime.block_on(serve(settings, objects, reload, manager)),
                 mode => runtime.block_on(sequence(settings, objects, mode)),
             };
             runtime.shutdown_timeout(Duration::from_secs(1));
@@ -165,7 +169,7 @@ fn stopped_by(obstacles: &[Obstacle]) -> Option<Exit> {
 }
 
 /// From the settings to the end of the process.
-async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> Exit {
+async fn serve(settings: config::Settings, objects: Objects, reload: Files, manager: ServiceManager) -> Exit {
     announce(&settings);
     let (settings, asked) = match providers::fetched(settings, &env::texts()).await {
         Ok(fetched) => fetched,
@@ -218,6 +222,8 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
             "INSECURE: whoever reaches the API may run and change everything, as the user of this agent (insecure = true)"
         );
     }
+    manager.ready();
+    tokio::spawn(manager.clone().keep_told(agent.handle.clone(), agent.pulse.clone()));
     let registered = match registration::register(
         &before,
         server.addr().tcp().map(|addr| addr.port()),
@@ -241,9 +247,11 @@ async fn serve(settings: config::Settings, objects: Objects, reload: Files) -> E
         Err(error) => tracing::error!("Terraform state cannot be kept by the cluster: {}", chain(&error)),
     }
     let shutdown = agent.shutdown.clone();
-    let signals = tokio::spawn(signals::wait(shutdown, agent.reload.clone(), audit));
+    let signals = tokio::spawn(signals::wait(shutdown, agent.reload.clone(), audit, manager.clone()));
     let ended = agent.done.await;
     signals.abort();
+    // Also when it ended by itself.
+    manager.stopping();
     stop_runs.cancel();
     if let Some(registered) = registered {
         registered.end().await;
@@ -399,7 +407,8 @@ async fn sequence(mut settings: config::Settings, objects: Objects, mode: Mode) 
             return Exit::Config;
         }
     };
-    let signals = tokio::spawn(signals::wait(agent.shutdown.clone(), agent.reload.clone(), None));
+    let signals =
+        tokio::spawn(signals::wait(agent.shutdown.clone(), agent.reload.clone(), None, ServiceManager::default()));
     let ended = agent.done.await;
     signals.abort();
     if let Err(error) = std::fs::remove_dir_all(&own) {

@@ -39,6 +39,8 @@ mod patch;
 mod path;
 mod permission;
 mod readiness;
+#[cfg(test)]
+mod reference;
 mod reload;
 pub mod reply;
 mod routes;
@@ -167,7 +169,7 @@ pub fn serve(
     forwarded: mpsc::Receiver<Forwarded>,
     shutdown: CancellationToken,
 ) -> Result<Server, ServeError> {
-    let tls = settings.tls.as_ref().map(tls::Tls::load).transpose()?;
+    let tls = settings.tls.as_ref().map(|tls| tls.load_for(Some(handle.metrics.clone()))).transpose()?;
     let bind = |source| ServeError::Bind { addr: settings.addr.clone(), source };
     let (listener, addr) = Listener::bind(&settings.addr).map_err(bind)?;
     let admin = settings.admin.as_ref().map(|path| {

@@ -157,13 +157,21 @@ async fn own(request: &HttpRequest, face: &Face, path: &str, request_id: &str) -
         "/readyz" => readiness::ready(&face.handle.health(), request.query_string()),
         "/livez" => readiness::live(&face.handle, request.query_string()),
         "/leader" => leader(face),
-        "/metrics" => ApiResponse {
-            status: 200,
-            content_type: metrics::CONTENT_TYPE.to_owned(),
-            body: face.handle.metrics.text().into_bytes(),
-        },
+        "/metrics" => numbers(request, face),
         _ => text(StatusCode::NOT_FOUND, "404 page not found"),
     }
+}
+
+/// The metrics, in OpenMetrics for whoever asks for it.
+fn numbers(request: &HttpRequest, face: &Face) -> ApiResponse {
+    let mut accepted = request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
+    let metrics = &face.handle.metrics;
+    let (content_type, text) = if accepted.any(|value| value.contains("application/openmetrics-text")) {
+        (metrics::CONTENT_TYPE, metrics.text())
+    } else {
+        (metrics::CLASSIC_CONTENT_TYPE, metrics.classic_text())
+    };
+    ApiResponse { status: 200, content_type: content_type.to_owned(), body: text.into_bytes() }
 }
 
 /// For load balancers: 200 on the agent whose own lease is live.

@@ -16,8 +16,9 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::runtime::handle::MetricsText;
 pub use crate::tls::Authorities;
-use crate::tls::{FileError, certificates, private_key, provider};
+use crate::tls::{FileError, certificates, not_after, private_key, provider};
 
 /// The `tls` block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +60,13 @@ impl TlsError {
 impl Tls {
     /// Reads and checks all files.
     pub fn load(&self) -> Result<ServerConfig, TlsError> {
+        self.load_for(None)
+    }
+
+    /// The same; the metrics are told when the certificate that is shown ends.
+    pub(super) fn load_for(&self, metrics: Option<Arc<dyn MetricsText>>) -> Result<ServerConfig, TlsError> {
         let provider = provider();
-        let served = Served::new(self.clone(), Arc::clone(&provider))?;
+        let served = Served::new(self.clone(), Arc::clone(&provider), metrics)?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| wrong("cert", &self.cert, &error))?;
@@ -110,12 +116,22 @@ struct Served {
     tls: Tls,
     provider: Arc<CryptoProvider>,
     current: Mutex<(Stamp, Arc<CertifiedKey>)>,
+    metrics: Option<Arc<dyn MetricsText>>,
 }
 
 impl Served {
-    fn new(tls: Tls, provider: Arc<CryptoProvider>) -> Result<Self, TlsError> {
-        let current = (tls.stamp(), Arc::new(tls.pair(&provider)?));
-        Ok(Self { tls, provider, current: Mutex::new(current) })
+    fn new(tls: Tls, provider: Arc<CryptoProvider>, metrics: Option<Arc<dyn MetricsText>>) -> Result<Self, TlsError> {
+        let (stamp, pair) = (tls.stamp(), Arc::new(tls.pair(&provider)?));
+        let served = Self { tls, provider, current: Mutex::new((stamp, Arc::clone(&pair))), metrics };
+        served.tell_end(&pair);
+        Ok(served)
+    }
+
+    fn tell_end(&self, pair: &CertifiedKey) {
+        let ends = pair.cert.first().and_then(|certificate| not_after(certificate));
+        if let (Some(metrics), Some(ends)) = (&self.metrics, ends) {
+            metrics.api_certificate(ends);
+        }
     }
 }
 
@@ -129,6 +145,7 @@ impl ResolvesServerCert for Served {
             current.0 = stamp;
             match self.tls.pair(&self.provider) {
                 Ok(pair) => {
+                    self.tell_end(&pair);
                     current.1 = Arc::new(pair);
                     tracing::info!(cert = %self.tls.cert.display(), "the API has a new certificate");
                 }

@@ -43,9 +43,10 @@ use super::event_stream::EventStream;
 use super::handle::{Forwarded, Handle, Health, MetricsText, TasksSnapshot};
 use super::keyring::{self, Keys};
 use super::logs::{self, Keeper};
-use super::metrics::Metrics;
+use super::metrics::{self, Metrics};
 use super::notices::Notifier;
 use super::plans::Plans;
+use super::pulse::Pulse;
 use super::replica::Replica;
 use super::runs::{Exits, Interruptions, Known, ProgressTable, Runner, StateOfRuns};
 use super::settings::{Mode, Settings};
@@ -136,6 +137,8 @@ pub struct Agent {
     pub credentials: RunCredentials,
     /// The address of the listener for runs, once it is there: runs with state kept by the cluster wait for it.
     pub runs_heard_at: watch::Sender<Option<SocketAddr>>,
+    /// Whether it works.
+    pub pulse: Pulse,
     /// Send to read the configuration files again (SIGHUP).
     pub reload: mpsc::Sender<()>,
     /// Cancel it to stop cleanly.
@@ -279,10 +282,17 @@ impl Agent {
         let (tasks_tx, tasks_rx) = watch::channel(Arc::new(TasksSnapshot::default()));
         let (health_tx, health_rx) = watch::channel(Health::default());
         let (requests, request_queue) = mpsc::channel(REQUESTS);
+        let pulse = Pulse { replica: replica.clone(), requests: requests.clone() };
         let (lease_tx, lease_rx) = watch::channel(None);
         let exits = Arc::new(Exits::default());
         let gate = Arc::new(Gate::new(settings.access, replica.clone(), lease_tx.subscribe()));
         tokio::spawn(gate.clone().run(settings.id.clone(), views.clone(), control.clone()));
+        metrics.read_from(metrics::Sources {
+            data_dir: settings.data_dir,
+            tasks: tasks_rx.clone(),
+            health: health_rx.clone(),
+            gate: gate.clone(),
+        });
         let desk = ClusterState::new(replica.clone(), lease_tx.subscribe(), views.clone(), control.clone());
         let desk = Arc::new(desk);
         let keyring =
@@ -450,6 +460,7 @@ impl Agent {
             state: desk,
             credentials,
             runs_heard_at,
+            pulse,
             reload: reload_now,
             shutdown,
             done,

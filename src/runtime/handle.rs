@@ -398,6 +398,8 @@ pub enum Request {
         /// Answered when it is on a majority.
         reply: oneshot::Sender<Result<PlanShown, ChangeError>>,
     },
+    /// Whether the loop of the agent still answers.
+    Pulse(oneshot::Sender<()>),
     /// What this agent knows of the tasks by itself, for when nobody leads. `Err`: it has no key for it.
     LastKnown(oneshot::Sender<Result<LastKnown, String>>),
     /// Hand leadership over now. Answers with the successor, or why not.

@@ -4,160 +4,63 @@
 //! library behind it. Names begin with `quorate_`, times are in seconds, sizes in bytes. What comes from a
 //! [`View`] is set all at once by [`Metrics::observe_view`], so that two of its gauges never contradict each other for long.
 //!
-//! The text is OpenMetrics: see [`CONTENT_TYPE`].
+//! What is known only when somebody asks (tasks, tokens, the disk, this process) is read then: `scrape`, `process`.
+//!
+//! There are two texts: OpenMetrics ([`CONTENT_TYPE`]) and the older one ([`CLASSIC_CONTENT_TYPE`]), for whoever does not ask for
+//! the first. `docs/metrics.md` lists all metrics; a test (`reference`) writes it.
 //!
 //! # Not here
 //!
-//! Labels made from what a client or a peer sent: every label below has a bounded set of values (task names are
-//! bounded by the configuration).
+//! Labels made from what a client or a peer sent: every label below has a bounded set of values. Series of a task that is deleted
+//! are forgotten with it.
 
+mod classic;
+mod labels;
+mod process;
+mod scrape;
+
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use quorate_proto::seal::Refused;
 
+pub use self::classic::CONTENT_TYPE as CLASSIC_CONTENT_TYPE;
+use self::labels::{
+    ByDirection, ByEndpointAndStatus, ByKind, ByNoticeAndOutcome, ByReason, BySink, ByState, ByTask, ByTaskAndOutcome,
+    RunSeconds, Word,
+};
+pub use self::labels::{Direction, Outcome};
+use self::scrape::Scrape;
+pub use self::scrape::Sources;
 use super::clock;
-use super::handle::{MetricsText, TasksSnapshot};
+use super::handle::MetricsText;
 use super::udp_queue;
 use crate::cluster::View;
 use crate::cluster::view::MemberState;
 
-/// The `Content-Type` of the text.
+/// The `Content-Type` of the OpenMetrics text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// A label whose value one of our own enums or literals gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Word(&'static str);
-
-impl EncodeLabelValue for Word {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-        EncodeLabelValue::encode(&self.0, encoder)
-    }
-}
 
 /// Why control connections are refused: too many a second of one address, the places for it all taken, no proof of the key in
 /// time, too many connections of members.
 pub const CONNECTIONS_REFUSED: [&str; 4] = ["rate", "full", "unproven", "members"];
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByState {
-    state: Word,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByDirection {
-    direction: Word,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByReason {
-    reason: Word,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BySink {
-    sink: Word,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByKind {
-    kind: Word,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByNoticeAndOutcome {
-    notify: String,
-    outcome: Word,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByTask {
-    task: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByTaskAndOutcome {
-    task: String,
-    outcome: Word,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByEndpointAndStatus {
-    endpoint: Word,
-    status: u16,
-}
-
-/// Which way a packet went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// To this agent.
-    In,
-    /// From this agent.
-    Out,
-}
-
-impl Direction {
-    fn word(self) -> Word {
-        Word(match self {
-            Self::In => "in",
-            Self::Out => "out",
-        })
-    }
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It did its work.
-    Success,
-    /// It made a plan that waits for approval.
-    Planned,
-    /// It did not.
-    Failure,
-    /// It was stopped because the lease ended, at a hand-over or at shutdown.
-    Interrupted,
-    /// Somebody cancelled it.
-    Cancelled,
-    /// It took longer than its `timeout`.
-    TimedOut,
-}
-
-impl Outcome {
-    fn word(self) -> Word {
-        Word(match self {
-            Self::Success => "success",
-            Self::Planned => "planned",
-            Self::Failure => "failure",
-            Self::Interrupted => "interrupted",
-            Self::Cancelled => "cancelled",
-            Self::TimedOut => "timed-out",
-        })
-    }
-}
-
-#[derive(Debug, Clone)]
-struct RunSeconds;
-
-impl MetricConstructor<Histogram> for RunSeconds {
-    /// From a script of 50 ms to an apply of an hour.
-    fn new_metric(&self) -> Histogram {
-        Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0])
-    }
-}
-
 /// All metrics of one process. Setters never fail and never wait.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    scrape: Arc<Scrape>,
+    /// Tasks that have series of their own.
+    tasks: Mutex<BTreeSet<String>>,
     members: Family<ByState, Gauge>,
     is_leader: Gauge,
     quorum_held: Gauge,
@@ -174,7 +77,7 @@ pub struct Metrics {
     dropped: Family<ByReason, Counter>,
     /// Where gossip is bound.
     gossip: Mutex<Option<SocketAddr>>,
-    queue_drops: Gauge<u64, AtomicU64>,
+    queue_drops: Counter,
     connections_refused: Family<ByReason, Counter>,
     odd_messages: Family<ByReason, Counter>,
     keys: Family<ByState, Gauge>,
@@ -183,9 +86,7 @@ pub struct Metrics {
     runs_started: Family<ByTask, Counter>,
     runs_finished: Family<ByTaskAndOutcome, Counter>,
     run_seconds: Family<ByTask, Histogram, RunSeconds>,
-    task_drifted: Family<ByTask, Gauge>,
     notices: Family<ByNoticeAndOutcome, Counter>,
-    plans_waiting: Gauge,
     commit_seconds: Histogram,
     http_requests: Family<ByEndpointAndStatus, Counter>,
     http_connections: Gauge,
@@ -207,7 +108,9 @@ impl Metrics {
     /// All at zero.
     pub fn new() -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("quorate"),
+            registry: Registry::default(),
+            scrape: Arc::default(),
+            tasks: Mutex::default(),
             members: Family::default(),
             is_leader: Gauge::default(),
             quorum_held: Gauge::default(),
@@ -222,7 +125,7 @@ impl Metrics {
             bytes: Family::default(),
             dropped: Family::default(),
             gossip: Mutex::new(None),
-            queue_drops: Gauge::default(),
+            queue_drops: Counter::default(),
             connections_refused: Family::default(),
             odd_messages: Family::default(),
             keys: Family::default(),
@@ -231,9 +134,7 @@ impl Metrics {
             runs_started: Family::default(),
             runs_finished: Family::default(),
             run_seconds: Family::new_with_constructor(RunSeconds),
-            task_drifted: Family::default(),
             notices: Family::default(),
-            plans_waiting: Gauge::default(),
             // From a write that only touches the page cache to a disk in trouble.
             commit_seconds: Histogram::new([0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0]),
             http_requests: Family::default(),
@@ -256,12 +157,18 @@ impl Metrics {
     }
 
     fn register(&mut self) {
-        let r = &mut self.registry;
+        self.registry.register_collector(Box::new(process::Process::default()));
+        let r = self.registry.sub_registry_with_prefix("quorate");
+        r.register_collector(Box::new(self.scrape.clone()));
         r.register("members", "Members by gossip state, this agent included", self.members.clone());
         r.register("is_leader", "1 while the lease of this agent is live", self.is_leader.clone());
         r.register("quorum_held", "1 while this agent leads or follows a live lease", self.quorum_held.clone());
         r.register("epoch", "Highest epoch seen", self.epoch.clone());
-        r.register("lease_seconds_left", "What is left of the lease of this agent", self.lease_left.clone());
+        r.register(
+            "lease_remaining_seconds",
+            "What is left of the lease of this agent, 0 without one",
+            self.lease_left.clone(),
+        );
         r.register("elections", "Claims of an epoch by this agent", self.elections.clone());
         r.register("suspicions", "Members that became suspect here", self.suspicions.clone());
         r.register("refutations", "Suspicions that were refuted", self.refutations.clone());
@@ -271,7 +178,7 @@ impl Metrics {
         r.register("packets_dropped", "Datagrams refused, by reason", self.dropped.clone());
         r.register(
             "packets_dropped_by_kernel",
-            "Datagrams lost because the queue of the gossip socket was full, since the start",
+            "Datagrams lost because the queue of the gossip socket was full",
             self.queue_drops.clone(),
         );
         r.register(
@@ -280,19 +187,17 @@ impl Metrics {
             self.connections_refused.clone(),
         );
         r.register("messages_refused", "Messages with a number that cannot be, by number", self.odd_messages.clone());
-        r.register("keys", "Keys that are stored, by state; deleted ones are forgotten later", self.keys.clone());
-        r.register("foca_errors", "Errors of the gossip library, by kind", self.foca_errors.clone());
+        r.register(
+            "store_keys",
+            "Keys of the replicated store by state; deleted ones are forgotten later",
+            self.keys.clone(),
+        );
+        r.register("gossip_errors", "Errors of the gossip library, by kind", self.foca_errors.clone());
         r.register("timer_lateness_max_seconds", "The latest that a timer ever fired", self.timer_lateness.clone());
         r.register("runs_started", "Runs started, by task", self.runs_started.clone());
         r.register("runs_finished", "Runs ended, by task and outcome", self.runs_finished.clone());
         r.register("run_duration_seconds", "How long runs took, by task", self.run_seconds.clone());
-        r.register(
-            "task_drifted",
-            "1 while what a task made is not as it made it, by task; on the leader, once it was looked",
-            self.task_drifted.clone(),
-        );
         r.register("notices", "Deliveries of notices that were tried, by block and outcome", self.notices.clone());
-        r.register("plans_waiting", "Plans that wait for approval; on the leader", self.plans_waiting.clone());
         r.register("store_commit_duration_seconds", "How long durable writes took", self.commit_seconds.clone());
         r.register("http_requests", "Requests answered, by endpoint and status", self.http_requests.clone());
         r.register("http_connections", "Connections of the API that are open", self.http_connections.clone());
@@ -312,6 +217,32 @@ impl Metrics {
         );
     }
 
+    /// From where to read, at each scrape, what is not told by setters. Only the first call counts.
+    pub fn read_from(&self, sources: Sources) {
+        self.scrape.read_from(sources);
+    }
+
+    /// Forgets the series of tasks that are gone, as far as this agent knows: only a leader does.
+    fn forget_deleted(&self) {
+        let Some(names) = self.scrape.task_names() else { return };
+        let mut known = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        for task in known.extract_if(.., |task| !names.contains(task)) {
+            for outcome in Outcome::ALL {
+                self.runs_finished.remove(&ByTaskAndOutcome { task: task.clone(), outcome: outcome.word() });
+            }
+            let label = ByTask { task };
+            self.runs_started.remove(&label);
+            self.run_seconds.remove(&label);
+        }
+    }
+
+    fn has_series(&self, task: &str) {
+        let mut known = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(task) {
+            known.insert(task.to_owned());
+        }
+    }
+
     /// Takes over members, epoch and leadership from a view. `leading`: the lease of this agent is live.
     pub fn observe_view(&self, view: &View, leading: bool) {
         for state in [MemberState::Alive, MemberState::Suspect, MemberState::Down, MemberState::Left] {
@@ -328,19 +259,6 @@ impl Metrics {
     pub fn notice(&self, block: &str, is_delivered: bool) {
         let outcome = Word(if is_delivered { "delivered" } else { "failed" });
         self.notices.get_or_create(&ByNoticeAndOutcome { notify: block.to_owned(), outcome }).inc();
-    }
-
-    /// Takes over the tasks; of a follower there are none.
-    pub fn observe_tasks(&self, tasks: &TasksSnapshot) {
-        let waiting = tasks.plans.values().filter(|plan| plan.decision.is_none()).count();
-        self.plans_waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
-        self.task_drifted.clear();
-        for task in &tasks.tasks {
-            if let Some(drift) = &task.drift {
-                let label = ByTask { task: task.name.clone() };
-                self.task_drifted.get_or_create(&label).set(i64::from(drift.found.is_some()));
-            }
-        }
     }
 
     /// When the lease of this agent ends, on `CLOCK_BOOTTIME` ([`crate::cluster::Now::boot`]); `None`: it has none.
@@ -392,7 +310,7 @@ impl Metrics {
     fn refresh_queue(&self) {
         let bound = self.gossip.lock().ok().and_then(|slot| *slot);
         if let Some(dropped) = bound.and_then(udp_queue::dropped) {
-            self.queue_drops.set(dropped);
+            self.queue_drops.inner().store(dropped, std::sync::atomic::Ordering::Relaxed);
         }
     }
 
@@ -426,11 +344,13 @@ impl Metrics {
 
     /// A run of this task began.
     pub fn run_started(&self, task: &str) {
+        self.has_series(task);
         self.runs_started.get_or_create(&ByTask { task: task.to_owned() }).inc();
     }
 
     /// A run of this task ended.
     pub fn run_finished(&self, task: &str, outcome: Outcome, took: Duration) {
+        self.has_series(task);
         let label = ByTaskAndOutcome { task: task.to_owned(), outcome: outcome.word() };
         self.runs_finished.get_or_create(&label).inc();
         self.run_seconds.get_or_create(&ByTask { task: task.to_owned() }).observe(took.as_secs_f64());
@@ -452,12 +372,21 @@ impl MetricsText for Metrics {
     fn text(&self) -> String {
         self.refresh_lease();
         self.refresh_queue();
+        self.forget_deleted();
         let mut text = String::new();
         match encode(&mut text, &self.registry) {
             Ok(()) => text,
             // Writing to a string does not fail; a scraper must in any case not take half a text for the whole.
             Err(error) => format!("# cannot render the metrics: {error}\n"),
         }
+    }
+
+    fn classic_text(&self) -> String {
+        classic::text(&self.text())
+    }
+
+    fn api_certificate(&self, ends: i64) {
+        self.scrape.set_api_certificate(ends);
     }
 
     fn http_request(&self, endpoint: &'static str, status: u16) {
@@ -493,5 +422,7 @@ impl MetricsText for Metrics {
     }
 }
 
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod tests;

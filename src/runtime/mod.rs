@@ -25,6 +25,7 @@ pub mod metrics;
 mod notices;
 pub mod persist;
 pub mod plans;
+mod pulse;
 pub mod replica;
 mod resolve;
 mod runs;
@@ -36,4 +37,5 @@ mod udp_queue;
 
 pub use agent::{Agent, StartError};
 pub use handle::Handle;
+pub use pulse::Pulse;
 pub use settings::Settings;

@@ -116,6 +116,11 @@ impl Replica {
         registers.into_iter().map(|(key, stamp, ..)| Indexed { key, stamp }).collect()
     }
 
+    /// Whether the gossip thread answers a question about these keys.
+    pub(super) async fn answers(&self, prefix: &str) -> bool {
+        self.read(prefix, 0).await.is_some()
+    }
+
     /// `most`: so many bytes of a small value at most.
     async fn read(&self, prefix: &str, most: usize) -> Option<Reading> {
         let (reply, answer) = oneshot::channel();

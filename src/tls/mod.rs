@@ -24,7 +24,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, RootCertStore};
 
 pub use self::files::{FILE_MAX, FileError, certificates, private_key};
-pub use self::names::names;
+pub use self::names::{names, not_after};
 pub use self::probe::Probe;
 pub use self::words::{Trouble, causes, explain, trouble};
 

@@ -1,4 +1,4 @@
-//! The names in a certificate.
+//! The names in a certificate, and its end.
 
 use std::net::IpAddr;
 
@@ -28,4 +28,10 @@ pub fn names(certificate: &[u8]) -> Vec<String> {
         }
     }
     names
+}
+
+/// When it ends, in seconds since 1970; `None`: the bytes are no certificate.
+pub fn not_after(certificate: &[u8]) -> Option<i64> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    Some(certificate.validity().not_after.timestamp())
 }

@@ -16,7 +16,6 @@ mod environment;
 #[path = "../cluster/harness/mod.rs"]
 mod harness;
 mod search;
-mod unit;
 mod users;
 mod values;
 mod vault;

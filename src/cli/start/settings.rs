@@ -9,6 +9,7 @@ use quorate_proto::seal::{Key, Ring, RingError};
 use super::super::env;
 use super::super::objects::Objects;
 use super::super::providers::{self, Asked, AtRun};
+use super::super::service_manager;
 use crate::cluster::settings::{LeadershipMode, LeaseTiming, Profile, Timing};
 use crate::runtime::at_rest::Source;
 use crate::runtime::settings::{Mode, Network, Reload};
@@ -44,6 +45,10 @@ fn ring(keys: &[config::ClusterKey]) -> Result<Option<Ring>, RingError> {
     }
     let ring = Ring::new(keys.iter().filter_map(|key| Key::from_bytes(key.bytes())))?;
     if ring.keys().len() == keys.len() { Ok(Some(ring)) } else { Err(RingError::Empty) }
+}
+
+fn is_of_service_manager(name: &std::ffi::OsStr) -> bool {
+    service_manager::VARIABLES.iter().any(|variable| name == *variable)
 }
 
 /// Of everything else.
@@ -94,7 +99,7 @@ pub(super) fn of_runtime(
         objects: Arc::new(objects),
         id: settings.id,
         exe: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("quorate")),
-        environment: env::all(),
+        environment: env::all().into_iter().filter(|(name, _)| !is_of_service_manager(name)).collect(),
         own_secrets: settings.env_names.own,
         run_env: settings.run_env,
         secrets: Arc::new(secrets),

@@ -396,7 +396,6 @@ impl Loop {
         } else {
             TasksSnapshot::default()
         };
-        self.metrics.observe_tasks(&snapshot);
         self.reports.send_replace(Arc::new(snapshot));
         self.health.send_replace(self.health_now(&view));
     }

@@ -47,6 +47,7 @@ impl Loop {
             Request::Cancel { task, by, force, reply } => self.cancel(&task, by, force, reply),
             Request::ShowPlan { task, reply } => self.show_plan(&task, reply),
             Request::Decide { task, plan, approved, by, reply } => self.decide(&task, plan, approved, &by, reply),
+            Request::Pulse(reply) => drop(reply.send(())),
             Request::LastKnown(reply) => self.tell_last_known(reply),
         }
     }

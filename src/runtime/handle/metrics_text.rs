@@ -2,8 +2,18 @@
 
 /// Renders the metrics of the process as Prometheus text.
 pub trait MetricsText: std::fmt::Debug + Send + Sync {
-    /// The text.
+    /// The text, OpenMetrics.
     fn text(&self) -> String;
+
+    /// The same in the older text format of Prometheus.
+    fn classic_text(&self) -> String {
+        self.text()
+    }
+
+    /// The certificate that the API shows ends then: seconds since 1970.
+    fn api_certificate(&self, ends: i64) {
+        let _ = ends;
+    }
 
     /// Counts an answered request: `endpoint` is a pattern such as `/v1/status/tasks/{name}`, not what was sent.
     fn http_request(&self, endpoint: &'static str, status: u16) {

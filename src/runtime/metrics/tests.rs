@@ -41,9 +41,9 @@ fn every_setter_shows_in_the_text() {
     has(&text, "quorate_packet_bytes_total{direction=\"in\"} 100");
     has(&text, "quorate_packets_dropped_total{reason=\"bad_seal\"} 1");
     has(&text, "quorate_messages_refused_total{reason=\"epoch\"} 1");
-    has(&text, "quorate_keys{state=\"live\"} 7");
-    has(&text, "quorate_keys{state=\"deleted\"} 2");
-    has(&text, "quorate_foca_errors_total{kind=\"indirect\"} 1");
+    has(&text, "quorate_store_keys{state=\"live\"} 7");
+    has(&text, "quorate_store_keys{state=\"deleted\"} 2");
+    has(&text, "quorate_gossip_errors_total{kind=\"indirect\"} 1");
     has(&text, "quorate_runs_started_total{task=\"web\"} 1");
     has(&text, "quorate_runs_finished_total{task=\"web\",outcome=\"failure\"} 1");
     has(&text, "quorate_run_duration_seconds_bucket{le=\"2.5\",task=\"web\"} 1");
@@ -91,12 +91,12 @@ fn the_greatest_lateness_is_kept() {
 #[test]
 fn what_is_left_of_a_lease_is_computed_when_asked() {
     let metrics = Metrics::new();
-    has(&metrics.text(), "quorate_lease_seconds_left 0.0");
+    has(&metrics.text(), "quorate_lease_remaining_seconds 0.0");
     metrics.set_lease_end(Some(clock::now().boot + Duration::from_secs(1000)));
     let text = metrics.text();
-    let line = text.lines().find(|l| l.starts_with("quorate_lease_seconds_left ")).unwrap();
+    let line = text.lines().find(|l| l.starts_with("quorate_lease_remaining_seconds ")).unwrap();
     let left: f64 = line.rsplit(' ').next().unwrap().parse().unwrap();
     assert!((900.0..=1000.0).contains(&left), "{line}");
     metrics.set_lease_end(None);
-    has(&metrics.text(), "quorate_lease_seconds_left 0.0");
+    has(&metrics.text(), "quorate_lease_remaining_seconds 0.0");
 }
