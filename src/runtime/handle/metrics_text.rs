@@ -1,9 +1,16 @@
 //! The metrics, as far as faces show and count them.
 
+use std::time::Duration;
+
 /// Renders the metrics of the process as Prometheus text.
 pub trait MetricsText: std::fmt::Debug + Send + Sync {
     /// The text.
     fn text(&self) -> String;
+
+    /// What is left of the lease of this agent; `None`: it has none.
+    fn lease_left(&self) -> Option<Duration> {
+        None
+    }
 
     /// Counts an answered request: `endpoint` is a pattern such as `/v1/status/tasks/{name}`, not what was sent.
     fn http_request(&self, endpoint: &'static str, status: u16) {
