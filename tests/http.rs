@@ -32,6 +32,8 @@ mod access;
 mod contract;
 #[path = "http/runs.rs"]
 mod runs;
+#[path = "http/ui.rs"]
+mod ui;
 
 #[test]
 fn cluster_status_is_the_contract_to_the_letter() {
