@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(clippy::disallowed_methods, reason = "tests wait on the real clock")]
 
+mod approval;
 mod browser;
 #[path = "../access/harness.rs"]
 #[expect(dead_code, reason = "shared with others that use all of it")]

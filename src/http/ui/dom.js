@@ -105,7 +105,7 @@ export function facts(pairs) {
 
 const GOOD = new Set(["alive", "successful", "success", "leader", "enabled"]);
 const BAD = new Set(["down", "critical", "errored", "failure", "timed-out", "failed"]);
-const BUSY = new Set(["suspect", "running", "retrying", "buffering", "waiting", "cancelled"]);
+const BUSY = new Set(["suspect", "running", "retrying", "buffering", "waiting", "cancelled", "planned"]);
 
 /** A word with a colour that the word alone also tells. */
 export function badge(word, as) {
@@ -169,6 +169,11 @@ export function bytes(count) {
 
 /** The address of a page of this page. */
 export const link = (...parts) => `#/${parts.map(encodeURIComponent).join("/")}`;
+
+/** `+3 ~1 -0` with colours. */
+export function changes({ add, change, destroy }) {
+  return [h("b", { class: "f-green" }, `+${add}`), " ", h("b", { class: "f-yellow" }, `~${change}`), " ", h("b", { class: "f-red" }, `-${destroy}`)];
+}
 
 /** A link with a text. */
 export const to = (text, ...parts) => h("a", { href: link(...parts) }, text);

@@ -1,6 +1,6 @@
 // Runs, and one of them with its log as it comes.
 
-import { bytes, badge, brief, facts, h, moment, say, show, span, table, to, when } from "./dom.js";
+import { bytes, badge, brief, changes, facts, h, moment, say, show, span, table, to, when } from "./dom.js";
 import { calm, paint, plain } from "./ansi.js";
 import { part, Refused, stream } from "./api.js";
 import { confirmed } from "./ask.js";
@@ -54,7 +54,7 @@ function learn(story, line) {
 function planText(plan) {
   if (!plan) return null;
   return [
-    h("b", { class: "f-green" }, `+${plan.add}`), " ", h("b", { class: "f-yellow" }, `~${plan.change}`), " ", h("b", { class: "f-red" }, `-${plan.destroy}`),
+    changes(plan),
     h("span", { class: "hint" }, ` (${plan.add} to add, ${plan.change} to change, ${plan.destroy} to destroy${plan.imports ? `, ${plan.imports} to import` : ""})`),
   ];
 }

@@ -1,7 +1,7 @@
 // One task: what it is, what it does, its runs, and what can be done with it.
 
-import { badge, brief, facts, h, link, moment, notice, say, span, table, to, when } from "./dom.js";
-import { change, part } from "./api.js";
+import { badge, brief, changes, facts, h, link, moment, notice, say, span, table, to, when } from "./dom.js";
+import { change, get, part } from "./api.js";
 import { confirmed, sure, tell } from "./ask.js";
 import { activity, conditionText, result } from "./tasks.js";
 
@@ -17,6 +17,8 @@ export function runCells(run) {
 }
 export const RUN_HEADS = ["Run", "Outcome", "Began", "Took", "Trigger", "Epoch", "Error"];
 
+const isBad = (run) => run.outcome === "failure" || run.outcome === "timed-out";
+
 /** How long the runs took, oldest left. */
 function plot(runs) {
   const ended = runs.filter((run) => run.took_ms !== null && run.took_ms !== undefined).reverse();
@@ -25,16 +27,56 @@ function plot(runs) {
   const wide = 1000 / Math.max(ended.length, 20);
   const bars = ended.map((run, index) => {
     const height = Math.max(3, (run.took_ms / longest) * 100);
-    const kind = run.outcome === "success" ? "good" : run.outcome === "cancelled" ? "busy" : "bad";
+    const kind = run.outcome === "success" ? "good" : isBad(run) ? "bad" : "busy";
     const bar = h("rect", { class: kind, x: index * wide, y: 100 - height, width: Math.max(1, wide - 2), height },
       h("title", {}, `${moment(run.start_time)}: ${run.outcome}, ${span(run.took_ms)}`));
     return h("a-svg", { href: link("runs", run.id), tabindex: "-1", key: run.id }, bar);
   });
-  const failed = ended.filter((run) => run.outcome !== "success").length;
-  const label = `Durations of the last ${ended.length} runs: up to ${span(longest)}, ${failed} did not succeed. The table below has each.`;
+  const failed = ended.filter(isBad).length;
+  const label = `Durations of the last ${ended.length} runs: up to ${span(longest)}, ${failed} failed. The table below has each.`;
   return h("figure", {},
     h("svg", { class: "plot", viewBox: "0 0 1000 100", preserveAspectRatio: "none", role: "img", "aria-label": label }, bars),
     h("figcaption", { class: "hint" }, `${ended.length} runs, oldest left; the tallest took ${span(longest)}`));
+}
+
+/** What is not as it was made. */
+function drift(now) {
+  if (!now.drift) return null;
+  const { found, checked, error } = now.drift;
+  return [
+    h("h2", {}, "Drift ", found ? badge("found", "failed") : badge("none", "success")),
+    h("p", { class: "hint" }, "Looked at ", moment(checked), found ? [", seen first ", moment(found.since), ", by ", to(`run ${brief(found.run)}`, "runs", found.run)] : null),
+    error ? h("p", { class: "error" }, `The newest look failed: ${error}`) : null,
+    found ? h("pre", { tabindex: "0" }, found.text) : null,
+  ];
+}
+
+/** The plan that waits, with what it changes. `detail` is its text, or why that is not shown. */
+function plan(name, now, detail, act) {
+  if (!now.plan) return null;
+  const { id, made, agent, epoch, trigger, summary, decision } = now.plan;
+  const path = `v1/tasks/${part(name)}`;
+  const decide = (verb, title, text, button, done) => act({ title, text, button, method: "POST", path: `${path}/${verb}?plan=${part(id)}`, done });
+  return [
+    h("h2", {}, decision ? `The plan is ${decision.approved ? "approved" : "rejected"}` : "A plan waits for you"),
+    facts([
+      ["Changes", changes(summary)],
+      ["Made", [moment(made), ` by ${agent}, epoch ${epoch}`]],
+      ["Trigger", trigger],
+      ["Run", to(brief(id), "runs", id)],
+      ["Decided", decision ? `${decision.approved ? "approved" : "rejected"} ${moment(decision.at)} by ${decision.by}` : null],
+    ]),
+    detail.text !== null ? h("pre", { class: "plan", tabindex: "0" }, detail.text) : h("p", {}, detail.why),
+    // Whoever may not read it may not decide either.
+    decision || detail.text === null ? null : h("p", { class: "buttons", role: "group", "aria-label": "What to do with the plan" },
+      h("button", {
+        type: "button", class: "strong", onclick: () => decide("approve", `Apply this plan of ${name}?`,
+          `${summary.add} to add, ${summary.change} to change, ${summary.destroy} to destroy. Exactly this plan is applied, or none.`, "Apply it", `The plan of ${name} is approved`),
+      }, "Approve"),
+      h("button", {
+        type: "button", onclick: () => decide("reject", `Reject this plan of ${name}?`, "Nothing is changed. The next trigger makes a new plan.", "Reject it", `The plan of ${name} is rejected`),
+      }, "Reject")),
+  ];
 }
 
 function definition(task) {
@@ -49,8 +91,8 @@ async function inspect(name, busy) {
   busy(true);
   say(`Inspecting ${name}`);
   try {
-    const { inspect: plan } = await change("PATCH", `v1/tasks/${part(name)}?run=inspect`, { enabled: true });
-    await tell(plan.changes_present ? `A run of ${name} would change this` : `A run of ${name} would change nothing`, plan.plan || "No changes.");
+    const { inspect: found } = await change("PATCH", `v1/tasks/${part(name)}?run=inspect`, { enabled: true });
+    await tell(found.changes_present ? `A run of ${name} would change this` : `A run of ${name} would change nothing`, found.plan || "No changes.");
   } catch (error) {
     notice(error.message);
   }
@@ -60,10 +102,24 @@ async function inspect(name, busy) {
 export function taskPage(name, context) {
   let inspecting = false;
   const path = `v1/tasks/${part(name)}`;
+  let detail = { id: "", text: null, why: "" };
+
+  /** The text of the plan that waits: it is read once. */
+  async function read(of, signal) {
+    if (detail.id === of.id) return;
+    try {
+      const { body } = await get(`${path}/plan`, signal);
+      if (body.plan.id === of.id) detail = { id: of.id, text: body.text, why: "" };
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      detail = { id: error.status === 403 ? of.id : "", text: null, why: error.message };
+    }
+  }
+
+  const act = async (question) => { if (await confirmed(question)) context.again(); };
 
   function buttons(now, task, again) {
     const button = (text, onclick, disabled) => h("button", { key: text, type: "button", onclick, disabled }, text);
-    const act = async (question) => { if (await confirmed(question)) again(); };
     const running = now.activity.state === "running";
     const flag = (enabled) => act({
       title: `${enabled ? "Enable" : "Disable"} ${name}?`,
@@ -98,6 +154,7 @@ export function taskPage(name, context) {
         context.show(h("p", {}, `${name} is defined, and nothing is known of its runs yet.`), definition(task));
         return;
       }
+      if (now.plan) await read(now.plan, signal);
       const running = runs.find((run) => run.state === "running");
       const changed = now.changed ? `${now.changed.what} ${moment(now.changed.at)} by ${now.changed.by}` : null;
       context.show(
@@ -115,6 +172,8 @@ export function taskPage(name, context) {
           ["Changed", changed],
           ["State", task.module ? h("a", { href: link("state", name) }, "versions of its state") : null],
         ]),
+        plan(name, now, detail, act),
+        drift(now),
         h("h2", {}, "Runs"),
         plot(runs),
         table(`Runs of ${name}`, RUN_HEADS, runs.map((run) => ({ key: run.id, cells: runCells(run) })), "It has not run, or nothing is kept of its runs."),

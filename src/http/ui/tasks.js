@@ -33,10 +33,23 @@ export function result(now) {
   return [badge(outcome), " ", when(newest.end_time), " ", h("a", { href: `#/runs/${newest.id}`, class: "hint" }, brief(newest.id))];
 }
 
+const waits = (now) => Boolean(now.plan && !now.plan.decision);
+const drifts = (now) => Boolean(now.drift && now.drift.found);
+
+/** What somebody should look at. */
+function marks(now) {
+  return [
+    waits(now) ? [" ", badge(`plan ${now.plan.summary.text} to approve`, "waiting")] : null,
+    drifts(now) ? [" ", badge("drift", "failed")] : null,
+  ];
+}
+
 const FILTERS = [
   ["all", "all tasks", () => true],
   ["running", "running now", (now) => now.activity.state === "running"],
   ["failed", "failed last", (now) => now.events.length > 0 && !now.events[0].success],
+  ["plan", "plan to approve", (now) => waits(now)],
+  ["drift", "drift found", (now) => drifts(now)],
   ["waiting", "waiting or retrying", (now) => ["waiting", "retrying", "buffering"].includes(now.activity.state)],
   ["enabled", "enabled", (now) => now.enabled],
   ["disabled", "disabled", (now) => !now.enabled],
@@ -92,7 +105,7 @@ export function tasksPage(given, context) {
         now.enabled ? "yes" : badge("disabled"),
         result(now),
         now.next_run ? when(now.next_run) : "",
-        activity(now),
+        [activity(now), marks(now)],
       ],
     }));
     const empty = all.length ? "No task is like that." : "There are no tasks, or none that you may see.";
