@@ -15,7 +15,7 @@ use quorate::http::{self, FollowerRequests, Limits, Server, Settings};
 use quorate::runtime::access::Gate;
 use quorate::runtime::handle::{
     ApiRequest, ApiResponse, Caller, CancelledReport, ChangeError, Check, ClusterSnapshot, ForwardError, Forwarded,
-    Handle, Health, LastKnown, Plan, Request, RunMode, TaskObjects, TasksSnapshot,
+    Handle, Health, LastKnown, Leadership, Plan, Request, RunMode, TaskObjects, TasksSnapshot,
 };
 use quorate::runtime::metrics::Metrics;
 use quorate::task::TaskSpec;
@@ -32,6 +32,8 @@ mod access;
 mod contract;
 #[path = "http/runs.rs"]
 mod runs;
+#[path = "http/ui.rs"]
+mod ui;
 
 #[test]
 fn cluster_status_is_the_contract_to_the_letter() {
@@ -1122,10 +1124,24 @@ fn follower() -> ClusterSnapshot {
         since: [(id("cts-01"), at("2026-11-23T04:00:00.123456Z"))].into(),
         leader_since: Some(at("2026-11-23T04:00:01Z")),
         leader_why: "lowest id alive".to_owned(),
+        leaderships: Arc::new(leaderships()),
         high_availability: true,
         state_at_rest: None,
         leading: false,
     }
+}
+
+fn leaderships() -> Vec<Leadership> {
+    let first = Leadership {
+        leader: id("cts-03"),
+        epoch: Epoch(6),
+        from: at("2026-11-23T01:00:00Z"),
+        until: Some(at("2026-11-23T04:00:00.5Z")),
+        why: "lowest id alive".to_owned(),
+        end: "cts-03 is down".to_owned(),
+    };
+    let (leader, from) = (id("cts-01"), at("2026-11-23T04:00:01Z"));
+    vec![first.clone(), Leadership { leader, epoch: Epoch(7), from, until: None, end: String::new(), ..first }]
 }
 
 fn tasks() -> Vec<Arc<TaskReport>> {

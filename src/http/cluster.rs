@@ -6,11 +6,11 @@ use actix_web::http::StatusCode;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::error::{Shape, error, json};
-use super::reply::{AccessNow, Cluster, Details, Member, Quorum};
+use super::reply::{AccessNow, Cluster, Details, LeadershipShown, Member, Quorum};
 use super::{Face, limits};
 use crate::cluster::settings::LeadershipMode;
 use crate::cluster::view::{MemberState, MemberView};
-use crate::runtime::handle::{ApiResponse, ClusterSnapshot};
+use crate::runtime::handle::{ApiResponse, ClusterSnapshot, Leadership};
 use crate::task::duration;
 
 /// `GET /v1/status/cluster`: 405 without high availability, as in CTS.
@@ -86,12 +86,15 @@ pub(super) fn form_pairs(query: &str) -> Vec<(String, String)> {
 
 fn details(face: &Face, snapshot: &ClusterSnapshot) -> Details {
     let rules = face.handle.gate.rules();
+    let lease_left = face.handle.metrics.lease_left().filter(|_| snapshot.leading);
     Details {
         high_availability: snapshot.high_availability,
         formed: snapshot.view.formed,
         leading: snapshot.leading,
         leader_since: snapshot.leader_since.map(rfc3339),
         leader_why: snapshot.leader_why.clone(),
+        lease_left_ms: lease_left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+        leaderships: snapshot.leaderships.iter().map(leadership).collect(),
         not_ready: face.handle.health().not_ready,
         access: Some(AccessNow {
             enabled: rules.is_some(),
@@ -99,6 +102,17 @@ fn details(face: &Face, snapshot: &ClusterSnapshot) -> Details {
             insecure: face.insecure,
         }),
         state_encrypted: snapshot.state_at_rest,
+    }
+}
+
+fn leadership(of: &Leadership) -> LeadershipShown {
+    LeadershipShown {
+        leader: of.leader.to_string(),
+        epoch: of.epoch.0,
+        from: rfc3339(of.from),
+        until: of.until.map(rfc3339),
+        why: of.why.clone(),
+        end: of.end.clone(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The HTTP API of an agent: it reads the [`Handle`], asks the agent through it, and knows nothing else of it.
 //!
-//! Three kinds of requests, told apart in `routes`:
+//! Three kinds of requests, told apart in `routes` (the files of the web page, `ui`, are no request to an agent):
 //!
 //! - *views* of the cluster: every agent answers from what it sees;
 //! - requests about *what the cluster agreed on* (tasks, runs, Terraform state, tokens, keys): only the leader answers, through
@@ -53,6 +53,7 @@ mod stream;
 mod tasks;
 pub mod tls;
 mod tokens;
+mod ui;
 
 use std::io;
 use std::path::PathBuf;

@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 
 mod access;
 mod keyring;
+mod leadership;
 mod runs;
 
 pub use self::access::{AccessNow, TokenGrant, TokenMade, TokenRevoked, TokenSelf, TokenShown, TokenText, Tokens};
 pub use self::keyring::{Keyring, KeyringChanged, KeyringKey, KeyringMember};
+pub use self::leadership::LeadershipShown;
 pub use self::runs::{EventShown, EventsShown, LogPiece, LogShown, RunShown, RunText, Runs};
 pub use crate::roster::Differs;
 use crate::state::Summary;
@@ -105,6 +107,12 @@ pub struct Details {
     pub leader_since: Option<String>,
     /// Why it leads.
     pub leader_why: String,
+    /// What is left of the lease of the observer in milliseconds; null: it does not lead.
+    #[serde(default)]
+    pub lease_left_ms: Option<u64>,
+    /// Who led when, as the observer saw it since it started, oldest first.
+    #[serde(default)]
+    pub leaderships: Vec<LeadershipShown>,
     /// Why the observer is not ready.
     pub not_ready: Option<String>,
     /// Who may use the API of the observer; an older agent does not say.

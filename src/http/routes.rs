@@ -13,7 +13,7 @@ use super::reply::Left;
 use super::stream::{Busy, Place};
 use super::tasks::{handle_request, is_task_path, no_path};
 use super::{
-    Face, FollowerRequests, access, body, cluster, follow, keyring, limits, readiness, reload, runs, schema, stale,
+    Face, FollowerRequests, access, body, cluster, follow, keyring, limits, readiness, reload, runs, schema, stale, ui,
 };
 use crate::audit::Trail;
 use crate::runtime::handle::{ApiRequest, ApiResponse, Request};
@@ -22,6 +22,11 @@ use crate::runtime::{clock, metrics};
 /// Answers everything.
 pub(super) async fn respond(request: HttpRequest, payload: web::Payload, face: web::Data<Face>) -> HttpResponse {
     let busy = request.conn_data::<Place>().map(Place::busy);
+    // Whoever may not call by this name is refused below, as with every other path.
+    if let Some(file) = ui::answer(&request).filter(|_| face.guard.check(&request).is_ok()) {
+        face.handle.metrics.http_request(pattern(request.path()), file.status().as_u16());
+        return file;
+    }
     let request_id = uuid::Uuid::new_v4().to_string();
     let path = request.path().to_owned();
     let mut draft = Draft::new(&face, &request, &request_id);
@@ -225,6 +230,8 @@ pub(super) fn pattern(path: &str) -> &'static str {
         "/openapi.json" => "/openapi.json",
         "/v1/runs" => "/v1/runs",
         "/v1/events" => "/v1/events",
+        "/" | ui::PATH => ui::PATH,
+        _ if path.starts_with("/ui/") => ui::PATH,
         _ if runs::log_of(path).is_some() => "/v1/runs/{run}/log",
         _ if runs::is_run_path(path) => "/v1/runs/{run}",
         _ if path.starts_with("/v1/status/tasks/") => "/v1/status/tasks/{name}",

@@ -218,10 +218,14 @@ pub(super) fn read(
     match call.path {
         "/v1/status" => Some(overall(tasks)),
         "/v1/cluster/tasks" => {
+            let pairs = form_pairs(call.query);
+            let wanted: Vec<&str> = pairs.iter().filter(|(key, _)| key == "task").map(|(_, name)| &**name).collect();
+            let is_wanted = |name: &str| wanted.is_empty() || wanted.contains(&name);
+            let shown = tasks.tasks.iter().filter(|task| is_wanted(&task.name));
             let body = TasksNow {
                 answered_by: cluster.view.observer.to_string(),
                 stale_since: stale.map(stale::rfc3339),
-                tasks: tasks.tasks.iter().map(|task| now_body(task, tasks)).collect(),
+                tasks: shown.map(|task| now_body(task, tasks)).collect(),
                 differences: tasks.differences.iter().map(|(agent, how)| (agent.to_string(), how.clone())).collect(),
                 consul: tasks.consul.as_ref().map(consul_body),
                 trials: tasks.trials.iter().map(ToString::to_string).collect(),

@@ -1,5 +1,6 @@
 //! What the faces (HTTP, signals) hold of a running agent: read its views, ask it things.
 
+mod leadership;
 mod metrics_text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use crate::roster::{self, Differs};
 use crate::task::TaskSpec;
 use crate::task::report::TaskReport;
 
+pub use self::leadership::{LEADERSHIPS_MAX, Leadership};
 pub use self::metrics_text::MetricsText;
 
 /// The cluster as this agent sees it, with the wall-clock times that people ask for.
@@ -34,6 +36,8 @@ pub struct ClusterSnapshot {
     pub leader_since: Option<DateTime<Utc>>,
     /// Why it leads (the text of the last change of leader), for people.
     pub leader_why: String,
+    /// Who led when, as this agent saw it since it started, oldest first: the newest [`LEADERSHIPS_MAX`].
+    pub leaderships: Arc<Vec<Leadership>>,
     /// False without a `gossip` block: a single agent (then `/status/cluster` is 405 as in CTS).
     pub high_availability: bool,
     /// Whether this agent seals what it keeps (tasks, events, Terraform state); `None`: a single agent.

@@ -362,9 +362,7 @@ impl Metrics {
     }
 
     fn refresh_lease(&self) {
-        let end = self.lease_end.lock().ok().and_then(|slot| *slot);
-        let left = end.map_or(Duration::ZERO, |end| end.saturating_sub(clock::now().boot));
-        self.lease_left.set(left.as_secs_f64());
+        self.lease_left.set(MetricsText::lease_left(self).unwrap_or_default().as_secs_f64());
     }
 }
 
@@ -387,6 +385,11 @@ impl MetricsText for Metrics {
 
     fn api_certificate(&self, ends: i64) {
         self.scrape.set_api_certificate(ends);
+    }
+
+    fn lease_left(&self) -> Option<Duration> {
+        let end = self.lease_end.lock().ok().and_then(|slot| *slot)?;
+        Some(end.saturating_sub(clock::now().boot))
     }
 
     fn http_request(&self, endpoint: &'static str, status: u16) {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use quorate_proto::MemberId;
 
 use super::clock;
-use super::handle::ClusterSnapshot;
+use super::handle::{ClusterSnapshot, LEADERSHIPS_MAX, Leadership};
 use crate::cluster::View;
 use crate::cluster::view::MemberState;
 
@@ -22,6 +22,8 @@ pub(super) struct Chronicle {
     leader: Option<MemberId>,
     leader_since: Option<DateTime<Utc>>,
     why: String,
+    /// Oldest first.
+    leaderships: Arc<Vec<Leadership>>,
     high_availability: bool,
     state_at_rest: Option<bool>,
 }
@@ -35,6 +37,7 @@ impl Chronicle {
             leader: None,
             leader_since: None,
             why: String::new(),
+            leaderships: Arc::default(),
             high_availability,
             state_at_rest,
         }
@@ -60,26 +63,57 @@ impl Chronicle {
             if let Some(leader) = &view.leader {
                 self.why = self.explain(leader, view);
                 self.leader_since = Some(now);
+                self.begin(leader, view, now);
                 self.leader = Some(leader.clone());
             } else {
                 // The last leader is kept: the next one's reason speaks of it.
                 if self.leader_since.take().is_some() {
                     self.led_until = Some(now);
+                    self.end(view.reason.clone(), now);
                 }
             }
-        } else if self.leader_since.is_none() && view.leader.is_some() {
+        } else if self.leader_since.is_none()
+            && let Some(leader) = &view.leader
+        {
             self.leader_since = Some(now);
             "it led before, and was granted leadership again".clone_into(&mut self.why);
+            self.begin(leader, view, now);
         }
         Arc::new(ClusterSnapshot {
             view: view.clone(),
             since: self.states.iter().map(|(id, (_, since))| (id.clone(), *since)).collect(),
             leader_since: self.leader_since.filter(|_| view.leader.is_some()),
             leader_why: if view.leader.is_some() { self.why.clone() } else { String::new() },
+            leaderships: self.leaderships.clone(),
             high_availability: self.high_availability,
             state_at_rest: self.state_at_rest,
             leading,
         })
+    }
+
+    /// Somebody leads, and nobody else any more. Why the one before does not is known best now.
+    fn begin(&mut self, leader: &MemberId, view: &View, now: DateTime<Utc>) {
+        let before = self.leaderships.last().map(|before| &before.leader);
+        let end = match before {
+            Some(before) if before == leader => "its lease was lost for a while".to_owned(),
+            Some(before) if *before == view.observer => format!("the log of {before} says why"),
+            _ => self.why.clone(),
+        };
+        self.end(end, now);
+        let past = Arc::make_mut(&mut self.leaderships);
+        if past.len() >= LEADERSHIPS_MAX {
+            past.remove(0);
+        }
+        let (leader, why) = (leader.clone(), self.why.clone());
+        past.push(Leadership { leader, epoch: view.epoch, from: now, until: None, why, end: String::new() });
+    }
+
+    /// The newest one is over, for all that is known here.
+    fn end(&mut self, why: String, now: DateTime<Utc>) {
+        if let Some(last) = Arc::make_mut(&mut self.leaderships).last_mut() {
+            last.until.get_or_insert(now);
+            last.end = why;
+        }
     }
 
     /// Why this one leads, from what is left of the one before.
@@ -111,6 +145,33 @@ impl Chronicle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_led_when_is_remembered_with_how_it_ended() {
+        let id = |name: &str| MemberId::new(name).unwrap();
+        let mut chronicle = Chronicle::new(true, None);
+        let mut see = |epoch: u64, leader: Option<&str>, a1: MemberState| {
+            let members = [("a1", a1), ("a2", MemberState::Alive)];
+            let reason = if leader.is_none() { "no majority" } else { "" }.to_owned();
+            let view = View { observer: id("a2"), leader: leader.map(id), reason, ..View::sample(epoch, &members) };
+            chronicle.snapshot(&view, false).leaderships.clone()
+        };
+        see(1, Some("a1"), MemberState::Alive);
+        let seen = see(1, None, MemberState::Suspect);
+        assert!(seen[0].until.is_some() && seen[0].end == "no majority");
+        let seen = see(2, Some("a2"), MemberState::Down);
+        let story: Vec<_> = seen.iter().map(|it| (it.leader.as_str(), it.epoch.0, it.end.as_str())).collect();
+        assert_eq!(story, [("a1", 1, "a1 is down"), ("a2", 2, "")]);
+        assert_eq!((seen[1].why.as_str(), seen[1].until), ("a1 is down", None));
+        see(2, None, MemberState::Down);
+        assert_eq!(see(3, Some("a2"), MemberState::Down)[1].end, "its lease was lost for a while");
+        assert_eq!(see(4, Some("a1"), MemberState::Alive)[2].end, "the log of a2 says why");
+        for epoch in 5..200 {
+            see(epoch, Some(if epoch % 2 == 0 { "a1" } else { "a2" }), MemberState::Alive);
+        }
+        let seen = see(200, Some("a1"), MemberState::Alive);
+        assert_eq!((seen.len(), seen.last().unwrap().epoch.0), (LEADERSHIPS_MAX, 200));
+    }
 
     #[test]
     fn why_an_agent_leads_is_told_of_what_is_known_of_the_one_before() {

@@ -41,6 +41,8 @@ pub(in crate::cli) fn sample() -> (Cluster, DateTime<FixedOffset>) {
             leading: false,
             leader_since: Some("2026-11-23T04:00:01Z".to_owned()),
             leader_why: "lowest id alive, after cts-03 went down".to_owned(),
+            lease_left_ms: None,
+            leaderships: Vec::new(),
             not_ready: None,
             access: None,
             state_encrypted: None,

@@ -18,6 +18,7 @@ fn cluster(epoch: u64, members: &[(&str, MemberState)]) -> ClusterSnapshot {
         since: BTreeMap::new(),
         leader_since: None,
         leader_why: "lowest id alive".to_owned(),
+        leaderships: Arc::default(),
         high_availability: true,
         state_at_rest: None,
         leading: true,

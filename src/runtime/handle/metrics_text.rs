@@ -1,5 +1,7 @@
 //! The metrics, as far as faces show and count them.
 
+use std::time::Duration;
+
 /// Renders the metrics of the process as Prometheus text.
 pub trait MetricsText: std::fmt::Debug + Send + Sync {
     /// The text, OpenMetrics.
@@ -13,6 +15,11 @@ pub trait MetricsText: std::fmt::Debug + Send + Sync {
     /// The certificate that the API shows ends then: seconds since 1970.
     fn api_certificate(&self, ends: i64) {
         let _ = ends;
+    }
+
+    /// What is left of the lease of this agent; `None`: it has none.
+    fn lease_left(&self) -> Option<Duration> {
+        None
     }
 
     /// Counts an answered request: `endpoint` is a pattern such as `/v1/status/tasks/{name}`, not what was sent.
