@@ -59,9 +59,8 @@ fn a_service_manager_hears_of_the_start_the_leader_the_watchdog_the_reload_and_t
     assert!(log.contains("socket= watchdog= other=seen"), "runs do not see the service manager: {log}");
     let environment = std::fs::read_to_string(format!("/proc/{}/environ", agent.pid())).unwrap();
     assert!(environment.contains("OTHER=seen") && !environment.contains("NOTIFY_SOCKET"), "{environment}");
-    agent.signal(Signal::TERM);
-    manager.hears("STOPPING", |text| text == "STOPPING=1");
     assert!(agent.stop(), "{}", agent.log());
+    manager.hears("STOPPING", |text| text == "STOPPING=1");
 }
 
 #[test]
