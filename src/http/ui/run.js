@@ -142,8 +142,9 @@ function steps(story) {
 }
 
 export function runPage(id, context) {
-  const abort = new AbortController();
   const log = new Log();
+  let connection = null;
+  let left = false;
   const slot = h("p", { key: "log-state", id: "log-state", class: "hint", role: "status", "data-own": "" }, "The log is asked for…");
   let run = null;
   let last = null;
@@ -167,11 +168,20 @@ export function runPage(id, context) {
   // Lines may come thousands at a time: what stands above them follows a moment later.
   const later = () => { timer = timer || setTimeout(() => { timer = null; render(); }, 200); };
 
+  // Browsers open few connections to one agent, whatever the number of tabs: one in the background gives its own up.
+  const hide = () => { if (document.hidden && connection) connection.abort(); };
+  document.addEventListener("visibilitychange", hide);
+
   async function follow() {
     let pause = 1000;
-    while (!abort.signal.aborted) {
+    while (!left) {
+      if (document.hidden) {
+        await new Promise((resolve) => { document.addEventListener("visibilitychange", resolve, { once: true }); });
+        continue;
+      }
+      connection = new AbortController();
       try {
-        for await (const event of stream(`v1/runs/${part(id)}/log?follow=true`, last, abort.signal)) {
+        for await (const event of stream(`v1/runs/${part(id)}/log?follow=true`, last, connection.signal)) {
           if (event.kind === "open") { pause = 1000; show(slot, "Following"); }
           if (event.id) last = event.id;
           if (event.kind === "log") log.take(event.data.text);
@@ -186,7 +196,8 @@ export function runPage(id, context) {
           later();
         }
       } catch (error) {
-        if (abort.signal.aborted) return;
+        if (left) return;
+        if (error.name === "AbortError") continue;
         show(slot, error.message);
         if (error instanceof Refused && error.status >= 400 && error.status < 500) return;
       }
@@ -200,7 +211,9 @@ export function runPage(id, context) {
     every: 4000,
     cares: (event) => !event.data || !event.data.run || event.data.run.id === id,
     leave() {
-      abort.abort();
+      left = true;
+      document.removeEventListener("visibilitychange", hide);
+      if (connection) connection.abort();
       clearTimeout(timer);
     },
     async look(signal) {
