@@ -205,12 +205,11 @@ impl Run {
     fn last(&self) -> Stage {
         match self.goal {
             Goal::Apply => Stage::At(StepKind::Apply),
-            Goal::Plan => Stage::At(StepKind::Plan),
             Goal::Prepare => Stage::Over(Ok(())),
             Goal::Review => Stage::At(StepKind::SavePlan),
             Goal::Approved => Stage::At(StepKind::ApplyPlan),
             Goal::Drift if self.tells_refresh() => Stage::At(StepKind::PlanRefresh),
-            Goal::Drift => Stage::At(StepKind::Plan),
+            Goal::Plan | Goal::Drift => Stage::At(StepKind::Plan),
         }
     }
 
@@ -297,7 +296,7 @@ impl Run {
                 Stage::At(StepKind::Init)
             }
             StepKind::ApplyPlan if ended_by_itself && self.goal == Goal::Approved && said.finds_plan_stale() => {
-                self.stale = Some(tail(said.stderr).to_owned());
+                self.stale = Some(tail(said.stderr));
                 self.goal = Goal::Review;
                 Stage::At(StepKind::SavePlan)
             }

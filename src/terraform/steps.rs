@@ -44,8 +44,7 @@ impl StepKind {
             Self::Validate => "validate",
             Self::Plan | Self::PlanRefresh | Self::SavePlan => "plan",
             Self::ShowPlan => "show",
-            Self::ApplyPlan => "apply",
-            Self::Apply => "apply",
+            Self::Apply | Self::ApplyPlan => "apply",
         }
     }
 }

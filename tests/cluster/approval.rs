@@ -65,7 +65,7 @@ impl Net {
             let Some(task) = self.task(agent) else { return false };
             let plan = &task["plan"];
             let idle = task["activity"]["state"] == "idle" && plan["decision"].is_null();
-            id = plan["id"].as_str().unwrap_or_default().to_owned();
+            plan["id"].as_str().unwrap_or_default().clone_into(&mut id);
             idle && !id.is_empty() && !but.contains(&id.as_str())
         });
         id
@@ -85,7 +85,7 @@ impl Net {
         let mut outcome = String::new();
         eventually("nothing waits", || {
             let Some(task) = self.task(agent) else { return false };
-            outcome = task["events"][0]["outcome"].as_str().unwrap_or_default().to_owned();
+            task["events"][0]["outcome"].as_str().unwrap_or_default().clone_into(&mut outcome);
             task["activity"]["state"] == "idle" && task["plan"].is_null()
         });
         outcome

@@ -81,14 +81,13 @@ fn kinds(entry: &Entry, raw: &RawNotify, problems: &mut Problems) -> BTreeSet<Ki
     let words = Kind::ALL.map(Kind::as_str);
     let mut found = BTreeSet::new();
     for word in &on.value {
-        match Kind::ALL.into_iter().find(|kind| kind.as_str() == word.value) {
-            Some(kind) => drop(found.insert(kind)),
-            None => {
-                let near = nearest(&word.value, &words).map(|near| format!("did you mean {near:?}?"));
-                let diagnostic = Diagnostic::error(format!("`on` of `notify` has no {:?}", word.value));
-                let help = near.unwrap_or_else(|| format!("use some of: {}", words.join(", ")));
-                problems.add(diagnostic.at(&word.span, "nothing happens by this name").help(help));
-            }
+        if let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.as_str() == word.value) {
+            found.insert(kind);
+        } else {
+            let near = nearest(&word.value, &words).map(|near| format!("did you mean {near:?}?"));
+            let diagnostic = Diagnostic::error(format!("`on` of `notify` has no {:?}", word.value));
+            let help = near.unwrap_or_else(|| format!("use some of: {}", words.join(", ")));
+            problems.add(diagnostic.at(&word.span, "nothing happens by this name").help(help));
         }
     }
     if on.value.is_empty() {
