@@ -11,12 +11,15 @@ use super::tree::{Kind, Object, Value};
 use crate::terraform::dynamic::{is_template, variables};
 
 /// Keys of the agent's own that take a secret: a template in them is filled in when the agent starts.
-const OWN: [&[&str]; 5] = [
+/// `*` is any label.
+const OWN: [&[&str]; 7] = [
     &["consul", "token"],
     &["consul", "auth", "username"],
     &["consul", "auth", "password"],
     &["vault", "token"],
     &["high_availability", "cluster", "gossip", "encrypt"],
+    &["notify", "*", "webhook"],
+    &["notify", "*", "secret"],
 ];
 /// Blocks below which everything may be a template, filled in when a run starts. `task` looks at its own texts.
 const AT_RUN: [&[&str]; 4] =
@@ -46,7 +49,8 @@ fn value<'a>(of: &'a Value, path: &mut Vec<&'a str>, names: &mut EnvNames, probl
 
 fn text_at(text: &str, of: &Value, path: &[&str], names: &mut EnvNames, problems: &mut Problems) {
     let begins = |with: &&[&str]| {
-        path.len() >= with.len() && path.iter().zip(with.iter()).all(|(is, should)| is.eq_ignore_ascii_case(should))
+        path.len() >= with.len()
+            && path.iter().zip(with.iter()).all(|(is, should)| *should == "*" || is.eq_ignore_ascii_case(should))
     };
     let taken: BTreeSet<String> = variables(text).into_iter().collect();
     if OWN.iter().any(|own| begins(own) && own.len() == path.len()) {
@@ -57,8 +61,8 @@ fn text_at(text: &str, of: &Value, path: &[&str], names: &mut EnvNames, problems
         let message = "a template has no meaning here";
         problems.add(Diagnostic::error(message).at(&of.span, "a template").help(
             "write the value itself; file(\"PATH\"), env(\"NAME\") and templates are for secrets: `token` and `auth` of \
-             `consul`, `token` of `vault`, `encrypt`, and what stands in `terraform_provider`, in a `backend`, in \
-             `variables` of a task and in `set` of `run_env`",
+             `consul`, `token` of `vault`, `encrypt`, `webhook` and `secret` of `notify`, and what stands in \
+             `terraform_provider`, in a `backend`, in `variables` of a task and in `set` of `run_env`",
         ));
     }
 }

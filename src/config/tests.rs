@@ -43,6 +43,16 @@ fn the_documented_default_is_the_default() {
 }
 
 #[test]
+fn secrets_of_notices_come_from_elsewhere_and_are_the_agents_own() {
+    let text = "notify \"ops\" {\n webhook = \"https://x/{{ env \\\"FW\\\" }}\"\n secret = \"{{ env \\\"FW\\\" }}\"\n}";
+    let settings = good(text);
+    let crate::notify::Way::Webhook { url, secret, .. } = &settings.notify[0].way else { panic!("a webhook") };
+    assert_eq!((url.as_str(), secret.as_deref()), ("https://x/s3cret", Some("s3cret")));
+    assert!(settings.env_names.own.contains("FW"), "no run sees it");
+    assert!(!format!("{:?}", settings.notify).contains("s3cret"));
+}
+
+#[test]
 fn the_documented_cluster_is_the_default_cluster() {
     let on: Vec<&str> = DEFAULT.lines().map(|line| line.strip_prefix("#:").unwrap_or(line)).collect();
     assert_eq!(good(&on.join("\n")), good(&gossip("")));

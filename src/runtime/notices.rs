@@ -3,7 +3,7 @@
 //!
 //! A notice is named by what happened ([`Notice::id`]), not by who tells it. Which were delivered is in `notified/<block>` on a
 //! majority, so that the next leader tells what this one did not come to, and nothing twice; a leader that dies between a
-//! delivery and that write tells one again. What happened before the first leader with this block is not told.
+//! delivery and that write tells one again. Runs that had ended before the first leader with this block are not told.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -114,7 +114,7 @@ impl Notifier {
         let is_first = kept.is_none();
         let mut delivered = kept.as_deref().and_then(Delivered::read).unwrap_or_default();
         // From the first entry of this epoch on, with what is told again of the one before.
-        let (mut place, mut begun) = ((lease.epoch().0, 0), false);
+        let mut place = (lease.epoch().0, 0);
         while self.leads(lease) {
             let Some(batch) = self.events.after(Some(place), BATCH).filter(|batch| batch.epoch == place.0) else {
                 tokio::time::sleep(LOOK).await;
@@ -127,8 +127,9 @@ impl Notifier {
                 if delivered.has(&notice.id) {
                     continue;
                 }
-                // What had happened before somebody wanted to hear of it.
-                let is_old = is_first && !begun && !matches!(entry.happened, Happened::Leads { .. });
+                // A run that had ended before somebody wanted to hear of it.
+                let is_old = is_first
+                    && matches!(&entry.happened, Happened::Ended { event, .. } if event.epoch != lease.epoch().0);
                 if !is_old && !self.deliver(lease, &notice).await {
                     return;
                 }
@@ -139,7 +140,6 @@ impl Notifier {
                     changed = false;
                 }
             }
-            begun = true;
             if changed {
                 self.keep(lease, &delivered).await;
             }
