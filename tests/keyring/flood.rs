@@ -96,7 +96,7 @@ fn a_flood_of_strange_datagrams_does_not_cost_the_leader_its_lease() {
          kernel dropped {}",
         took.as_secs_f64(),
         u128::from(sent) * 1_000 / took.as_millis(),
-        metric(&site, 0, "quorate_packets_dropped_by_kernel")
+        metric(&site, 0, "quorate_packets_dropped_by_kernel_total")
     );
     for (reason, count) in &counts[..4] {
         assert!(*count > 0, "{reason} is counted");
