@@ -66,7 +66,8 @@ mod tests {
         assert_eq!(run(&shell(&script), &environment, &sample()).await, Ok(()));
         let told = std::fs::read_to_string(file).unwrap();
         assert!(told.starts_with("{\"id\":\"run-8f0c\"") && told.ends_with("failure web x\n"), "{told}");
-        let refused = run(&shell("echo no pager >&2; exit 3"), &[], &sample()).await.unwrap_err();
+        // It takes its input: in a test, unlike in the agent, a write to a pipe that nobody reads ends the process.
+        let refused = run(&shell("cat >/dev/null; echo no pager >&2; exit 3"), &[], &sample()).await.unwrap_err();
         assert!(refused.contains("exit status: 3: no pager"), "{refused}");
         assert!(run(&["/nowhere".to_owned()], &[], &sample()).await.unwrap_err().starts_with("/nowhere: "));
     }
