@@ -3,23 +3,24 @@
 //! It answers as the leader. When this agent is not (any more), it says so with 503 and never forwards: a request makes
 //! one hop at most.
 
+mod now;
+
 use std::borrow::Cow;
 
 use actix_web::http::StatusCode;
 use chrono::{DateTime, Local, SecondsFormat, Utc};
 
+use self::now::now_body;
 use super::cluster::form_pairs;
 use super::error::{Shape, error, json};
 use super::keyring::is_keyring_path;
 use super::path::{below, is_plain, percent_decode};
 use super::reply::{
-    Activity as ActivityBody, ConsulFaultNow, ConsulNow, DriftNow, DriftSeen, EnabledCounts, Event, EventConfig,
-    Message, Overall, Progress as ProgressBody, RunNow, StatusCounts, SteppedDown, TaskChange, TaskNow, TaskStatus,
-    TaskStatuses, TaskSummary, TasksNow,
+    ConsulFaultNow, ConsulNow, EnabledCounts, Event, EventConfig, Message, Overall, StatusCounts, SteppedDown,
+    TaskStatus, TaskStatuses, TaskSummary, TasksNow,
 };
 use super::state::{self, is_state_path};
 use super::{access, approve, cancel, create, forward, keyring, limits, patch, reload, runs, stale, tokens};
-use crate::roster::Changed;
 use crate::runtime::access::USED_PATH;
 use crate::runtime::agent::roster::DIFFERENCES_PATH;
 use crate::runtime::handle::{
@@ -28,9 +29,7 @@ use crate::runtime::handle::{
 };
 use crate::runtime::keyring::PATH as KEYRING_PATH;
 use crate::runtime::state::service::PATH as STATE_PATH;
-use crate::task::drift::DriftState;
-use crate::task::duration;
-use crate::task::report::{Activity, RunEvent, Status, TaskReport};
+use crate::task::report::{RunEvent, Status, TaskReport};
 
 /// A task request, taken apart. Nothing in it is trusted: it may come from another agent.
 #[derive(Debug)]
@@ -366,86 +365,6 @@ fn event_body(task: &TaskReport, event: &RunEvent) -> Event {
         error: event.error.clone().map(|message| Message { message }),
         config: EventConfig { providers: task.providers.clone(), services: Vec::new(), source: task.source.clone() },
     }
-}
-
-pub(super) fn drift_body(drift: &DriftState) -> DriftNow {
-    let found = drift.found.as_ref();
-    DriftNow {
-        checked: nanos(drift.checked),
-        found: found.map(|found| DriftSeen {
-            since: nanos(found.since),
-            run: found.run.to_string(),
-            text: found.text.clone(),
-        }),
-        error: drift.error.clone(),
-    }
-}
-
-fn now_body(task: &TaskReport, tasks: &TasksSnapshot) -> TaskNow {
-    let (changed, plan) = (tasks.changed.get(&task.name), tasks.plans.get(&task.name));
-    let (mut since, mut until, mut why) = (None, None, None);
-    let state = match &task.activity {
-        Activity::Idle => "idle",
-        Activity::Buffering(at) => {
-            until = Some(nanos(*at));
-            "buffering"
-        }
-        Activity::Running(at) => {
-            since = Some(nanos(*at));
-            let cancelled = task.run.as_ref().and_then(|run| run.cancelled_by.as_ref());
-            let cancelled = cancelled.map(|by| format!("{by}: it ends within its grace"));
-            why = cancelled.or_else(|| task.deleted.then(|| "deleted: gone when this run has ended".to_owned()));
-            "running"
-        }
-        Activity::Retrying(at) => {
-            until = Some(nanos(*at));
-            "retrying"
-        }
-        Activity::Waiting(text) => {
-            why = Some(text.clone());
-            "waiting"
-        }
-        Activity::Held { why: text, until: end } => {
-            (why, until) = (Some(text.clone()), end.map(nanos));
-            "waiting"
-        }
-    };
-    let progress = task.progress.filter(|_| state == "running");
-    let progress = progress.map(|it| ProgressBody { step: it.step.to_owned(), done: it.done, total: it.total });
-    TaskNow {
-        name: task.name.clone(),
-        status: task.status.as_str().to_owned(),
-        enabled: task.enabled,
-        activity: ActivityBody { state: state.to_owned(), since, until, progress, why },
-        next_run: task.next_run.map(nanos),
-        source: task.source.clone(),
-        providers: task.providers.clone(),
-        timeout: task.timeout.map(duration::show),
-        grace: duration::show(task.grace),
-        events: task.events.iter().map(run_body).collect(),
-        changed: changed.map(change_body),
-        drift: task.drift.as_ref().map(drift_body),
-        plan: plan.map(|plan| approve::shown(plan)),
-    }
-}
-
-fn run_body(event: &RunEvent) -> RunNow {
-    RunNow {
-        id: event.id.to_string(),
-        success: event.success,
-        outcome: event.outcome().to_owned(),
-        start_time: nanos(event.start_time),
-        end_time: nanos(event.end_time),
-        error: event.error.clone(),
-        epoch: event.epoch,
-        trigger: event.trigger.clone(),
-        asked_by: event.asked_by.clone(),
-    }
-}
-
-fn change_body(changed: &Changed) -> TaskChange {
-    let at = DateTime::from_timestamp(changed.at, 0).unwrap_or_default();
-    TaskChange { what: changed.what.clone(), by: changed.by.clone(), at: stale::rfc3339(at) }
 }
 
 pub(super) fn nanos(at: DateTime<Local>) -> String {
