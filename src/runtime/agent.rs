@@ -44,7 +44,7 @@ use super::handle::{Forwarded, Handle, Health, MetricsText, TasksSnapshot};
 use super::keyring::{self, Keys};
 use super::logs::{self, Keeper};
 use super::metrics::{self, Metrics};
-use super::notices::Notifier;
+use super::notices::{self, Notifier};
 use super::plans::Plans;
 use super::pulse::Pulse;
 use super::replica::Replica;
@@ -59,8 +59,7 @@ use crate::cluster::Cluster;
 use crate::cluster::leadership::Rules;
 use crate::cluster::membership::Stats;
 use crate::cluster::settings::LeadershipMode;
-use crate::guardian::{Guardian, run_env};
-use crate::notify::{self, Sender};
+use crate::guardian::Guardian;
 use crate::roster::Roster;
 use crate::source::consul::{ConsulError, Update, Watcher};
 use crate::store::{OpenError, Store};
@@ -285,6 +284,7 @@ impl Agent {
         let pulse = Pulse { replica: replica.clone(), requests: requests.clone() };
         let (lease_tx, lease_rx) = watch::channel(None);
         let exits = Arc::new(Exits::default());
+        let senders = notices::senders(&settings).map_err(|(name, why)| StartError::Notify { name, why })?;
         let gate = Arc::new(Gate::new(settings.access, replica.clone(), lease_tx.subscribe()));
         tokio::spawn(gate.clone().run(settings.id.clone(), views.clone(), control.clone()));
         metrics.read_from(metrics::Sources {
@@ -306,18 +306,6 @@ impl Agent {
             lease_tx.subscribe(),
             tasks_tx.subscribe(),
         );
-        let senders = if settings.mode == Mode::Daemon {
-            // What a command gets of the environment is what a task with a command gets.
-            let names = &settings.run_env.names;
-            let environment = run_env(settings.environment.iter().cloned(), false, names, &settings.own_secrets);
-            let sender = |block: &notify::Settings| {
-                Sender::new(block.clone(), environment.clone())
-                    .map_err(|why| StartError::Notify { name: block.name.clone(), why })
-            };
-            settings.notify.iter().map(sender).collect::<Result<Vec<_>, _>>()?
-        } else {
-            Vec::new()
-        };
         let (notified, notifies, cluster_name) = (replica.clone(), lease_rx.clone(), name.clone());
         let log_reader = logs::LogReader::new(logs.clone(), replica.clone());
         let (runs_heard_at, state_address) = watch::channel(None);
@@ -427,19 +415,16 @@ impl Agent {
         let done = tokio::spawn(agent.run(queues));
         let feed = Arc::new(EventStream::default());
         tokio::spawn(feed.clone().follow(cluster_rx.clone(), tasks_rx.clone()));
-        for sender in senders {
-            let notifier = Notifier {
-                sender,
-                cluster_name: cluster_name.clone(),
-                events: feed.clone(),
-                replica: notified.clone(),
-                lease: notifies.clone(),
-                cluster: cluster_rx.clone(),
-                tasks: tasks_rx.clone(),
-                metrics: metrics.clone(),
-            };
-            tokio::spawn(notifier.run());
-        }
+        notices::start(senders, |sender| Notifier {
+            sender,
+            cluster_name: cluster_name.clone(),
+            events: feed.clone(),
+            replica: notified.clone(),
+            lease: notifies.clone(),
+            cluster: cluster_rx.clone(),
+            tasks: tasks_rx.clone(),
+            metrics: metrics.clone(),
+        });
         let metrics: Arc<dyn MetricsText> = metrics;
         let handle = Handle {
             cluster: cluster_rx,

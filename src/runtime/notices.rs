@@ -20,9 +20,11 @@ use super::event_stream::{Entry, EventStream, Happened, PlanEvent};
 use super::handle::{ClusterSnapshot, TasksSnapshot};
 use super::metrics::Metrics;
 use super::replica::Replica;
+use super::settings::{Mode, Settings};
 use crate::cluster::leadership::Lease;
 use crate::cluster::view::MemberState;
-use crate::notify::{Kind, Notice, Sender, Subject};
+use crate::guardian::run_env;
+use crate::notify::{self, Kind, Notice, Sender, Subject};
 use crate::task::report::{CutShort, RunEvent};
 
 /// Register prefix of what was delivered.
@@ -37,6 +39,27 @@ const BATCH: usize = 100;
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 /// How long a notice is tried.
 const GIVE_UP: Duration = Duration::from_hours(1);
+
+/// What delivers, one for each block; none of an agent that ends with its runs. `Err`: which block cannot work, and why.
+pub(super) fn senders(settings: &Settings) -> Result<Vec<Sender>, (String, String)> {
+    if settings.mode != Mode::Daemon {
+        return Ok(Vec::new());
+    }
+    // What a command gets of the environment is what a task with a command gets.
+    let names = &settings.run_env.names;
+    let environment = run_env(settings.environment.iter().cloned(), false, names, &settings.own_secrets);
+    let sender = |block: &notify::Settings| {
+        Sender::new(block.clone(), environment.clone()).map_err(|why| (block.name.clone(), why))
+    };
+    settings.notify.iter().map(sender).collect()
+}
+
+/// Starts them all.
+pub(super) fn start(senders: Vec<Sender>, notifier: impl Fn(Sender) -> Notifier) {
+    for sender in senders {
+        tokio::spawn(notifier(sender).run());
+    }
+}
 
 /// What one block needs of the agent.
 #[derive(Debug, Clone)]
