@@ -35,10 +35,10 @@ pub use self::cancel::Cancelling;
 pub use self::flow::Conclusion;
 use super::consul_data::{Data, Query};
 use super::cron::Cron;
-use super::history::{Basis, Fingerprint, History, Kept};
+use super::history::{Fingerprint, History, Kept};
 use super::members::{self, MemberInput};
 use super::output::{Level, Log, Outcome, Output, RunId, Trigger};
-use super::report::{CutShort, RunEvent};
+use super::report::CutShort;
 use super::slot::{Hold, Moment, Run, Slot, Step};
 use super::spec::{Condition, TaskSpec};
 use crate::cluster::Now;
@@ -195,17 +195,6 @@ impl Tasks {
         }
     }
 
-    /// A run that was not this machine's (a new task's, tried before it was there) went well.
-    pub fn note_run(&mut self, task: &str, event: RunEvent, fingerprint: Option<Fingerprint>) {
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.name() == task && !slot.removed) {
-            let compares = slot.spec.guards.max_change_percent.is_some();
-            let instances = compares.then(|| data::instances(&slot.spec, &self.data));
-            slot.history.record(event, Basis { fingerprint, instances });
-            self.outputs.push_back(Output::Recorded(task.to_owned()));
-            self.changed();
-        }
-    }
-
     /// The unfinished run of this task is known to be over; what was held back may start.
     pub fn handle_unfinished_over(&mut self, task: &str, now: Now, wall: DateTime<Local>) {
         let at = Moment { mono: now.mono, wall };
@@ -327,15 +316,6 @@ impl Tasks {
         self.log(Level::Info, task, None, if enabled { "enabled" } else { "disabled" }.to_owned());
         self.settle(true, at);
         Ok(())
-    }
-
-    /// `Err`: something of this task runs, or is about to.
-    pub fn check_idle(&self, task: &str) -> Result<(), TaskError> {
-        let slot = &self.slots[self.index(task)?];
-        if slot.run.is_some() || slot.wish.is_some() || slot.hold.is_some() {
-            return Err(TaskError::Active(task.to_owned()));
-        }
-        if slot.enabled { Ok(()) } else { Err(TaskError::Disabled(task.to_owned())) }
     }
 
     /// [`Tasks::trigger_by`] nobody in particular.

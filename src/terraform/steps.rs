@@ -86,7 +86,7 @@ pub fn step(binary: &Binary, task: &str, kind: StepKind) -> Step {
         StepKind::WorkspaceNew => &["workspace", "new", "-no-color", task],
         StepKind::WorkspaceSelect => &["workspace", "select", "-no-color", task],
         StepKind::Validate => &["validate", "-no-color", "-json"],
-        StepKind::Plan => &[
+        StepKind::Plan | StepKind::SavePlan => &[
             "plan",
             "-no-color",
             "-input=false",
@@ -105,17 +105,6 @@ pub fn step(binary: &Binary, task: &str, kind: StepKind) -> Step {
             "-lock-timeout=0s",
             "-parallelism=10",
         ],
-        StepKind::SavePlan => &[
-            "plan",
-            "-no-color",
-            "-input=false",
-            "-detailed-exitcode",
-            "-lock-timeout=0s",
-            "-lock=true",
-            "-parallelism=10",
-            "-refresh=true",
-            "-out=quorate.tfplan",
-        ],
         StepKind::ShowPlan => &["show", "-no-color", "-json", PLAN_FILE],
         StepKind::ApplyPlan => &["apply", "-no-color", "-input=false", "-lock=true", "-parallelism=10"],
         StepKind::Apply => {
@@ -128,8 +117,13 @@ pub fn step(binary: &Binary, task: &str, kind: StepKind) -> Step {
     let events = matches!(kind, StepKind::Apply | StepKind::ApplyPlan) && tells_events(binary);
     let program = std::iter::once(binary.path.clone().into_os_string());
     let argv = program.chain(words.iter().map(OsString::from)).chain(events.then(|| "-json".into()));
-    // The file stands last.
-    let argv = argv.chain((kind == StepKind::ApplyPlan).then(|| PLAN_FILE.into())).collect();
+    let file: Option<OsString> = match kind {
+        StepKind::SavePlan => Some(format!("-out={PLAN_FILE}").into()),
+        // It stands last.
+        StepKind::ApplyPlan => Some(PLAN_FILE.into()),
+        _ => None,
+    };
+    let argv = argv.chain(file).collect();
     Step { kind, argv, ok_exit_codes, tolerated, events }
 }
 

@@ -11,7 +11,7 @@ use super::data::instances;
 use super::{Tasks, tell_served};
 use crate::task::history::{Basis, Fingerprint, Kept, failure_text};
 use crate::task::output::{Level, Outcome, Output, RunId, Start, Trigger};
-use crate::task::report::CutShort;
+use crate::task::report::{CutShort, RunEvent};
 use crate::task::slot::{Moment, Run, Slot, Step};
 use crate::task::spec::{Buffer, Retry};
 
@@ -35,6 +35,17 @@ impl Tasks {
     pub fn note_asker(&mut self, task: &str, by: String) {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.name() == task) {
             slot.promised_to = Some(by);
+        }
+    }
+
+    /// A run that was not this machine's (a new task's, tried before it was there) went well.
+    pub fn note_run(&mut self, task: &str, event: RunEvent, fingerprint: Option<Fingerprint>) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.name() == task && !slot.removed) {
+            let compares = slot.spec.guards.max_change_percent.is_some();
+            let instances = compares.then(|| instances(&slot.spec, &self.data));
+            slot.history.record(event, Basis { fingerprint, instances });
+            self.outputs.push_back(Output::Recorded(task.to_owned()));
+            self.changed();
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Tasks;
+use super::{TaskError, Tasks};
 use crate::task::output::RunId;
 use crate::task::report::{Progress, TaskReport};
 use crate::task::slot::Slot;
@@ -20,6 +20,15 @@ impl Tasks {
         let reports = slots.iter_mut().map(report).collect();
         self.slots = slots;
         reports
+    }
+
+    /// `Err`: something of this task runs, or is about to.
+    pub fn check_idle(&self, task: &str) -> Result<(), TaskError> {
+        let slot = &self.slots[self.index(task)?];
+        if slot.run.is_some() || slot.wish.is_some() || slot.hold.is_some() {
+            return Err(TaskError::Active(task.to_owned()));
+        }
+        if slot.enabled { Ok(()) } else { Err(TaskError::Disabled(task.to_owned())) }
     }
 
     /// Whether this run is not over: a process of it is under way, or another try is to come.
