@@ -194,6 +194,7 @@ impl Runner {
                     let was_stale = steps.stale().is_some();
                     steps.handle_exit(exit, &ended.stdout, &ended.stderr);
                     if let Some(why) = steps.stale().filter(|_| !was_stale) {
+                        let why = why.lines().next().unwrap_or_default();
                         warn!(
                             task = start.task,
                             why, "the approved plan cannot be applied any more: a new one is made"
